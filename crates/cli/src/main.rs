@@ -1,0 +1,2 @@
+//! The command `cutrickle`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Real-time AI video on GPUs: one frame processor between two live streams.

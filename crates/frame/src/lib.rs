@@ -1,0 +1,1 @@
+//! Video and audio frames: pixel layouts, colour, lazy conversion to candle tensors.

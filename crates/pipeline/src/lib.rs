@@ -1,0 +1,1 @@
+//! Live video through a frame processor: sessions, pacing, dropping, metrics.

@@ -1,0 +1,1 @@
+//! The REST contract of a live video worker.

@@ -1,0 +1,1 @@
+//! The trickle protocol: subscriber, publisher and server.
