@@ -1,1 +1,28 @@
-//! Video and audio frames: pixel layouts, colour, lazy conversion to candle tensors.
+//! Video and audio frames as a processor sees them.
+//!
+//! A [`VideoFrame`] holds either the picture that the decoder produced ([`I420`]) or an RGB tensor that a
+//! processor put there. Pixels are converted when somebody asks for them and never before: a frame that
+//! nobody looked at reaches the encoder as the decoder made it. An [`AudioFrame`] follows the same rule,
+//! and still carries its encoded packet until its samples are replaced.
+//!
+//! Decoding, encoding and timing policy are other crates' jobs.
+#![forbid(unsafe_code)]
+
+mod audio;
+mod colour;
+mod convert;
+mod error;
+mod picture;
+mod scale;
+mod video;
+
+pub use audio::{AudioFrame, DecodeAudio};
+pub use colour::{Colour, Matrix};
+pub use error::{Error, Result};
+pub use picture::{I420, Plane, PlaneMut};
+pub use scale::Scaler;
+pub use video::VideoFrame;
+
+/// Ticks of the clock that every timestamp counts in, per second (ISO/IEC 13818-1, 2.4.2: the 90 kHz
+/// system clock that PTS and DTS are given in).
+pub const TICKS_PER_SECOND: i64 = 90_000;

@@ -1,0 +1,1 @@
+//! Picks a backend for each stage.

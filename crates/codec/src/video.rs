@@ -1,0 +1,93 @@
+//! What every video decoder and encoder does.
+
+use bytes::Bytes;
+use cutrickle_frame::{Colour, VideoFrame};
+
+use crate::Result;
+
+#[cfg(feature = "ffmpeg")]
+pub mod ffmpeg;
+pub mod openh264;
+
+/// A video codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VideoCodec {
+    /// ITU-T H.264, Annex B byte stream.
+    H264,
+    /// ITU-T H.265, Annex B byte stream.
+    H265,
+}
+
+/// One access unit for a decoder.
+#[derive(Debug, Clone, Copy)]
+pub struct VideoUnit<'a> {
+    /// The access unit as an Annex B byte stream.
+    pub data: &'a [u8],
+    /// Presentation time in 90 kHz ticks.
+    pub timestamp: i64,
+    /// Decoding can start here.
+    pub keyframe: bool,
+    /// Something is missing inside this unit or was lost right before it.
+    pub damaged: bool,
+}
+
+/// Turns access units into frames.
+pub trait VideoDecoder: Send {
+    /// Decodes one access unit and hands every frame that became ready to `out`, in display order. Where the
+    /// stream allows no reordering, that is this unit's frame, at once.
+    ///
+    /// # Errors
+    /// The unit could not be decoded, with its timestamp; the decoder can go on with the next keyframe. Input of a
+    /// kind that this backend never decodes is [`crate::Error::is_unsupported`].
+    fn decode(&mut self, unit: &VideoUnit<'_>, out: &mut dyn FnMut(VideoFrame)) -> Result<()>;
+
+    /// Hands out what reordering holds back: the end of the stream, or a jump.
+    ///
+    /// # Errors
+    /// As `decode`.
+    fn flush(&mut self, out: &mut dyn FnMut(VideoFrame)) -> Result<()>;
+
+    /// The backend's name, as in the status.
+    fn backend(&self) -> &'static str;
+}
+
+/// What an encoder is opened with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EncoderConfig {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Frames per second to expect; rate control only, timestamps are the frames' own.
+    pub fps: f64,
+    /// Bits per second on average.
+    pub bitrate: u32,
+    /// Signalled in the VUI.
+    pub colour: Colour,
+}
+
+/// One encoded access unit.
+#[derive(Debug, Clone)]
+pub struct EncodedVideo {
+    /// Annex B byte stream. A keyframe begins with its parameter sets.
+    pub data: Bytes,
+    /// Presentation time in 90 kHz ticks; the decoding time is the same, there are no B-frames.
+    pub timestamp: i64,
+    /// An IDR picture.
+    pub keyframe: bool,
+}
+
+/// Turns frames into access units without B-frames and without delay.
+pub trait VideoEncoder: Send {
+    /// Encodes one frame of the configured size; `idr` asks for an IDR picture.
+    ///
+    /// # Errors
+    /// A frame of another size or whose pixels cannot be had; the backend's failure.
+    fn encode(&mut self, frame: &VideoFrame, idr: bool) -> Result<EncodedVideo>;
+
+    /// What the encoder was opened with. A frame that differs in size or colour needs another encoder.
+    fn config(&self) -> &EncoderConfig;
+
+    /// The backend's name, as in the status.
+    fn backend(&self) -> &'static str;
+}

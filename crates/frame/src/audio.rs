@@ -1,0 +1,174 @@
+//! One piece of sound of a live stream.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use candle_core::{DType, Device, Tensor};
+
+use crate::{Error, Result, TICKS_PER_SECOND};
+
+/// Decodes the packets of one audio track, in order, when a frame's samples are asked for.
+pub trait DecodeAudio: Send + Sync {
+    /// The samples of `packet`: one row a channel, all of equal length, -1.0 to 1.0.
+    ///
+    /// # Errors
+    /// What the decoder says.
+    fn decode(&self, packet: &Bytes) -> Result<Vec<Vec<f32>>>;
+}
+
+/// A stretch of sound with its time. Until its samples are replaced it carries the packet it came in, and is
+/// sent on as that packet.
+#[derive(Clone)]
+pub struct AudioFrame {
+    content: Content,
+    timestamp: i64,
+    sample_rate: u32,
+}
+
+#[derive(Clone)]
+enum Content {
+    Packet { data: Bytes, decoder: Arc<dyn DecodeAudio>, samples: OnceLock<Tensor> },
+    Samples(Tensor),
+}
+
+impl AudioFrame {
+    /// A frame from one encoded packet. `timestamp` counts 90 kHz ticks, `sample_rate` Hz.
+    pub fn from_packet(
+        data: Bytes,
+        timestamp: i64,
+        sample_rate: u32,
+        decoder: Arc<dyn DecodeAudio>,
+    ) -> Self {
+        let content = Content::Packet { data, decoder, samples: OnceLock::new() };
+        Self { content, timestamp, sample_rate }
+    }
+
+    /// A frame from samples of shape (channels, samples), float, -1.0 to 1.0.
+    ///
+    /// # Errors
+    /// Another shape or type; a rate outside 8-192 kHz; more than 8 channels.
+    pub fn from_tensor(samples: Tensor, sample_rate: u32, timestamp: i64) -> Result<Self> {
+        if !(8_000..=192_000).contains(&sample_rate) {
+            return Err(Error::new(format!("sound at {sample_rate} Hz: 8000 to 192000 are possible")));
+        }
+        Ok(Self { content: Content::Samples(accept_samples(samples)?), timestamp, sample_rate })
+    }
+
+    /// The samples: (channels, samples), f32, -1.0 to 1.0. Decoded on first use, then shared.
+    ///
+    /// # Errors
+    /// The decoder's.
+    pub fn tensor(&self) -> Result<Tensor> {
+        match &self.content {
+            Content::Samples(samples) => Ok(samples.clone()),
+            Content::Packet { data, decoder, samples } => {
+                if let Some(samples) = samples.get() {
+                    return Ok(samples.clone());
+                }
+                let rows = decoder.decode(data)?;
+                let channels = rows.len();
+                let length = rows.first().map_or(0, Vec::len);
+                let decoded = Tensor::from_vec(rows.concat(), (channels, length), &Device::Cpu)?;
+                Ok(samples.get_or_init(|| decoded).clone())
+            }
+        }
+    }
+
+    /// The same frame with new samples of shape (channels, samples), float. It is encoded anew.
+    ///
+    /// # Errors
+    /// Another shape or type; the text says which.
+    pub fn replace_tensor(self, samples: Tensor) -> Result<Self> {
+        Ok(Self { content: Content::Samples(accept_samples(samples)?), ..self })
+    }
+
+    /// The packet that the frame came in, unless its samples were replaced.
+    pub fn packet(&self) -> Option<&Bytes> {
+        match &self.content {
+            Content::Packet { data, .. } => Some(data),
+            Content::Samples(_) => None,
+        }
+    }
+
+    /// Samples per second and channel.
+    pub fn sample_rate(&self) -> u32 {
+        self.sample_rate
+    }
+
+    /// Presentation time of the first sample, in seconds.
+    pub fn pts(&self) -> f64 {
+        self.timestamp as f64 / TICKS_PER_SECOND as f64
+    }
+
+    /// Presentation time of the first sample, exact, in 90 kHz ticks.
+    pub fn timestamp(&self) -> i64 {
+        self.timestamp
+    }
+}
+
+impl fmt::Debug for AudioFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AudioFrame")
+            .field("timestamp", &self.timestamp)
+            .field("sample_rate", &self.sample_rate)
+            .field("packet", &self.packet().map(Bytes::len))
+            .finish_non_exhaustive()
+    }
+}
+
+fn accept_samples(samples: Tensor) -> Result<Tensor> {
+    let dims = samples.dims();
+    let [1..=8, _] = *dims else {
+        return Err(Error::new(format!(
+            "sound of shape {dims:?}: a frame takes (channels, samples) with 1 to 8 channels"
+        )));
+    };
+    if !samples.dtype().is_float() {
+        return Err(Error::new(format!("sound of type {:?}: a frame takes floats", samples.dtype())));
+    }
+    Ok(samples.to_dtype(DType::F32)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    struct Counting(AtomicUsize);
+
+    impl DecodeAudio for Counting {
+        fn decode(&self, packet: &Bytes) -> Result<Vec<Vec<f32>>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(vec![vec![f32::from(packet[0]); 4]; 2])
+        }
+    }
+
+    #[test]
+    fn samples_are_decoded_once_and_only_when_asked_for() {
+        let decoder = Arc::new(Counting(AtomicUsize::new(0)));
+        let frame = AudioFrame::from_packet(Bytes::from_static(&[1]), 90_000, 48_000, decoder.clone());
+        assert_eq!(decoder.0.load(Ordering::Relaxed), 0);
+        assert_eq!(frame.tensor().unwrap().dims(), [2, 4]);
+        frame.tensor().unwrap();
+        assert_eq!(decoder.0.load(Ordering::Relaxed), 1);
+        assert_eq!((frame.pts(), frame.packet().is_some()), (1.0, true));
+    }
+
+    #[test]
+    fn replaced_samples_drop_the_packet() {
+        let decoder = Arc::new(Counting(AtomicUsize::new(0)));
+        let frame = AudioFrame::from_packet(Bytes::from_static(&[1]), 0, 48_000, decoder);
+        let half = (frame.tensor().unwrap() * 0.5).unwrap();
+        assert!(frame.replace_tensor(half).unwrap().packet().is_none());
+    }
+
+    #[test]
+    fn wrong_shapes_and_types_are_refused_by_name() {
+        let flat = Tensor::zeros(4, DType::F32, &Device::Cpu).unwrap();
+        assert!(AudioFrame::from_tensor(flat, 48_000, 0).unwrap_err().to_string().contains("[4]"));
+        let integers = Tensor::zeros((2, 4), DType::U8, &Device::Cpu).unwrap();
+        assert!(AudioFrame::from_tensor(integers, 48_000, 0).unwrap_err().to_string().contains("U8"));
+    }
+}

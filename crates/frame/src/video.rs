@@ -1,0 +1,202 @@
+//! One picture of a live stream on its way from the decoder to the encoder.
+
+use std::sync::{Arc, OnceLock};
+
+use candle_core::{Device, Tensor};
+
+use crate::{Colour, Error, I420, Result, TICKS_PER_SECOND, convert};
+
+/// One picture with its time.
+///
+/// Cloning is cheap: pixels are shared by reference count.
+#[derive(Debug, Clone)]
+pub struct VideoFrame {
+    pixels: Pixels,
+    timestamp: i64,
+    colour: Colour,
+    device: Device,
+    /// The pixels as RGB, once somebody asked for them.
+    rgb: OnceLock<Tensor>,
+}
+
+/// Where a frame's truth lies. A decoder that leaves pictures in device memory adds its own variant.
+#[derive(Debug, Clone)]
+enum Pixels {
+    I420(Arc<I420>),
+    /// (H, W, 1|3|4), u8.
+    Rgb(Tensor),
+}
+
+impl VideoFrame {
+    /// A frame from a decoder's picture. `timestamp` counts 90 kHz ticks.
+    pub fn from_i420(picture: I420, colour: Colour, timestamp: i64) -> Self {
+        Self {
+            pixels: Pixels::I420(Arc::new(picture)),
+            timestamp,
+            colour,
+            device: Device::Cpu,
+            rgb: OnceLock::new(),
+        }
+    }
+
+    /// A frame from pixels of shape (H, W, 1|3|4), u8 (0-255) or float (0-1). `timestamp` counts 90 kHz ticks.
+    ///
+    /// # Errors
+    /// Another shape or type; the text says which.
+    pub fn from_tensor(pixels: Tensor, timestamp: i64) -> Result<Self> {
+        let pixels = convert::accept_pixels(pixels)?;
+        let colour = Colour::unspecified(pixels.dims()[0] as u32);
+        let device = pixels.device().clone();
+        Ok(Self { pixels: Pixels::Rgb(pixels), timestamp, colour, device, rgb: OnceLock::new() })
+    }
+
+    /// The pixels: (H, W, 3), u8, 0-255, RGB, on the frame's device. Converted on first use, then shared. A frame
+    /// whose pixels were replaced by 1 or 4 channels gives those back.
+    ///
+    /// # Errors
+    /// The conversion's, or the device's.
+    pub fn tensor(&self) -> Result<Tensor> {
+        let picture = match &self.pixels {
+            Pixels::Rgb(tensor) => return Ok(tensor.clone()),
+            Pixels::I420(picture) => picture,
+        };
+        if let Some(rgb) = self.rgb.get() {
+            return Ok(rgb.clone());
+        }
+        let rgb = convert::i420_to_rgb(picture, self.colour)?.to_device(&self.device)?;
+        Ok(self.rgb.get_or_init(|| rgb).clone())
+    }
+
+    /// The same frame with new pixels: (H, W, 1|3|4), u8 (0-255) or float (0-1). Another size than before is
+    /// allowed and changes the output's.
+    ///
+    /// # Errors
+    /// Another shape or type; the text says which.
+    pub fn replace_tensor(self, pixels: Tensor) -> Result<Self> {
+        let pixels = convert::accept_pixels(pixels)?;
+        let device = pixels.device().clone();
+        Ok(Self { pixels: Pixels::Rgb(pixels), device, rgb: OnceLock::new(), ..self })
+    }
+
+    /// The picture that an encoder takes: the decoder's own where the pixels were not replaced, else converted
+    /// with the frame's colour.
+    ///
+    /// # Errors
+    /// The conversion's, or the device's.
+    pub fn i420(&self) -> Result<Arc<I420>> {
+        match &self.pixels {
+            Pixels::I420(picture) => Ok(Arc::clone(picture)),
+            Pixels::Rgb(tensor) => {
+                let host = tensor.to_device(&Device::Cpu)?;
+                Ok(Arc::new(convert::rgb_to_i420(&host, self.colour)?))
+            }
+        }
+    }
+
+    /// The frame with its pixels handed over on `device` from now on.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn to(self, device: &Device) -> Result<Self> {
+        let pixels = match self.pixels {
+            Pixels::Rgb(tensor) => Pixels::Rgb(tensor.to_device(device)?),
+            decoded => decoded,
+        };
+        Ok(Self { pixels, device: device.clone(), rgb: OnceLock::new(), ..self })
+    }
+
+    /// The same picture at another time, in 90 kHz ticks.
+    #[must_use]
+    pub fn at(self, timestamp: i64) -> Self {
+        Self { timestamp, ..self }
+    }
+
+    /// Width in pixels.
+    pub fn width(&self) -> u32 {
+        match &self.pixels {
+            Pixels::I420(picture) => picture.width(),
+            Pixels::Rgb(tensor) => side(tensor, 1),
+        }
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> u32 {
+        match &self.pixels {
+            Pixels::I420(picture) => picture.height(),
+            Pixels::Rgb(tensor) => side(tensor, 0),
+        }
+    }
+
+    /// Presentation time in seconds.
+    pub fn pts(&self) -> f64 {
+        self.timestamp as f64 / TICKS_PER_SECOND as f64
+    }
+
+    /// Presentation time, exact, in 90 kHz ticks.
+    pub fn timestamp(&self) -> i64 {
+        self.timestamp
+    }
+
+    /// What the samples mean, as the stream signalled it.
+    pub fn colour(&self) -> Colour {
+        self.colour
+    }
+
+    /// Where `tensor()` puts the pixels.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Whether a processor replaced the pixels.
+    pub fn is_replaced(&self) -> bool {
+        matches!(self.pixels, Pixels::Rgb(_))
+    }
+}
+
+impl TryFrom<Tensor> for VideoFrame {
+    type Error = Error;
+
+    fn try_from(pixels: Tensor) -> Result<Self> {
+        Self::from_tensor(pixels, 0)
+    }
+}
+
+fn side(tensor: &Tensor, dim: usize) -> u32 {
+    tensor.dims().get(dim).map_or(0, |n| u32::try_from(*n).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame() -> VideoFrame {
+        VideoFrame::from_i420(I420::new(64, 48).unwrap(), Colour::BT709, 45_000)
+    }
+
+    #[test]
+    fn an_untouched_frame_is_the_decoders_picture_itself() {
+        let frame = frame();
+        let picture = frame.i420().unwrap();
+        frame.tensor().unwrap();
+        assert!(Arc::ptr_eq(&picture, &frame.i420().unwrap()));
+        assert!(!frame.is_replaced());
+    }
+
+    #[test]
+    fn pixels_are_converted_once() {
+        let frame = frame();
+        let (first, second) = (frame.tensor().unwrap(), frame.tensor().unwrap());
+        assert_eq!(first.id(), second.id());
+        assert_eq!(first.dims(), [48, 64, 3]);
+    }
+
+    #[test]
+    fn replaced_pixels_keep_time_and_colour_and_may_change_size() {
+        let big = Tensor::full(200u8, (96, 128, 3), &Device::Cpu).unwrap();
+        let frame = frame().replace_tensor(big).unwrap();
+        assert_eq!((frame.width(), frame.height()), (128, 96));
+        assert_eq!((frame.timestamp(), frame.pts()), (45_000, 0.5));
+        assert_eq!(frame.colour(), Colour::BT709);
+        assert_eq!((frame.i420().unwrap().width(), frame.i420().unwrap().height()), (128, 96));
+    }
+}
