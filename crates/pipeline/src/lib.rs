@@ -1,1 +1,35 @@
-//! Live video through a frame processor: sessions, pacing, dropping, metrics.
+//! Live video through a frame processor.
+//!
+//! A [`Session`] is one stream: it subscribes, demuxes, decodes, hands each frame to a clone of the user's
+//! [`FrameProcessor`], encodes what comes back, muxes and publishes. A [`TrickleClient`] is the same with the
+//! caller in the processor's place.
+//!
+//! ```text
+//! tokio task          decode thread     process thread     encode thread        tokio task
+//! subscribe, demux -> units -> decode -> frames -> process -> encode, mux -> segments -> publish
+//! ```
+//!
+//! Each arrow is a bounded queue. Where one is full, the oldest picture goes (before the processor), or
+//! everything up to the next keyframe (before the decoder), or the rest of the segment (before the network);
+//! each is counted. Nothing here blocks the async runtime, and nothing waits for the next picture in order to
+//! send this one.
+//!
+//! The REST contract is the server's job, the wire the `trickle` crate's, bytes and timestamps the `mpegts` crate's.
+#![forbid(unsafe_code)]
+
+mod error;
+mod metrics;
+mod options;
+mod pacing;
+mod params;
+mod processor;
+mod session;
+mod status;
+
+pub use error::{BoxError, Error, Result};
+pub use metrics::{Metrics, MetricsRegistry};
+pub use options::{AudioOutput, StreamOptions};
+pub use params::{Params, StreamParams};
+pub use processor::{FrameProcessor, StreamContext};
+pub use session::{Session, StreamRequest, initialize};
+pub use status::{Backends, StreamState, StreamStatus};

@@ -1,0 +1,164 @@
+//! The parameters of a stream: those that the framework answers itself, and those for the processor.
+
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+
+/// Parameters by name, as they come in JSON.
+pub type Params = Map<String, Value>;
+
+/// Largest output side that may be asked for, in pixels.
+const MAX_SIDE: u64 = 8192;
+
+/// The parameters that the framework answers itself. What a caller leaves out stays as it was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StreamParams {
+    /// `width` and `height`: scale and centre-crop the input to this size, in pixels.
+    pub size: Option<(u32, u32)>,
+    /// `max_framerate`: at most so many pictures per second, 1 to 60.
+    pub max_framerate: Option<u32>,
+    /// `detect_out_resolution`. Accepted for the sake of callers that send it: the output always has the size of
+    /// the frames that the processor returns.
+    pub detect_out_resolution: Option<bool>,
+    /// `show_loading`.
+    pub show_loading: Option<bool>,
+}
+
+impl StreamParams {
+    /// Takes the framework's own parameters out of `params`; the rest stays, for the processor.
+    ///
+    /// # Errors
+    /// A value of the wrong type or out of its range; the text names it. `params` is then unchanged.
+    pub fn take_from(params: &mut Params) -> Result<Self, Error> {
+        let size = match (params.get("width"), params.get("height")) {
+            (None, None) => None,
+            (Some(width), Some(height)) => Some((side("width", width)?, side("height", height)?)),
+            (width, _) => {
+                let (given, missing) =
+                    if width.is_some() { ("width", "height") } else { ("height", "width") };
+                return Err(Error::invalid(format!("`{given}` without `{missing}`: give both or none")));
+            }
+        };
+        let taken = Self {
+            size,
+            max_framerate: params.get("max_framerate").map(framerate).transpose()?,
+            detect_out_resolution: boolean(params, "detect_out_resolution")?,
+            show_loading: boolean(params, "show_loading")?,
+        };
+        for name in ["width", "height", "max_framerate", "detect_out_resolution", "show_loading"] {
+            params.remove(name);
+        }
+        Ok(taken)
+    }
+
+    /// These parameters, and `earlier` ones where these say nothing.
+    #[must_use]
+    pub fn or(self, earlier: Self) -> Self {
+        Self {
+            size: self.size.or(earlier.size),
+            max_framerate: self.max_framerate.or(earlier.max_framerate),
+            detect_out_resolution: self.detect_out_resolution.or(earlier.detect_out_resolution),
+            show_loading: self.show_loading.or(earlier.show_loading),
+        }
+    }
+}
+
+fn integer(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+fn side(name: &str, value: &Value) -> Result<u32, Error> {
+    // Chroma is halved both ways, and encoders want whole chroma samples.
+    match integer(value) {
+        Some(n @ 16..=MAX_SIDE) if n % 2 == 0 => Ok(n as u32),
+        _ => Err(Error::invalid(format!(
+            "`{name}` is {value}: an even whole number from 16 to {MAX_SIDE} is wanted"
+        ))),
+    }
+}
+
+fn framerate(value: &Value) -> Result<u32, Error> {
+    match integer(value) {
+        Some(n @ 1..=60) => Ok(n as u32),
+        _ => Err(Error::invalid(format!(
+            "`max_framerate` is {value}: a whole number from 1 to 60 is wanted"
+        ))),
+    }
+}
+
+fn boolean(params: &Params, name: &str) -> Result<Option<bool>, Error> {
+    let Some(value) = params.get(name) else { return Ok(None) };
+    let known = match value {
+        Value::Bool(value) => Some(*value),
+        Value::Number(number) => match number.as_u64() {
+            Some(0) => Some(false),
+            Some(1) => Some(true),
+            _ => None,
+        },
+        Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Some(true),
+            "false" | "0" | "no" | "off" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    };
+    known.map(Some).ok_or_else(|| Error::invalid(format!("`{name}` is {value}: true or false is wanted")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn take(value: Value) -> Result<(StreamParams, Params), Error> {
+        let Value::Object(mut params) = value else { panic!("an object") };
+        StreamParams::take_from(&mut params).map(|taken| (taken, params))
+    }
+
+    #[test]
+    fn known_names_are_taken_and_the_rest_is_left_for_the_processor() {
+        let (taken, rest) = take(json!({"width": "640", "height": 480, "max_framerate": "15",
+            "detect_out_resolution": "yes", "show_loading": 0, "prompt": "a cat", "strength": 0.5}))
+        .unwrap();
+        assert_eq!(taken.size, Some((640, 480)));
+        assert_eq!(taken.max_framerate, Some(15));
+        assert_eq!((taken.detect_out_resolution, taken.show_loading), (Some(true), Some(false)));
+        assert_eq!(Value::Object(rest), json!({"prompt": "a cat", "strength": 0.5}));
+    }
+
+    #[test]
+    fn wrong_values_are_refused_by_name() {
+        for (value, named) in [
+            (json!({"width": 640}), "height"),
+            (json!({"height": 640}), "width"),
+            (json!({"width": 0, "height": 480}), "width"),
+            (json!({"width": -2, "height": 480}), "width"),
+            (json!({"width": 640.5, "height": 480}), "width"),
+            (json!({"width": 640, "height": "tall"}), "height"),
+            (json!({"width": 640, "height": null}), "height"),
+            (json!({"width": 641, "height": 480}), "width"),
+            (json!({"width": 640, "height": 100_000_000}), "height"),
+            (json!({"max_framerate": 0}), "max_framerate"),
+            (json!({"max_framerate": 61}), "max_framerate"),
+            (json!({"max_framerate": [30]}), "max_framerate"),
+            (json!({"show_loading": "maybe"}), "show_loading"),
+            (json!({"detect_out_resolution": 2}), "detect_out_resolution"),
+        ] {
+            let error = take(value).unwrap_err();
+            assert!(error.is_invalid() && error.to_string().contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_stays_as_it_was() {
+        let earlier = StreamParams { size: Some((64, 64)), max_framerate: Some(10), ..Default::default() };
+        let later = StreamParams { max_framerate: Some(20), ..Default::default() };
+        assert_eq!(later.or(earlier).size, Some((64, 64)));
+        assert_eq!(later.or(earlier).max_framerate, Some(20));
+    }
+}
