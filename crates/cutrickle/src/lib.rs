@@ -1,1 +1,52 @@
-//! Real-time AI video on GPUs: one frame processor between two live streams.
+//! Real-time AI video: one frame processor between two live streams.
+//!
+//! Implement [`FrameProcessor`], hand it to a [`StreamServer`], and it answers Livepeer's REST contract: it subscribes to a
+//! live stream over trickle, decodes it, calls the processor with each picture as a candle tensor, encodes what
+//! comes back, and publishes it.
+//!
+//! ```no_run
+//! use cutrickle::prelude::*;
+//!
+//! #[derive(Clone)]
+//! struct Invert;
+//!
+//! impl FrameProcessor for Invert {
+//!     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+//!         let rgb = frame.tensor()?; // (H, W, 3), u8, on the stream's device
+//!         let inverted = (255.0 - rgb.to_dtype(DType::F32)?)?.to_dtype(DType::U8)?;
+//!         Ok(Some(frame.replace_tensor(inverted)?))
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<()> {
+//!     StreamServer::builder(Invert).port(8000).build()?.run_forever().await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! This crate is a facade: it names what users need of the crates behind it, and adds the built-in
+//! [`processors`].
+#![forbid(unsafe_code)]
+
+pub mod processors;
+
+pub use candle_core;
+pub use cutrickle_codec::open::{BackendNames, backends};
+pub use cutrickle_frame::{AudioFrame, Colour, I420, Matrix, VideoFrame};
+pub use cutrickle_pipeline::{
+    AudioOutput, Backends, BoxError, Error, FrameProcessor, Metrics, MetricsRegistry, Params, Result,
+    Session, StreamContext, StreamOptions, StreamRequest, StreamState, StreamStatus, TrickleClient,
+    VideoFrames,
+};
+pub use cutrickle_server::StreamServer;
+pub use cutrickle_trickle as trickle;
+
+/// What a program that processes live video needs.
+pub mod prelude {
+    pub use candle_core::{DType, Device, Tensor};
+
+    pub use crate::{
+        AudioFrame, FrameProcessor, Params, Result, StreamContext, StreamServer, TrickleClient, VideoFrame,
+    };
+}

@@ -17,19 +17,31 @@
 //! The REST contract is the server's job, the wire the `trickle` crate's, bytes and timestamps the `mpegts` crate's.
 #![forbid(unsafe_code)]
 
+mod client;
+mod decode;
+mod egress;
 mod error;
+mod ingress;
 mod metrics;
 mod options;
 mod pacing;
 mod params;
+mod process;
 mod processor;
+mod publish;
+mod queue;
 mod session;
+mod sound;
 mod status;
+mod stream;
+mod threads;
 
+pub use client::{TrickleClient, VideoFrames};
 pub use error::{BoxError, Error, Result};
 pub use metrics::{Metrics, MetricsRegistry};
 pub use options::{AudioOutput, StreamOptions};
 pub use params::{Params, StreamParams};
+pub use process::initialize;
 pub use processor::{FrameProcessor, StreamContext};
-pub use session::{Session, StreamRequest, initialize};
+pub use session::{Session, StreamRequest};
 pub use status::{Backends, StreamState, StreamStatus};

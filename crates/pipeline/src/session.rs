@@ -1,6 +1,22 @@
-//! One stream from start to end.
+//! One stream from start to end: what runs, and in which order it ends.
+
+use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
-use crate::{Error, FrameProcessor, Metrics, MetricsRegistry, Params, Result, StreamOptions, StreamStatus};
+
+use cutrickle_trickle::{Publisher, Start, Subscriber};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::egress::{self, Chunk, Item};
+use crate::queue::{CodedQueue, FrameQueue};
+use crate::stream::Stream;
+use crate::threads::Threads;
+use crate::{
+    Error, FrameProcessor, Metrics, MetricsRegistry, Params, StreamOptions, StreamParams, StreamStatus,
+    decode, ingress, process, publish,
+};
 
 /// What a stream is started with.
 #[derive(Debug, Clone, Default)]
@@ -16,38 +32,187 @@ pub struct StreamRequest {
 }
 
 /// A running stream. Dropping it stops it.
-#[derive(Debug)]
-pub struct Session { stream: Arc<()> }
-
-impl Session {
-    /// Starts.
-    ///
-    /// # Errors
-    /// invalid
-    pub fn start<P: FrameProcessor>(_prototype: &P, _request: StreamRequest, _options: StreamOptions, _metrics: &MetricsRegistry) -> Result<Self, Error> {
-        Err(Error::failed("to come"))
-    }
-    /// The stream's name.
-    pub fn id(&self) -> &str { "" }
-    /// New parameters
-    ///
-    /// # Errors
-    /// invalid
-    pub fn update_params(&self, _params: Params) -> Result<(), Error> { let _ = &self.stream; Ok(()) }
-    /// status
-    pub fn status(&self) -> StreamStatus { unimplemented!() }
-    /// metrics
-    pub fn metrics(&self) -> Metrics { unimplemented!() }
-    /// Asks the stream to end: what is in flight is flushed, channels are closed, hooks run.
-    pub fn stop(&self) {}
-    /// Waits until the stream has ended, by itself or by `stop`.
-    pub async fn ended(&self) {}
-    /// Whether it has ended.
-    pub fn is_ended(&self) -> bool { false }
+pub struct Session {
+    stream: Arc<Stream>,
 }
 
-/// Runs a prototype's `initialize` on a thread of its own; a panic becomes an error.
-///
-/// # Errors
-/// The processor's.
-pub async fn initialize<P: FrameProcessor>(processor: P) -> Result<P> { Ok(processor) }
+/// Frames and sound between the processor and the encoder. Few: what waits here is late already.
+const MOST_PROCESSED: usize = 4;
+/// Chunks between the encoder and the network: one each picture, one each packet of sound, about two seconds.
+const MOST_CHUNKS: usize = 160;
+
+impl Session {
+    /// Starts a stream with a clone of `prototype`. Returns at once; the stream goes on in threads and tasks of
+    /// its own. Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid`]: a malformed URL, no URL at all, or a parameter of the wrong type. Otherwise a
+    /// thread that could not be started.
+    pub fn start<P: FrameProcessor>(
+        prototype: &P,
+        request: StreamRequest,
+        options: StreamOptions,
+        metrics: &MetricsRegistry,
+    ) -> Result<Self, Error> {
+        let Parts { stream, threads, frames, items, published } = Parts::start(request, options, metrics)?;
+        let (processor, shared, runtime) = (prototype.clone(), Arc::clone(&stream), Handle::current());
+        threads.spawn("process", move || process::run(processor, &shared, &frames, items, runtime))?;
+        supervise(&stream, threads, published);
+        Ok(Self { stream })
+    }
+
+    /// The stream's name.
+    pub fn id(&self) -> &str {
+        &self.stream.id
+    }
+
+    /// New parameters: the framework's own take effect with the next picture, the processor's are handed to it before
+    /// its next frame.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid`]: one of the framework's own is of the wrong type; nothing is changed then.
+    pub fn update_params(&self, params: Params) -> Result<(), Error> {
+        self.stream.update_params(params)
+    }
+
+    /// How the stream is doing.
+    pub fn status(&self) -> StreamStatus {
+        self.stream.status()
+    }
+
+    /// The stream's figures.
+    pub fn metrics(&self) -> Metrics {
+        self.stream.status().metrics
+    }
+
+    /// Asks the stream to end: what is in flight is flushed, channels are closed in order, hooks run.
+    pub fn stop(&self) {
+        self.stream.stop();
+    }
+
+    /// Waits until the stream has ended, by itself or by [`stop`](Self::stop).
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let stream = Arc::clone(&self.stream);
+        async move { stream.ended().await }
+    }
+
+    /// Whether the stream has ended.
+    pub fn is_ended(&self) -> bool {
+        self.stream.outcome().is_some()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.stream.stop();
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.stream.id).finish_non_exhaustive()
+    }
+}
+
+/// Both ends of a stream, running, with a gap where the processor belongs.
+pub(crate) struct Parts {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) threads: Threads,
+    /// What comes in.
+    pub(crate) frames: Arc<FrameQueue>,
+    /// What goes out.
+    pub(crate) items: mpsc::Sender<Item>,
+    pub(crate) published: JoinHandle<()>,
+}
+
+impl Parts {
+    pub(crate) fn start(
+        request: StreamRequest,
+        options: StreamOptions,
+        metrics: &MetricsRegistry,
+    ) -> Result<Self, Error> {
+        let StreamRequest { id, subscribe_url, publish_url, mut params } = request;
+        if subscribe_url.is_none() && publish_url.is_none() {
+            return Err(Error::invalid("neither `subscribe_url` nor `publish_url`: a stream needs one"));
+        }
+        let settings = StreamParams::take_from(&mut params)?;
+        let subscriber = subscribe_url
+            .map(|url| Subscriber::new(&url, Start::Current, options.trickle.clone()))
+            .transpose()
+            .map_err(|e| Error::invalid("`subscribe_url`").because(e))?;
+        let publisher = publish_url
+            .map(|url| Publisher::new(&url, "video/mp2t", options.trickle.clone()))
+            .transpose()
+            .map_err(|e| Error::invalid("`publish_url`").because(e))?;
+        let stream = Arc::new(Stream::new(id, settings, params, options, metrics));
+        let threads = Threads::new(&stream);
+        let (items, published) = start_output(&stream, &threads, publisher)?;
+        let frames = start_input(&stream, &threads, subscriber)?;
+        Ok(Self { stream, threads, frames, items, published })
+    }
+}
+
+fn start_input(
+    stream: &Arc<Stream>,
+    threads: &Threads,
+    subscriber: Option<Subscriber>,
+) -> Result<Arc<FrameQueue>, Error> {
+    let frames = Arc::new(FrameQueue::new(stream.options.max_queue_size));
+    let (shared, queue) = (Arc::clone(stream), Arc::clone(&frames));
+    let Some(subscriber) = subscriber else {
+        // Nothing comes, until the stream is stopped.
+        tokio::spawn(async move {
+            shared.stopped().await;
+            queue.close();
+        });
+        return Ok(frames);
+    };
+    let units = Arc::new(CodedQueue::new());
+    let (coded, runtime) = (Arc::clone(&units), Handle::current());
+    threads.spawn("decode", move || decode::run(&shared, &coded, &queue, &runtime))?;
+    tokio::spawn(ingress::run(Arc::clone(stream), subscriber, units, Arc::clone(&frames)));
+    Ok(frames)
+}
+
+fn start_output(
+    stream: &Arc<Stream>,
+    threads: &Threads,
+    publisher: Option<Publisher>,
+) -> Result<(mpsc::Sender<Item>, JoinHandle<()>), Error> {
+    let (items, item_queue) = mpsc::channel::<Item>(MOST_PROCESSED);
+    let (chunks, chunk_queue) = mpsc::channel::<Chunk>(MOST_CHUNKS);
+    let (shared, runtime) = (Arc::clone(stream), Handle::current());
+    threads.spawn("encode", move || egress::run(shared, item_queue, chunks, &runtime))?;
+    let published = match publisher {
+        Some(publisher) => tokio::spawn(publish::run(Arc::clone(stream), publisher, chunk_queue)),
+        None => tokio::spawn(publish::discard(chunk_queue)),
+    };
+    Ok((items, published))
+}
+
+/// Waits for everything to end, and marks the stream's end. From the moment that it was asked to end there is a
+/// deadline, after which what is left is abandoned: a processor that never returns must not hold its slot.
+pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, published: JoinHandle<()>) {
+    let stream = Arc::clone(stream);
+    let abort = published.abort_handle();
+    tokio::spawn(async move {
+        let all = async {
+            threads.ended().await;
+            if published.await.is_err() {
+                stream.fail("the publishing task panicked");
+            }
+        };
+        let deadline = async {
+            stream.stopped().await;
+            tokio::time::sleep(stream.options.stop_deadline).await;
+        };
+        tokio::select! {
+            () = all => {}
+            () = deadline => {
+                abort.abort();
+                stream.fail(format_args!("not ended within {:?}: abandoned", stream.options.stop_deadline));
+            }
+        }
+        stream.end();
+    });
+}

@@ -1,0 +1,8 @@
+//! The subcommands, a file each.
+
+pub mod demo;
+pub mod probe;
+pub mod publish;
+pub mod record;
+pub mod serve;
+pub mod trickle_server;

@@ -1,0 +1,12 @@
+//! `cutrickle record`.
+
+use crate::failure::Failure;
+
+/// Arguments of `cutrickle record`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs.
+pub async fn run(_args: Args) -> Result<(), Failure> {
+    Err(Failure::usage("not built yet"))
+}

@@ -1,0 +1,77 @@
+//! `cutrickle serve`: a worker with a built-in processor behind the REST API.
+
+use cutrickle::{AudioOutput, FrameProcessor, StreamServer};
+
+use crate::failure::Failure;
+use crate::processors::{Name, with_processor};
+
+/// Arguments of `cutrickle serve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What is done to each picture.
+    #[arg(long, value_enum, default_value_t = Name::Passthrough)]
+    processor: Name,
+    /// Port of the REST API; 0 takes a free one.
+    #[arg(long, default_value_t = 8000)]
+    port: u16,
+    /// Address that the REST API listens on.
+    #[arg(long, default_value = "0.0.0.0")]
+    host: String,
+    /// Output pictures per second, 1 to 60; the input's rate if left out.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=60))]
+    target_fps: Option<u32>,
+    /// Decoded pictures that may wait before the oldest is dropped.
+    #[arg(long, default_value_t = 30)]
+    max_queue_size: usize,
+    /// The name that the worker goes by.
+    #[arg(long, env = "CAPABILITY_NAME", default_value = "live-video-to-video")]
+    capability_name: String,
+    /// Output video bits per second; by size and rate if left out.
+    #[arg(long)]
+    bitrate: Option<u32>,
+    /// The codec that sound leaves in.
+    #[arg(long, value_enum, default_value_t = Sound::Source)]
+    audio: Sound,
+    /// Accept any TLS certificate of the trickle servers (orchestrators often have self-signed ones).
+    #[arg(long)]
+    insecure_skip_verify: bool,
+    /// PEM file of certificates to trust beside the usual roots.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<std::path::PathBuf>,
+}
+
+/// The codec that sound leaves in.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Sound {
+    /// The input's own; untouched sound is sent on as it came.
+    Source,
+    /// Opus, which is all that WHEP viewers can hear.
+    Opus,
+}
+
+/// Runs until a signal ends it.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    with_processor!(args.processor, |processor| serve(processor, args).await)
+}
+
+async fn serve<P: FrameProcessor>(processor: P, args: Args) -> Result<(), Failure> {
+    let mut server = StreamServer::builder(processor)
+        .host(args.host)
+        .port(args.port)
+        .capability_name(args.capability_name)
+        .max_queue_size(args.max_queue_size)
+        .with_options(|options| {
+            options.bitrate = args.bitrate;
+            options.audio = match args.audio {
+                Sound::Source => AudioOutput::Source,
+                Sound::Opus => AudioOutput::Opus,
+            };
+            options.trickle.insecure_skip_verify = args.insecure_skip_verify;
+            options.trickle.ca_file = args.ca_file;
+        });
+    if let Some(fps) = args.target_fps {
+        server = server.target_fps(fps);
+    }
+    server.build().map_err(|e| Failure::usage(e.to_string()))?.run_forever().await?;
+    Ok(())
+}

@@ -1,0 +1,349 @@
+//! The encoding thread: frames and sound to segments of a transport stream.
+//!
+//! A segment begins with PAT, PMT and an IDR picture; sound that is ahead of the first picture waits for it. The
+//! first segment waits a moment for sound to show whether it is sent on or encoded, since the PMT names its
+//! codec.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use cutrickle_codec::{AudioFormat, EncodedVideo, EncoderConfig, VideoEncoder, open};
+use cutrickle_frame::{AudioFrame, TICKS_PER_SECOND, VideoFrame};
+use cutrickle_mpegts::{AudioCodec, Muxer, OutputTrack, VideoCodec as TsVideoCodec};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::decode::seconds;
+use crate::sound::{Packet, SoundPath};
+use crate::stream::Stream;
+
+/// What the processing thread hands on.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Video { frame: VideoFrame, arrived: Instant },
+    Audio(AudioFrame),
+}
+
+/// Bytes for the publisher: whole transport stream packets.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) starts_segment: bool,
+    pub(crate) data: Bytes,
+}
+
+/// How long the first picture waits for sound that was announced.
+const SOUND_PATIENCE: Duration = Duration::from_millis(100);
+/// How much sound waits for pictures that were announced, before it goes out without them, in ticks.
+const PICTURE_PATIENCE: i64 = 2 * TICKS_PER_SECOND;
+/// Sound packets that may wait for a segment to begin: ten seconds' worth.
+const MOST_WAITING: usize = 500;
+
+/// Runs until every sender of `items` is gone; dropping `chunks` is what ends the publisher.
+pub(crate) fn run(
+    stream: Arc<Stream>,
+    mut items: mpsc::Receiver<Item>,
+    chunks: mpsc::Sender<Chunk>,
+    runtime: &Handle,
+) {
+    let mut egress = Egress::new(stream, Output { chunks, dropping: false });
+    loop {
+        let item = match egress.held_until {
+            None => runtime.block_on(items.recv()),
+            Some(until) => {
+                let wait = async { tokio::time::timeout_at(until.into(), items.recv()).await };
+                match runtime.block_on(wait) {
+                    Ok(item) => item,
+                    Err(_) => {
+                        egress.release();
+                        continue;
+                    }
+                }
+            }
+        };
+        match item {
+            Some(Item::Video { frame, arrived }) => egress.picture(&frame, arrived),
+            Some(Item::Audio(frame)) => egress.sound(&frame),
+            None => break,
+        }
+    }
+    egress.finish();
+}
+
+struct Egress {
+    stream: Arc<Stream>,
+    encoder: Option<Box<dyn VideoEncoder>>,
+    muxer: Option<Muxer>,
+    sound: SoundPath,
+    /// Where the next segment is due; none before the first.
+    next_cut: Option<i64>,
+    /// An IDR picture is owed: after an error, or because the PMT has to change.
+    idr_owed: bool,
+    /// The codecs that the current PMT names.
+    named: Option<Named>,
+    waiting_sound: VecDeque<Packet>,
+    /// The first pictures, encoded, until sound has shown its way.
+    waiting_pictures: Vec<EncodedVideo>,
+    held_until: Option<Instant>,
+    output: Output,
+}
+
+/// The tracks of a PMT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Named {
+    video: bool,
+    audio: Option<AudioFormat>,
+}
+
+impl Egress {
+    fn new(stream: Arc<Stream>, output: Output) -> Self {
+        let sound = SoundPath::new(stream.options.audio);
+        Self {
+            stream,
+            encoder: None,
+            muxer: None,
+            sound,
+            next_cut: None,
+            idr_owed: true,
+            named: None,
+            waiting_sound: VecDeque::new(),
+            waiting_pictures: Vec::new(),
+            held_until: None,
+            output,
+        }
+    }
+
+    fn picture(&mut self, frame: &VideoFrame, arrived: Instant) {
+        let started = Instant::now();
+        let result = self.encode(frame);
+        let finished = Instant::now();
+        self.stream.recorder.encode.observe((finished - started).as_secs_f64());
+        match result {
+            Ok(picture) => {
+                self.stream.recorder.picture_out(arrived, finished);
+                self.stream.output_seen();
+                self.encoded(picture);
+            }
+            Err(e) => {
+                // The encoder's state is unknown: the next picture starts from scratch.
+                self.encoder = None;
+                self.idr_owed = true;
+                self.stream.recorder.failed.add(1);
+                self.stream.error(format_args!("encoding at {:.3} s: {e}", seconds(frame.timestamp())));
+            }
+        }
+    }
+
+    fn encode(&mut self, frame: &VideoFrame) -> cutrickle_codec::Result<EncodedVideo> {
+        let due = self.next_cut.is_none_or(|cut| frame.timestamp() >= cut);
+        let size = (frame.width(), frame.height());
+        let fits = |config: &EncoderConfig| {
+            (config.width, config.height) == size && config.colour == frame.colour()
+        };
+        let encoder = match self.encoder.take() {
+            Some(encoder) if fits(encoder.config()) => self.encoder.insert(encoder),
+            _ => {
+                self.idr_owed = true;
+                let opened = open::video_encoder(self.config(frame))?;
+                let name = opened.backend().to_owned();
+                self.stream.set_backend(|backends| backends.video_encode = Some(name));
+                self.stream.set_output_size(size);
+                self.encoder.insert(opened)
+            }
+        };
+        let picture = encoder.encode(frame, due || self.idr_owed)?;
+        if picture.keyframe {
+            self.idr_owed = false;
+        }
+        Ok(picture)
+    }
+
+    fn config(&self, frame: &VideoFrame) -> EncoderConfig {
+        let fps = f64::from(self.stream.most_fps().unwrap_or(30));
+        let pixels = f64::from(frame.width()) * f64::from(frame.height());
+        // 0.1 bit a pixel: 2.8 Mbit/s for 720p30, where H.264 of this speed still looks clean.
+        let by_size = (pixels * fps * 0.1).clamp(200_000.0, 50_000_000.0) as u32;
+        EncoderConfig {
+            width: frame.width(),
+            height: frame.height(),
+            fps,
+            bitrate: self.stream.options.bitrate.unwrap_or(by_size),
+            colour: frame.colour(),
+        }
+    }
+
+    fn encoded(&mut self, picture: EncodedVideo) {
+        if self.muxer.is_none() && self.stream.announced().audio.is_some() && !self.sound.is_decided() {
+            let until = *self.held_until.get_or_insert_with(|| Instant::now() + SOUND_PATIENCE);
+            self.waiting_pictures.push(picture);
+            if Instant::now() >= until {
+                self.release();
+            }
+            return;
+        }
+        self.release();
+        self.mux_picture(&picture);
+    }
+
+    /// Lets the first pictures go.
+    fn release(&mut self) {
+        self.held_until = None;
+        for picture in std::mem::take(&mut self.waiting_pictures) {
+            self.mux_picture(&picture);
+        }
+    }
+
+    fn mux_picture(&mut self, picture: &EncodedVideo) {
+        let mut bytes = BytesMut::new();
+        let starts_segment = picture.keyframe;
+        if starts_segment {
+            self.begin_segment(true, picture.timestamp, &mut bytes);
+        }
+        let Some(muxer) = &mut self.muxer else {
+            // Before the first IDR picture nothing can be shown.
+            return;
+        };
+        let at = picture.timestamp;
+        if let Err(e) = muxer.write_video(at, at, picture.keyframe, &picture.data, &mut bytes) {
+            self.stream.error(format_args!("muxing at {:.3} s: {e}", seconds(at)));
+        }
+        self.output.send(Chunk { starts_segment, data: bytes.freeze() }, &self.stream);
+        if starts_segment {
+            self.mux_waiting_sound();
+        }
+    }
+
+    fn sound(&mut self, frame: &AudioFrame) {
+        let source = self.stream.announced().audio;
+        let packets = match self.sound.packets(frame, source, &self.stream) {
+            Ok(packets) => packets,
+            Err(e) => {
+                return self.stream.error(format_args!("sound at {:.3} s: {e}", frame.pts()));
+            }
+        };
+        if self.held_until.is_some() {
+            self.release();
+        }
+        self.queue_sound(packets);
+    }
+
+    fn queue_sound(&mut self, packets: Vec<Packet>) {
+        for packet in packets {
+            if self.waiting_sound.len() == MOST_WAITING {
+                self.waiting_sound.pop_front();
+            }
+            self.waiting_sound.push_back(packet);
+        }
+        let audio = self.sound.format(self.stream.announced().audio);
+        match self.named {
+            Some(named) if named.audio == audio => {
+                if !named.video {
+                    self.cut_sound();
+                }
+                self.mux_waiting_sound();
+            }
+            // The codec is not the one that the PMT names: it takes a new segment, which takes a picture.
+            Some(named) if named.video => self.idr_owed = true,
+            _ => self.cut_sound(),
+        }
+    }
+
+    /// Begins a segment without pictures where one is due: there are none, or they do not come.
+    fn cut_sound(&mut self) {
+        let (Some(first), Some(last)) = (self.waiting_sound.front(), self.waiting_sound.back()) else {
+            return;
+        };
+        let (first, last) = (first.timestamp, last.timestamp);
+        let pictures_missing =
+            self.stream.announced().video.is_none() || last.saturating_sub(first) > PICTURE_PATIENCE;
+        let due = match self.next_cut {
+            None => pictures_missing,
+            Some(cut) => first >= cut,
+        };
+        if due {
+            let mut bytes = BytesMut::new();
+            self.begin_segment(false, first, &mut bytes);
+            self.output.send(Chunk { starts_segment: true, data: bytes.freeze() }, &self.stream);
+            self.stream.output_seen();
+            self.mux_waiting_sound();
+        }
+    }
+
+    fn mux_waiting_sound(&mut self) {
+        let Some(muxer) = &mut self.muxer else { return };
+        let mut bytes = BytesMut::new();
+        for packet in self.waiting_sound.drain(..) {
+            if let Err(e) = muxer.write_audio(packet.timestamp, &packet.data, &mut bytes) {
+                self.stream.error(format_args!("muxing sound at {:.3} s: {e}", seconds(packet.timestamp)));
+            }
+        }
+        if !bytes.is_empty() {
+            self.output.send(Chunk { starts_segment: false, data: bytes.freeze() }, &self.stream);
+        }
+    }
+
+    /// PAT and PMT, and where the next segment is due.
+    fn begin_segment(&mut self, video: bool, at: i64, bytes: &mut BytesMut) {
+        let named = Named { video, audio: self.sound.format(self.stream.announced().audio) };
+        let tracks = OutputTrack {
+            video: video.then_some(TsVideoCodec::H264),
+            audio: named.audio.map(|format| match format {
+                AudioFormat::Aac => AudioCodec::Aac,
+                AudioFormat::Opus => AudioCodec::Opus,
+            }),
+        };
+        let muxer = match &mut self.muxer {
+            Some(muxer) => {
+                if self.named != Some(named) {
+                    muxer.set_tracks(tracks);
+                }
+                muxer
+            }
+            none => none.insert(Muxer::new(tracks)),
+        };
+        self.named = Some(named);
+        muxer.begin_segment(bytes);
+        let interval = i64::try_from(self.stream.options.segment_duration.as_millis())
+            .unwrap_or(i64::MAX)
+            .saturating_mul(TICKS_PER_SECOND / 1000)
+            .max(1);
+        // On a grid, so that cuts do not drift; anew where pictures owed one early or came late.
+        let on_grid = self.next_cut.map(|cut| cut.saturating_add(interval)).filter(|next| {
+            *next > at && next.saturating_sub(at) <= interval
+        });
+        self.next_cut = Some(on_grid.unwrap_or(at.saturating_add(interval)));
+    }
+
+    /// The end of the stream.
+    fn finish(&mut self) {
+        match self.sound.flush() {
+            Ok(packets) => self.queue_sound(packets),
+            Err(e) => self.stream.error(format_args!("ending the sound: {e}")),
+        }
+        self.release();
+        self.mux_waiting_sound();
+    }
+}
+
+/// The way to the publisher. Where it is full, the rest of the segment is dropped: a segment with a hole is worth
+/// less than a short one.
+struct Output {
+    chunks: mpsc::Sender<Chunk>,
+    dropping: bool,
+}
+
+impl Output {
+    fn send(&mut self, chunk: Chunk, stream: &Stream) {
+        if self.dropping && !chunk.starts_segment {
+            stream.recorder.output_bytes_dropped.add(chunk.data.len() as u64);
+            return;
+        }
+        self.dropping = false;
+        if let Err(e) = self.chunks.try_send(chunk) {
+            let (mpsc::error::TrySendError::Full(chunk) | mpsc::error::TrySendError::Closed(chunk)) = e;
+            stream.recorder.output_bytes_dropped.add(chunk.data.len() as u64);
+            self.dropping = true;
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The receiving task: segments to access units, on one continuous clock.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use cutrickle_codec::{AudioFormat, VideoCodec, audio};
+use cutrickle_frame::{AudioFrame, DecodeAudio};
+use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event, Program, Timeline, TimelineTrack};
+use cutrickle_trickle::Subscriber;
+
+use crate::decode::seconds;
+use crate::queue::{CodedPicture, CodedQueue, FrameQueue};
+use crate::sound::LazyDecoder;
+use crate::stream::{Announced, Stream};
+
+/// Runs until the input ends or the stream is stopped, then closes `units`.
+pub(crate) async fn run(
+    stream: Arc<Stream>,
+    mut subscriber: Subscriber,
+    units: Arc<CodedQueue>,
+    frames: Arc<FrameQueue>,
+) {
+    let mut ingress = Ingress {
+        stream: &stream,
+        units: &units,
+        frames: &frames,
+        timeline: Timeline::new(),
+        audio: None,
+    };
+    tokio::select! {
+        () = stream.stopped() => {}
+        () = ingress.receive(&mut subscriber) => {}
+    }
+    units.close();
+}
+
+struct Ingress<'a> {
+    stream: &'a Arc<Stream>,
+    units: &'a CodedQueue,
+    frames: &'a FrameQueue,
+    timeline: Timeline,
+    /// The decoder that the packets of the current track carry with them.
+    audio: Option<(AudioFormat, Arc<dyn DecodeAudio>)>,
+}
+
+impl Ingress<'_> {
+    async fn receive(&mut self, subscriber: &mut Subscriber) {
+        let mut demuxer = Demuxer::new();
+        loop {
+            let mut segment = match subscriber.next().await {
+                Ok(Some(segment)) => segment,
+                Ok(None) => return,
+                Err(e) => return self.stream.fail(format_args!("input: {e}")),
+            };
+            tracing::debug!(stream = %self.stream.id, seq = segment.seq(), "segment");
+            while let Some(bytes) = segment.chunk().await {
+                let arrived = Instant::now();
+                self.stream.input_seen();
+                demuxer.push(&bytes, &mut |event| self.event(event, arrived));
+            }
+            if !segment.is_complete() {
+                self.stream.error(format_args!("input: segment {} broke off", segment.seq()));
+            }
+            let arrived = Instant::now();
+            demuxer.end_segment(&mut |event| self.event(event, arrived));
+        }
+    }
+
+    fn event(&mut self, event: Event, arrived: Instant) {
+        match event {
+            Event::Program(program) => self.stream.announce(announced(&program)),
+            Event::Unit(unit) => self.unit(unit, arrived),
+        }
+    }
+
+    fn unit(&mut self, unit: AccessUnit, arrived: Instant) {
+        if let Some(loss) = &unit.loss {
+            self.stream.error(format_args!("input: PID {} at {:.3} s: {loss}", unit.pid, seconds(unit.pts)));
+        }
+        match unit.codec {
+            Codec::H264 => self.picture(unit, VideoCodec::H264, arrived),
+            Codec::H265 => self.picture(unit, VideoCodec::H265, arrived),
+            Codec::Aac => self.sound(unit, AudioFormat::Aac),
+            Codec::Opus => self.sound(unit, AudioFormat::Opus),
+        }
+    }
+
+    fn picture(&mut self, unit: AccessUnit, codec: VideoCodec, arrived: Instant) {
+        self.stream.recorder.arrived.add(1);
+        let (timestamp, _) = self.timeline.map(TimelineTrack::Video, unit.pts, unit.dts);
+        let dropped = self.units.push(CodedPicture {
+            codec,
+            data: unit.data,
+            timestamp,
+            keyframe: unit.keyframe,
+            damaged: unit.damaged || unit.loss.is_some(),
+            arrived,
+        });
+        if dropped > 0 {
+            self.stream.recorder.dropped.add(dropped);
+            tracing::debug!(stream = %self.stream.id, dropped, "decoding is behind: skipping to a keyframe");
+        }
+    }
+
+    fn sound(&mut self, unit: AccessUnit, format: AudioFormat) {
+        let Some((_, sample_rate)) = audio::packet_duration(format, &unit.data) else {
+            return self.stream.error(format_args!("input: PID {}: not a packet of sound", unit.pid));
+        };
+        let (timestamp, _) = self.timeline.map(TimelineTrack::Audio, unit.pts, unit.dts);
+        let decoder = match &self.audio {
+            Some((open, decoder)) if *open == format => Arc::clone(decoder),
+            _ => {
+                let decoder: Arc<dyn DecodeAudio> =
+                    Arc::new(LazyDecoder::new(format, Arc::clone(self.stream)));
+                self.audio = Some((format, Arc::clone(&decoder)));
+                decoder
+            }
+        };
+        let frame = AudioFrame::from_packet(unit.data, timestamp, sample_rate, decoder);
+        let dropped = self.frames.push_sound(frame);
+        if dropped > 0 {
+            self.stream.error(format_args!("{dropped} packets of sound dropped: processing is behind"));
+        }
+    }
+}
+
+fn announced(program: &Program) -> Announced {
+    let mut announced = Announced::default();
+    for track in &program.tracks {
+        match track.codec {
+            Codec::H264 => announced.video = announced.video.or(Some(VideoCodec::H264)),
+            Codec::H265 => announced.video = announced.video.or(Some(VideoCodec::H265)),
+            Codec::Aac => announced.audio = announced.audio.or(Some(AudioFormat::Aac)),
+            Codec::Opus => announced.audio = announced.audio.or(Some(AudioFormat::Opus)),
+        }
+    }
+    announced
+}

@@ -1,0 +1,292 @@
+//! What the threads and tasks of one stream share: its counters, settings, parameters and state.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cutrickle_codec::{AudioFormat, VideoCodec};
+use tokio::sync::{Notify, watch};
+
+use crate::metrics::Recorder;
+use crate::{
+    Backends, Error, MetricsRegistry, Params, StreamOptions, StreamParams, StreamState, StreamStatus,
+};
+
+/// What the input announces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Announced {
+    pub(crate) video: Option<VideoCodec>,
+    pub(crate) audio: Option<AudioFormat>,
+}
+
+/// How a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    Failed,
+}
+
+/// The shared part of one stream.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) id: String,
+    pub(crate) options: StreamOptions,
+    pub(crate) recorder: Recorder,
+    registry: MetricsRegistry,
+    started: Instant,
+    details: Mutex<Details>,
+    announced: watch::Sender<Announced>,
+    /// Milliseconds from the start to the newest input and output, plus one; 0: none yet.
+    last_input: AtomicU64,
+    last_output: AtomicU64,
+    decode_failures: AtomicU32,
+    process_failures: AtomicU32,
+    params_changed: Notify,
+    stop: watch::Sender<bool>,
+    failed: AtomicBool,
+    ended: watch::Sender<Option<Outcome>>,
+}
+
+#[derive(Debug, Default)]
+struct Details {
+    settings: StreamParams,
+    params: Params,
+    /// Parameters that the processor has not been given yet.
+    pending: Params,
+    backends: Backends,
+    output_size: Option<(u32, u32)>,
+    last_error: Option<String>,
+    /// When an error was last logged, and how many came since.
+    logged: Option<Instant>,
+    unlogged: u64,
+}
+
+/// So many failures in a row make a state of it.
+const REPEATED: u32 = 3;
+/// Input silent for so long is missing.
+const SILENCE: Duration = Duration::from_secs(3);
+
+impl Stream {
+    pub(crate) fn new(
+        id: String,
+        settings: StreamParams,
+        params: Params,
+        options: StreamOptions,
+        registry: &MetricsRegistry,
+    ) -> Self {
+        let backends = Backends { device: Some(device_name(&options.device)), ..Backends::default() };
+        Self {
+            recorder: Recorder::new(registry, &id),
+            registry: registry.clone(),
+            id,
+            options,
+            started: Instant::now(),
+            details: Mutex::new(Details { settings, params, backends, ..Details::default() }),
+            announced: watch::Sender::new(Announced::default()),
+            last_input: AtomicU64::new(0),
+            last_output: AtomicU64::new(0),
+            decode_failures: AtomicU32::new(0),
+            process_failures: AtomicU32::new(0),
+            params_changed: Notify::new(),
+            stop: watch::Sender::new(false),
+            failed: AtomicBool::new(false),
+            ended: watch::Sender::new(None),
+        }
+    }
+
+    fn details(&self) -> MutexGuard<'_, Details> {
+        self.details.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn settings(&self) -> StreamParams {
+        self.details().settings
+    }
+
+    /// The frame rate not to go beyond: the worker's or the stream's own, whichever is lower.
+    pub(crate) fn most_fps(&self) -> Option<u32> {
+        match (self.options.target_fps, self.settings().max_framerate) {
+            (Some(target), Some(most)) => Some(target.min(most)),
+            (target, most) => target.or(most),
+        }
+    }
+
+    pub(crate) fn params(&self) -> Params {
+        self.details().params.clone()
+    }
+
+    /// Takes new parameters; the processor is given its own before the next frame.
+    pub(crate) fn update_params(&self, mut params: Params) -> Result<(), Error> {
+        let taken = StreamParams::take_from(&mut params)?;
+        let mut details = self.details();
+        details.settings = taken.or(details.settings);
+        for (name, value) in params {
+            details.params.insert(name.clone(), value.clone());
+            details.pending.insert(name, value);
+        }
+        drop(details);
+        self.params_changed.notify_one();
+        Ok(())
+    }
+
+    /// Parameters for the processor that came since the last call.
+    pub(crate) fn take_pending(&self) -> Params {
+        std::mem::take(&mut self.details().pending)
+    }
+
+    /// Waits until parameters come.
+    pub(crate) async fn params_changed(&self) {
+        self.params_changed.notified().await;
+    }
+
+    pub(crate) fn announce(&self, announced: Announced) {
+        self.announced.send_replace(announced);
+    }
+
+    pub(crate) fn announced(&self) -> Announced {
+        *self.announced.borrow()
+    }
+
+    pub(crate) fn set_backend(&self, set: impl FnOnce(&mut Backends)) {
+        let mut details = self.details();
+        let before = details.backends.clone();
+        set(&mut details.backends);
+        if details.backends != before {
+            tracing::info!(stream = %self.id, backends = ?details.backends, "backends");
+        }
+    }
+
+    pub(crate) fn set_output_size(&self, size: (u32, u32)) {
+        self.details().output_size = Some(size);
+    }
+
+    pub(crate) fn input_seen(&self) {
+        self.last_input.store(self.millis() + 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn output_seen(&self) {
+        self.last_output.store(self.millis() + 1, Ordering::Relaxed);
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+    }
+
+    /// Counts and logs an error that the stream survives: one line a second at most, so that a broken input
+    /// cannot flood the log.
+    pub(crate) fn error(&self, what: impl Display) {
+        let text = one_line(&what);
+        self.recorder.errors.add(1);
+        let mut details = self.details();
+        let now = Instant::now();
+        if details.logged.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1)) {
+            let unlogged = std::mem::take(&mut details.unlogged);
+            details.logged = Some(now);
+            tracing::warn!(stream = %self.id, unlogged, "{text}");
+        } else {
+            details.unlogged += 1;
+        }
+        details.last_error = Some(text);
+    }
+
+    /// Counts and logs the error that ends the stream.
+    pub(crate) fn fail(&self, what: impl Display) {
+        self.failed.store(true, Ordering::Relaxed);
+        self.error(what);
+        self.stop();
+    }
+
+    pub(crate) fn decoded(&self, ok: bool) {
+        count(&self.decode_failures, ok);
+    }
+
+    pub(crate) fn processed(&self, ok: bool) {
+        count(&self.process_failures, ok);
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until the stream is asked to end.
+    pub(crate) async fn stopped(&self) {
+        // The sender is a field of this very value, so waiting can only end by the condition.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    /// Marks the stream's end; its figures leave the registry.
+    pub(crate) fn end(&self) {
+        let outcome = if self.failed.load(Ordering::Relaxed) { Outcome::Failed } else { Outcome::Done };
+        self.registry.forget(&self.id);
+        self.ended.send_replace(Some(outcome));
+    }
+
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        *self.ended.borrow()
+    }
+
+    /// Waits for the stream's end.
+    pub(crate) async fn ended(&self) {
+        // As in `stopped`.
+        let _ = self.ended.subscribe().wait_for(Option::is_some).await;
+    }
+
+    fn state(&self) -> StreamState {
+        match self.outcome() {
+            Some(Outcome::Failed) => return StreamState::Error,
+            Some(Outcome::Done) => return StreamState::Offline,
+            None => {}
+        }
+        let silent = match self.last_input.load(Ordering::Relaxed) {
+            0 => self.started.elapsed(),
+            at => Duration::from_millis(self.millis().saturating_sub(at - 1)),
+        };
+        if self.process_failures.load(Ordering::Relaxed) >= REPEATED {
+            StreamState::DegradedInference
+        } else if silent > SILENCE || self.decode_failures.load(Ordering::Relaxed) >= REPEATED {
+            StreamState::DegradedInput
+        } else if self.last_output.load(Ordering::Relaxed) == 0 {
+            StreamState::Loading
+        } else {
+            StreamState::Online
+        }
+    }
+
+    pub(crate) fn status(&self) -> StreamStatus {
+        let metrics = self.recorder.snapshot(Instant::now());
+        let state = self.state();
+        let details = self.details();
+        StreamStatus {
+            stream_id: self.id.clone(),
+            state,
+            metrics,
+            params: details.params.clone(),
+            backends: details.backends.clone(),
+            output_size: details.output_size,
+            uptime_s: self.millis() as f64 / 1e3,
+            last_error: details.last_error.clone(),
+        }
+    }
+}
+
+fn count(failures: &AtomicU32, ok: bool) {
+    if ok {
+        failures.store(0, Ordering::Relaxed);
+    } else {
+        failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn device_name(device: &candle_core::Device) -> String {
+    match device.location() {
+        candle_core::DeviceLocation::Cpu => "cpu".into(),
+        candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+    }
+}
+
+/// An error in one line: candle's carry backtraces.
+pub(crate) fn one_line(what: &impl Display) -> String {
+    let text = what.to_string();
+    text.lines().next().unwrap_or_default().trim_end().to_owned()
+}

@@ -1,0 +1,58 @@
+//! The threads of one stream: started by name, watched until the last one ends.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::Error;
+use crate::stream::Stream;
+
+/// Starts a stream's threads. They are watched, not joined: a processor that never returns keeps its thread,
+/// and must keep nothing else.
+pub(crate) struct Threads {
+    stream: Arc<Stream>,
+    running: mpsc::Sender<()>,
+    ended: mpsc::Receiver<()>,
+}
+
+/// Held by a running thread; says so when it ends by a panic.
+struct Running {
+    stream: Arc<Stream>,
+    name: &'static str,
+    _running: mpsc::Sender<()>,
+}
+
+impl Threads {
+    pub(crate) fn new(stream: &Arc<Stream>) -> Self {
+        let (running, ended) = mpsc::channel(1);
+        Self { stream: Arc::clone(stream), running, ended }
+    }
+
+    /// Starts a thread.
+    pub(crate) fn spawn(&self, name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        let running =
+            Running { stream: Arc::clone(&self.stream), name, _running: self.running.clone() };
+        std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || {
+                let _running = running;
+                run();
+            })
+            .map(drop)
+            .map_err(|e| Error::failed(format!("starting the {name} thread")).because(e))
+    }
+
+    /// Waits until every thread has ended.
+    pub(crate) async fn ended(mut self) {
+        drop(self.running);
+        while self.ended.recv().await.is_some() {}
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.stream.fail(format_args!("the {} thread panicked", self.name));
+        }
+    }
+}
