@@ -85,8 +85,8 @@ struct DecoderState {
     channels: usize,
 }
 
-// SAFETY: the state is one allocation without references to the thread that made it (libopus keeps no thread-local
-// data; its modes and tables are constants), and only its owner reaches it.
+// SAFETY: the state is one allocation that only its owner reaches; libopus keeps no thread-local data, and only reads
+// its static tables.
 unsafe impl Send for DecoderState {}
 
 impl DecoderState {
