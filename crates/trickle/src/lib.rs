@@ -1,1 +1,70 @@
 //! The trickle protocol: subscriber, publisher and server.
+//!
+//! Trickle is segmented publish-subscribe over HTTP/1.1. A *channel* holds a sequence of numbered
+//! *segments*; publishers POST them, subscribers GET them, and bytes reach every subscriber while they
+//! are still being written. This crate knows HTTP and nothing of what the bytes mean.
+//!
+//! The one invariant: **a subscriber sees segments in rising order, and every segment it sees is a
+//! prefix of what was written to it, from its first byte on.** Whatever goes wrong (a lost connection, a
+//! restarted server, a reader too slow for the window) costs the end of a segment or whole segments,
+//! never the order and never bytes in the middle.
+//!
+//! The canonical loop of a subscriber. [`Subscriber::next`] asks for the following segment in the
+//! background while this one is read, so nothing is waited for twice:
+//!
+//! ```no_run
+//! use cutrickle_trickle::{ClientConfig, Error, Start, Subscriber};
+//!
+//! async fn follow(url: &str) -> Result<(), Error> {
+//!     let mut channel = Subscriber::new(url, Start::Current, ClientConfig::default())?;
+//!     while let Some(mut segment) = channel.next().await? {
+//!         while let Some(bytes) = segment.chunk().await {
+//!             println!("segment {}: {} bytes more", segment.seq(), bytes.len());
+//!         }
+//!         if !segment.is_complete() {
+//!             println!("segment {} broke off", segment.seq());
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The canonical loop of a publisher. Writing is synchronous and never waits, so it may be done on a
+//! thread without a runtime; a write that finds the segment's buffer full says so and is counted:
+//!
+//! ```no_run
+//! use bytes::Bytes;
+//! use cutrickle_trickle::{ClientConfig, Error, Publisher};
+//!
+//! async fn publish(url: &str, segments: Vec<Vec<Bytes>>) -> Result<(), Error> {
+//!     let mut channel = Publisher::new(url, "video/MP2T", ClientConfig::default())?;
+//!     for parts in segments {
+//!         let mut segment = channel.segment().await?;
+//!         for part in parts {
+//!             if let Err(error) = segment.try_write(part) {
+//!                 println!("dropped: {error}");
+//!             }
+//!         }
+//!         segment.finish();
+//!     }
+//!     channel.close().await
+//! }
+//! ```
+//!
+//! The sequence logic (`subscribe::follow`, `publish::recover`, `server::channel`) takes time and answers
+//! as arguments and touches no socket and no clock.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod error;
+mod publish;
+mod server;
+mod subscribe;
+mod wire;
+
+pub use client::ClientConfig;
+pub use error::Error;
+pub use publish::{PublishCounters, Publisher, SegmentWriter};
+pub use server::{SegmentBody, Server, ServerConfig, Service};
+pub use subscribe::{SegmentReader, Start, Subscriber};

@@ -1,0 +1,120 @@
+//! A channel's URL, taken apart once.
+
+use std::sync::Arc;
+
+use http::Uri;
+
+use crate::error::{Error, Kind};
+
+/// Where a channel is.
+#[derive(Clone, Debug)]
+pub(crate) struct Address {
+    pub(crate) tls: bool,
+    /// Name or IP address, without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// What goes into the `Host` header.
+    pub(crate) authority: String,
+    /// The channel's path, no slash at its end.
+    path: String,
+    /// The query with its `?`, or nothing.
+    query: String,
+    /// The URL for messages: no user, no query.
+    pub(crate) shown: Arc<str>,
+}
+
+impl Address {
+    pub(crate) fn parse(url: &str) -> Result<Address, Error> {
+        let bad = |why: String| Error::new(Kind::Url(why));
+        let url = url.trim();
+        if url.is_empty() {
+            return Err(bad("the trickle URL is missing".into()));
+        }
+        let lower = url.get(..8).unwrap_or(url).to_ascii_lowercase();
+        if !lower.starts_with("http://") && !lower.starts_with("https://") {
+            return Err(bad(format!("the trickle URL {url:?} does not begin with http:// or https://")));
+        }
+        let uri: Uri = url
+            .parse()
+            .map_err(|cause| bad(format!("the trickle URL {url:?} is malformed")).source(cause))?;
+        let authority = uri.authority().ok_or_else(|| bad(format!("the trickle URL {url:?} has no host")))?;
+        let host = authority.host();
+        if host.is_empty() || host == "[]" {
+            return Err(bad(format!("the trickle URL {url:?} has no host")));
+        }
+        let tls = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+        // A port that is no number is not seen as a port at all.
+        let after_host = authority.as_str().rsplit('@').next().unwrap_or_default().get(host.len()..);
+        let port = match (authority.port_u16(), after_host) {
+            (Some(0), _) => return Err(bad(format!("the trickle URL {url:?} has port 0"))),
+            (Some(port), _) => port,
+            (None, Some("")) => [80, 443][usize::from(tls)],
+            (None, _) => return Err(bad(format!("the trickle URL {url:?} has a malformed port"))),
+        };
+        let path = uri.path().trim_end_matches('/').to_owned();
+        if path.is_empty() {
+            return Err(bad(format!("the trickle URL {url:?} names no channel")));
+        }
+        let authority = match authority.port() {
+            Some(_) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        let scheme = ["http", "https"][usize::from(tls)];
+        Ok(Address {
+            tls,
+            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port,
+            shown: format!("{scheme}://{authority}{path}").into(),
+            query: uri.query().map(|query| format!("?{query}")).unwrap_or_default(),
+            authority,
+            path,
+        })
+    }
+
+    /// The request target of the channel itself, or of what is below it.
+    pub(crate) fn target(&self, below: Option<&str>) -> String {
+        match below {
+            Some(below) => format!("{}/{below}{}", self.path, self.query),
+            None => format!("{}{}", self.path, self.query),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_comes_apart() {
+        let a = Address::parse("https://user:secret@[::1]:9443/ai/trickle/x/?key=1").unwrap();
+        assert!(a.tls);
+        assert_eq!((a.host.as_str(), a.port, a.authority.as_str()), ("::1", 9443, "[::1]:9443"));
+        assert_eq!(a.target(Some("next")), "/ai/trickle/x/next?key=1");
+        assert_eq!(&*a.shown, "https://[::1]:9443/ai/trickle/x");
+        let a = Address::parse("http://host/x").unwrap();
+        assert_eq!((a.port, a.authority.as_str(), a.target(None).as_str()), (80, "host", "/x"));
+    }
+
+    #[test]
+    fn a_missing_or_malformed_url_is_one_clear_line() {
+        for (url, word) in [
+            ("", "missing"),
+            ("   ", "missing"),
+            ("localhost:3389/x", "http://"),
+            ("ftp://host/x", "http://"),
+            ("http://", "malformed"),
+            ("http:///x", "malformed"),
+            ("http://host", "no channel"),
+            ("http://host//", "no channel"),
+            ("http://host:0/x", "port 0"),
+            ("http://host:99999/x", "port"),
+            ("http://ho st/x", "malformed"),
+            ("http://é", "malformed"),
+        ] {
+            let error = Address::parse(url).unwrap_err();
+            assert!(error.is_url());
+            let text = error.to_string();
+            assert!(text.contains(word) && !text.contains('\n'), "{url:?}: {text}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Sends one segment: numbers it after the one before, POSTs it, and acts on what `recover` decides.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use tokio::sync::watch;
+
+use super::recover::{Ended, Progress, Recover, Verdict};
+use super::segment::{Phase, PublishCounters, Segment};
+use crate::client::{Endpoint, Place, RequestBody};
+use crate::error::{Error, Kind};
+use crate::wire;
+
+/// What all segments of one publisher share.
+pub(super) struct Link {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) content_type: HeaderValue,
+    pub(super) counters: Arc<PublishCounters>,
+    recover: Mutex<Recover>,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Link {
+    pub(super) fn new(endpoint: Arc<Endpoint>, content_type: HeaderValue) -> Link {
+        let recover = Mutex::new(Recover::new(endpoint.config()));
+        Link { endpoint, content_type, counters: Arc::default(), recover, failure: Mutex::new(None) }
+    }
+
+    pub(super) fn recover(&self) -> MutexGuard<'_, Recover> {
+        self.recover.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why nothing can be published any more.
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn fail(&self, error: Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// Asks the server to create the channel. Its refusal is an answer like any other.
+    pub(super) async fn create(&self) -> Result<StatusCode, Error> {
+        let headers = [(wire::EXPECT_CONTENT, self.content_type.clone())];
+        let answer = self.endpoint.ask(Method::POST, Place::Channel, &headers).await?;
+        Ok(answer.status)
+    }
+
+    /// The channel's next number; `Err` holds the status of an answer without one.
+    async fn next_number(&self) -> Result<Result<u64, StatusCode>, Error> {
+        let answer = self.endpoint.ask(Method::GET, Place::NextNumber, &[]).await?;
+        if !answer.status.is_success() {
+            return Ok(Err(answer.status));
+        }
+        let text = std::str::from_utf8(&answer.body).unwrap_or_default();
+        let number = wire::number(&answer.headers, &wire::LATEST).or_else(|| text.trim().parse().ok());
+        Ok(number.ok_or(answer.status))
+    }
+
+    /// The number to begin with: what an existing channel says, else 0 in a new one.
+    async fn begin(&self) -> Result<u64, Error> {
+        loop {
+            let cause = match self.next_number().await {
+                Ok(Ok(number)) => {
+                    self.recover().found();
+                    return Ok(number);
+                }
+                // Where creating is not allowed, the POST of the first segment will tell.
+                Ok(Err(StatusCode::NOT_FOUND)) => match self.create().await {
+                    Ok(status) if !status.is_server_error() => return Ok(0),
+                    Ok(status) => self.endpoint.error(Kind::Refused(status)),
+                    Err(error) => error,
+                },
+                Ok(Err(status)) if is_refusal(status) => {
+                    return Err(self.endpoint.error(Kind::Refused(status)));
+                }
+                // A server that does not know the question.
+                Ok(Err(status)) if status.is_client_error() => return Ok(0),
+                Ok(Err(status)) => self.endpoint.error(Kind::Refused(status)),
+                Err(error) => error,
+            };
+            if matches!(cause.kind(), Kind::Tls) {
+                return Err(cause);
+            }
+            let wait = self.recover().unanswered(Instant::now());
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(self.endpoint.error(Kind::Timeout).source(cause)),
+            }
+        }
+    }
+}
+
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// Cuts the segment when its task ends early, so that nobody goes on writing to it.
+struct Sending(Arc<Segment>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if !self.0.is_over() {
+            self.0.cut();
+            self.0.set_phase(Phase::Over { next: None });
+        }
+    }
+}
+
+/// Sends `segment`, the successor of the one that `before` watches (none: the first).
+pub(super) async fn post(link: Arc<Link>, segment: Arc<Segment>, before: Option<watch::Receiver<Phase>>) {
+    let sending = Sending(segment.clone());
+    let numbered = match &before {
+        None => tokio::select! {
+            begun = link.begin() => match begun {
+                Ok(seq) => Some(seq),
+                Err(error) => { link.fail(error); None }
+            },
+            () = segment.until_cut() => None,
+        },
+        Some(before) => successor(before.clone()).await,
+    };
+    let Some(seq) = numbered else { return };
+    segment.set_phase(Phase::Numbered(seq));
+    let outcome = tokio::select! {
+        outcome = attempts(&link, &segment, seq, before.as_ref()) => outcome,
+        () = segment.until_cut() => {
+            let seq = segment.seq();
+            match segment.progress() {
+                // Its number goes to the next one.
+                Progress::Unsent => Outcome::Unsent(seq),
+                _ => Outcome::Lost { seq, close: true },
+            }
+        }
+    };
+    // A preconnected segment that nobody wrote to is no loss.
+    if matches!(outcome, Outcome::Written(_)) {
+        link.counters.add_segment();
+    } else if segment.is_used() {
+        link.counters.drop_segment();
+    }
+    let (next, closing) = match outcome {
+        Outcome::Written(seq) => (seq.checked_add(1), None),
+        Outcome::Unsent(seq) => (Some(seq), None),
+        Outcome::Lost { seq, close } => (seq.checked_add(1), close.then_some(seq)),
+        Outcome::Failed(error) => {
+            link.fail(error);
+            (None, None)
+        }
+    };
+    segment.cut();
+    segment.set_phase(Phase::Over { next });
+    if let Some(seq) = closing {
+        close(&link, seq).await;
+    }
+    drop(sending);
+}
+
+/// What became of a segment.
+enum Outcome {
+    Written(u64),
+    Unsent(u64),
+    Lost {
+        seq: u64,
+        close: bool,
+    },
+    /// Nothing can be published any more.
+    Failed(Error),
+}
+
+/// The number after the segment that `before` watches, once that is certain.
+async fn successor(mut before: watch::Receiver<Phase>) -> Option<u64> {
+    let phase =
+        before.wait_for(|phase| matches!(phase, Phase::Sending(_) | Phase::Over { .. })).await.ok()?;
+    match *phase {
+        Phase::Sending(seq) => seq.checked_add(1),
+        Phase::Over { next } => next,
+        _ => None,
+    }
+}
+
+/// POSTs until the segment is written or lost, or nothing can be published any more.
+async fn attempts(
+    link: &Link,
+    segment: &Arc<Segment>,
+    mut seq: u64,
+    before: Option<&watch::Receiver<Phase>>,
+) -> Outcome {
+    loop {
+        let begun = Instant::now();
+        let (ended, cause) = match attempt(link, segment, seq, before).await {
+            Ok(ended) => (ended, None),
+            Err(error) if matches!(error.kind(), Kind::Tls) => return Outcome::Failed(error),
+            Err(error) => {
+                tracing::debug!(channel = %link.endpoint.name(), seq, ?error, "POST failed");
+                (Ended::Broken { stood: begun.elapsed() }, Some(error))
+            }
+        };
+        let verdict = link.recover().ended(Instant::now(), segment.progress(), ended);
+        let failure = match verdict {
+            Verdict::Done => return Outcome::Written(seq),
+            Verdict::Lost { close } => return Outcome::Lost { seq, close },
+            Verdict::Retry(wait) => {
+                tokio::time::sleep(wait).await;
+                continue;
+            }
+            Verdict::Create(wait) => {
+                tokio::time::sleep(wait).await;
+                if let Ok(status) = link.create().await
+                    && status.is_success()
+                {
+                    link.recover().found();
+                }
+                continue;
+            }
+            Verdict::Renumber(wait) => {
+                tokio::time::sleep(wait).await;
+                seq = seq.saturating_add(1);
+                if let Ok(Ok(next)) = link.next_number().await {
+                    seq = seq.max(next);
+                }
+                segment.set_phase(Phase::Numbered(seq));
+                continue;
+            }
+            Verdict::Closed => Kind::Closed,
+            Verdict::NotFound => Kind::NotFound,
+            Verdict::TimedOut => Kind::Timeout,
+            Verdict::Refused(status) => Kind::Refused(status),
+        };
+        let error = link.endpoint.error(failure).seq(seq);
+        return Outcome::Failed(match cause {
+            Some(cause) => error.source(cause),
+            None => error,
+        });
+    }
+}
+
+/// One POST, to its answer.
+async fn attempt(
+    link: &Link,
+    segment: &Arc<Segment>,
+    seq: u64,
+    before: Option<&watch::Receiver<Phase>>,
+) -> Result<Ended, Error> {
+    let mut connection = link.endpoint.connect().await?;
+    link.recover().connected();
+    let earlier = before.is_some_and(|before| !matches!(*before.borrow(), Phase::Over { .. }));
+    let resets = link.recover().resets(earlier);
+    let mut headers: Vec<(HeaderName, HeaderValue)> = vec![(header::CONTENT_TYPE, link.content_type.clone())];
+    if resets {
+        headers.push((wire::RESET, HeaderValue::from_static("1")));
+    }
+    let body = RequestBody::Segment(segment.source());
+    let request = link.endpoint.request(Method::POST, Place::Segment(seq), &headers, body)?;
+    let response = connection.send(request).await.map_err(|cause| link.endpoint.broken(cause))?;
+    if resets && response.status().is_success() {
+        link.recover().has_reset();
+    }
+    let status = response.status();
+    let closed = response.headers().contains_key(wire::CLOSED);
+    if status.is_success() && segment.progress() == Progress::Whole {
+        // Read for the sake of the connection only; the segment is taken either way.
+        if link.endpoint.read_short(response).await.is_ok() {
+            link.endpoint.keep(connection);
+        }
+    }
+    Ok(Ended::Answer { status, closed })
+}
+
+/// Closes a segment that will not be finished, so that its readers do not wait. Best effort.
+async fn close(link: &Link, seq: u64) {
+    const LONGEST: Duration = Duration::from_secs(2);
+    let asked = link.endpoint.ask(Method::DELETE, Place::Segment(seq), &[]);
+    if !matches!(tokio::time::timeout(LONGEST, asked).await, Ok(Ok(_))) {
+        tracing::debug!(channel = %link.endpoint.name(), seq, "an unfinished segment could not be closed");
+    }
+}

@@ -1,0 +1,300 @@
+//! What a publisher does after each POST, given how it ended. No socket, no clock.
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use crate::client::{Backoff, ClientConfig, SETTLED};
+
+/// How far a segment had come when its POST ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Not a byte has been handed to the connection.
+    Unsent,
+    /// Some bytes have, and the end has not.
+    Partial,
+    /// All of it has.
+    Whole,
+}
+
+/// How one POST ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With an answer.
+    Answer { status: StatusCode, closed: bool },
+    /// No connection, or it broke after having stood for so long.
+    Broken { stood: Duration },
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The segment is written.
+    Done,
+    /// POST the same segment again, after a while.
+    Retry(Duration),
+    /// Create the channel, then POST again after a while.
+    Create(Duration),
+    /// The number is taken: ask for the next one, and POST again after a while.
+    Renumber(Duration),
+    /// The segment is lost; `close` it so that its readers do not wait. The next one is tried.
+    Lost { close: bool },
+    /// The channel has ended.
+    Closed,
+    /// The channel does not exist and cannot be created.
+    NotFound,
+    /// The server was out of reach for the whole window.
+    TimedOut,
+    /// The server will not have us.
+    Refused(StatusCode),
+}
+
+/// Between two tries at a channel that does not exist.
+const MISSING_WAIT: Duration = Duration::from_millis(200);
+
+/// How publishing has been going, over all segments of a channel.
+#[derive(Debug)]
+pub(crate) struct Recover {
+    backoff: Backoff,
+    grace: Duration,
+    existed: bool,
+    /// The server was out of reach since the last segment that was taken.
+    disturbed: bool,
+    missing_since: Option<Instant>,
+    /// The next POST has to tell the server that earlier segments are no longer written.
+    reset: bool,
+    /// The last thing tried was to connect, or to send, and it failed.
+    unreachable: bool,
+}
+
+impl Recover {
+    pub(crate) fn new(config: &ClientConfig) -> Recover {
+        Recover {
+            backoff: Backoff::new(config.retry_window),
+            grace: config.missing_grace,
+            existed: false,
+            disturbed: false,
+            missing_since: None,
+            reset: true,
+            unreachable: false,
+        }
+    }
+
+    /// Whether the server is out of reach as far as we know.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.unreachable
+    }
+
+    /// A connection stands. Whether it serves is another matter: the backoff goes on.
+    pub(crate) fn connected(&mut self) {
+        self.unreachable = false;
+    }
+
+    /// Whether the POST now to be sent announces a restart. Only while no earlier segment is being
+    /// written: a reset would close it.
+    pub(crate) fn resets(&self, earlier_is_written: bool) -> bool {
+        self.reset && !earlier_is_written
+    }
+
+    /// The server has taken a POST that announced the restart.
+    pub(crate) fn has_reset(&mut self) {
+        self.reset = false;
+    }
+
+    /// The channel is there: it was created, or has told its next number.
+    pub(crate) fn found(&mut self) {
+        self.missing_since = None;
+    }
+
+    /// The wait after a question (not a POST of a segment) that was not answered; `None` to give up.
+    pub(crate) fn unanswered(&mut self, now: Instant) -> Option<Duration> {
+        self.disturbed = true;
+        self.unreachable = true;
+        self.backoff.failed(now)
+    }
+
+    pub(crate) fn ended(&mut self, now: Instant, progress: Progress, ended: Ended) -> Verdict {
+        match ended {
+            Ended::Answer { closed: true, .. } => Verdict::Closed,
+            Ended::Answer { status, .. } if status.is_success() => match progress {
+                Progress::Whole => {
+                    self.taken();
+                    Verdict::Done
+                }
+                // Somebody closed it: a second publisher, a reset, the window.
+                Progress::Partial => {
+                    self.taken();
+                    Verdict::Lost { close: false }
+                }
+                Progress::Unsent => self.wait_or_time_out(now).map_or_else(|v| v, Verdict::Renumber),
+            },
+            Ended::Answer { status: StatusCode::NOT_FOUND, .. } => self.missing(now, progress),
+            Ended::Answer { status: StatusCode::PAYLOAD_TOO_LARGE, .. } => Verdict::Lost { close: false },
+            Ended::Answer { status, .. } if is_passing(status) => self.broken(now, progress, Duration::ZERO),
+            Ended::Answer { status, .. } => Verdict::Refused(status),
+            Ended::Broken { stood } => self.broken(now, progress, stood),
+        }
+    }
+
+    fn taken(&mut self) {
+        self.existed = true;
+        self.disturbed = false;
+        self.missing_since = None;
+        self.backoff.succeeded();
+    }
+
+    fn missing(&mut self, now: Instant, progress: Progress) -> Verdict {
+        if self.existed && !self.disturbed {
+            return Verdict::Closed;
+        }
+        if progress != Progress::Unsent {
+            return Verdict::Lost { close: false };
+        }
+        let Some(since) = self.missing_since else {
+            self.missing_since = Some(now);
+            return Verdict::Create(Duration::ZERO);
+        };
+        if now.saturating_duration_since(since) < self.grace {
+            return Verdict::Create(MISSING_WAIT);
+        }
+        self.missing_since = None;
+        Verdict::NotFound
+    }
+
+    fn broken(&mut self, now: Instant, progress: Progress, stood: Duration) -> Verdict {
+        self.disturbed = true;
+        self.unreachable = true;
+        // Whoever still holds the earlier segments open on the server is not us.
+        self.reset = true;
+        if stood >= SETTLED {
+            self.backoff.succeeded();
+        }
+        match self.wait_or_time_out(now) {
+            Err(verdict) => verdict,
+            // Bytes that may have arrived are never sent twice.
+            Ok(_) if progress != Progress::Unsent => Verdict::Lost { close: true },
+            Ok(wait) => Verdict::Retry(wait),
+        }
+    }
+
+    fn wait_or_time_out(&mut self, now: Instant) -> Result<Duration, Verdict> {
+        self.backoff.failed(now).ok_or(Verdict::TimedOut)
+    }
+}
+
+/// Whether a later try may well be answered otherwise.
+fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error()
+        || status == StatusCode::REQUEST_TIMEOUT
+        || status == StatusCode::TOO_MANY_REQUESTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Progress::{Partial, Unsent, Whole};
+
+    const BROKEN: Ended = Ended::Broken { stood: Duration::ZERO };
+
+    fn answer(status: u16) -> Ended {
+        Ended::Answer { status: StatusCode::from_u16(status).unwrap(), closed: false }
+    }
+
+    fn recover() -> (Recover, Instant) {
+        (Recover::new(&ClientConfig::default()), Instant::now())
+    }
+
+    #[test]
+    fn a_segment_of_which_bytes_were_sent_is_never_sent_again() {
+        for ended in [BROKEN, answer(500), answer(503), answer(404), answer(200), answer(413)] {
+            let (mut r, now) = recover();
+            let verdict = r.ended(now, Partial, ended);
+            assert!(matches!(verdict, Verdict::Lost { .. }), "{ended:?}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_closes_the_segment_for_its_readers() {
+        let (mut r, now) = recover();
+        assert_eq!(r.ended(now, Partial, BROKEN), Verdict::Lost { close: true });
+        assert!(r.is_unreachable());
+        r.connected();
+        assert!(!r.is_unreachable());
+    }
+
+    #[test]
+    fn an_idle_preconnect_is_opened_again() {
+        let (mut r, now) = recover();
+        assert_eq!(r.ended(now, Unsent, BROKEN), Verdict::Retry(Duration::from_millis(100)));
+        assert_eq!(r.ended(now, Unsent, answer(502)), Verdict::Retry(Duration::from_millis(200)));
+        assert_eq!(r.ended(now, Whole, answer(200)), Verdict::Done);
+        assert_eq!(r.ended(now, Unsent, BROKEN), Verdict::Retry(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn a_connection_that_stood_for_long_uses_up_no_window() {
+        let (mut r, mut now) = recover();
+        for _ in 0..100 {
+            now += Duration::from_secs(10);
+            let ended = Ended::Broken { stood: Duration::from_secs(10) };
+            assert_eq!(r.ended(now, Unsent, ended), Verdict::Retry(Duration::from_millis(100)));
+        }
+    }
+
+    #[test]
+    fn an_early_answer_to_an_unsent_segment_means_that_its_number_is_taken() {
+        let (mut r, now) = recover();
+        assert!(matches!(r.ended(now, Unsent, answer(200)), Verdict::Renumber(_)));
+    }
+
+    #[test]
+    fn a_missing_channel_is_created_and_given_up_in_the_end() {
+        let (mut r, start) = recover();
+        let mut now = start;
+        assert_eq!(r.ended(now, Unsent, answer(404)), Verdict::Create(Duration::ZERO));
+        while r.ended(now, Unsent, answer(404)) == Verdict::Create(MISSING_WAIT) {
+            now += MISSING_WAIT;
+        }
+        assert_eq!(now - start, ClientConfig::default().missing_grace);
+    }
+
+    #[test]
+    fn a_404_ends_a_channel_that_existed_unless_the_server_was_gone() {
+        let (mut r, now) = recover();
+        r.ended(now, Whole, answer(200));
+        assert_eq!(r.ended(now, Unsent, answer(404)), Verdict::Closed);
+        let (mut r, now) = recover();
+        r.ended(now, Whole, answer(200));
+        r.ended(now, Partial, BROKEN);
+        assert_eq!(r.ended(now, Unsent, answer(404)), Verdict::Create(Duration::ZERO));
+    }
+
+    #[test]
+    fn closed_and_refused_are_final() {
+        let (mut r, now) = recover();
+        let closed = Ended::Answer { status: StatusCode::OK, closed: true };
+        assert_eq!(r.ended(now, Unsent, closed), Verdict::Closed);
+        assert_eq!(r.ended(now, Unsent, answer(401)), Verdict::Refused(StatusCode::UNAUTHORIZED));
+    }
+
+    #[test]
+    fn the_window_ends() {
+        let (mut r, mut now) = recover();
+        let start = now;
+        while let Verdict::Retry(wait) = r.ended(now, Unsent, BROKEN) {
+            now += wait;
+        }
+        assert!((30..=32).contains(&(now - start).as_secs()));
+    }
+
+    #[test]
+    fn a_restart_is_announced_once_and_never_over_a_segment_being_written() {
+        let (mut r, now) = recover();
+        assert!(r.resets(false));
+        assert!(!r.resets(true));
+        r.has_reset();
+        assert!(!r.resets(false));
+        r.ended(now, Partial, BROKEN);
+        assert!(r.resets(false));
+    }
+}

@@ -1,0 +1,385 @@
+//! One segment on its way out: a bounded buffer between the writer and the connection, and how far the
+//! segment has come. Sending it, and what to do when that fails, is for others.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+
+use super::recover::Progress;
+use crate::error::{Error, Kind};
+
+/// What a publisher has done so far. All numbers only grow.
+#[derive(Debug, Default)]
+pub struct PublishCounters {
+    segments: AtomicU64,
+    bytes: AtomicU64,
+    segments_dropped: AtomicU64,
+    bytes_dropped: AtomicU64,
+}
+
+impl PublishCounters {
+    /// Segments that the server has taken whole.
+    pub fn segments(&self) -> u64 {
+        self.segments.load(Ordering::Relaxed)
+    }
+
+    /// Bytes handed to a connection.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Segments that were lost, whole or from some byte on.
+    pub fn segments_dropped(&self) -> u64 {
+        self.segments_dropped.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were refused because the buffer was full or the segment lost, or thrown away unsent.
+    pub fn bytes_dropped(&self) -> u64 {
+        self.bytes_dropped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_segment(&self) {
+        self.segments.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn drop_segment(&self) {
+        self.segments_dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn drop_bytes(&self, bytes: usize) {
+        self.bytes_dropped.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// How far a segment has come, for those who wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Its number is not final.
+    Unnumbered,
+    /// Its POST is tried under this number, nothing has been sent.
+    Numbered(u64),
+    /// Bytes of this number are on their way: the next segment is `+ 1`.
+    Sending(u64),
+    /// Over. The next segment is this number.
+    Over { next: Option<u64> },
+}
+
+/// How the buffer ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    Finished,
+    /// Nothing more is taken or sent.
+    Cut,
+}
+
+struct Buffer {
+    chunks: VecDeque<Bytes>,
+    waiting: usize,
+    /// Something was written to it.
+    used: bool,
+    end: End,
+    /// The connection has been given something, were it only the end.
+    sent: bool,
+    drained: bool,
+    /// Counts the POSTs of this segment: the body of an earlier one must not take bytes.
+    attempt: u64,
+    connection: Option<Waker>,
+}
+
+pub(super) struct Segment {
+    buffer: Mutex<Buffer>,
+    capacity: usize,
+    room: Notify,
+    cut: Notify,
+    phase: watch::Sender<Phase>,
+    number: AtomicU64,
+    counters: Arc<PublishCounters>,
+    channel: Arc<str>,
+}
+
+impl Segment {
+    /// `expected` is the number that it will have if nothing goes wrong before.
+    pub(super) fn new(
+        expected: u64,
+        capacity: usize,
+        counters: Arc<PublishCounters>,
+        channel: Arc<str>,
+    ) -> Arc<Segment> {
+        Arc::new(Segment {
+            buffer: Mutex::new(Buffer {
+                chunks: VecDeque::new(),
+                waiting: 0,
+                used: false,
+                end: End::Open,
+                sent: false,
+                drained: false,
+                attempt: 0,
+                connection: None,
+            }),
+            capacity,
+            room: Notify::new(),
+            cut: Notify::new(),
+            phase: watch::Sender::new(Phase::Unnumbered),
+            number: AtomicU64::new(expected),
+            counters,
+            channel,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// The number, as far as it is known.
+    pub(super) fn seq(&self) -> u64 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_phase(&self, phase: Phase) {
+        if let Phase::Numbered(seq) = phase {
+            self.number.store(seq, Ordering::Relaxed);
+        }
+        self.phase.send_replace(phase);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.phase(), Phase::Over { .. })
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        let buffer = self.lock();
+        match (buffer.sent, buffer.drained) {
+            (false, _) => Progress::Unsent,
+            (true, false) => Progress::Partial,
+            (true, true) => Progress::Whole,
+        }
+    }
+
+    fn error(&self, kind: Kind) -> Error {
+        Error::new(kind).channel(&self.channel).seq(self.seq())
+    }
+
+    /// Takes `bytes`, or counts them as dropped.
+    pub(super) fn push(&self, bytes: Bytes) -> Result<(), Error> {
+        let length = bytes.len();
+        self.offer(bytes).map_err(|(_, error)| {
+            self.counters.drop_bytes(length);
+            error
+        })
+    }
+
+    /// Takes `bytes` as soon as there is room.
+    pub(super) async fn push_waiting(&self, mut bytes: Bytes) -> Result<(), Error> {
+        loop {
+            let room = self.room.notified();
+            match self.offer(bytes) {
+                Ok(()) => return Ok(()),
+                Err((back, error)) if error.is_full() => {
+                    bytes = back;
+                    room.await;
+                }
+                Err((back, error)) => {
+                    self.counters.drop_bytes(back.len());
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn offer(&self, bytes: Bytes) -> Result<(), (Bytes, Error)> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let wake = {
+            let mut buffer = self.lock();
+            let kind = match buffer.end {
+                End::Open if buffer.waiting == 0 => None,
+                End::Open if buffer.waiting.saturating_add(bytes.len()) <= self.capacity => None,
+                End::Open => Some(Kind::Full),
+                End::Finished => Some(Kind::Closed),
+                End::Cut => Some(Kind::Lost),
+            };
+            if let Some(kind) = kind {
+                drop(buffer);
+                return Err((bytes, self.error(kind)));
+            }
+            buffer.waiting = buffer.waiting.saturating_add(bytes.len());
+            buffer.used = true;
+            buffer.chunks.push_back(bytes);
+            buffer.connection.take()
+        };
+        if let Some(waker) = wake {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// No more bytes will come. Does nothing to a segment that has ended.
+    pub(super) fn finish(&self) {
+        self.end(End::Finished);
+    }
+
+    /// Throws away what is waiting and stops the POST. Does nothing to a segment that was cut already.
+    pub(super) fn cut(&self) {
+        self.end(End::Cut);
+        self.cut.notify_one();
+    }
+
+    fn end(&self, end: End) {
+        let wake = {
+            let mut buffer = self.lock();
+            match (buffer.end, end) {
+                (End::Open, _) | (End::Finished, End::Cut) => buffer.end = end,
+                _ => return,
+            }
+            if end == End::Cut {
+                self.counters.drop_bytes(buffer.waiting);
+                buffer.waiting = 0;
+                buffer.chunks.clear();
+            }
+            buffer.connection.take()
+        };
+        self.room.notify_waiters();
+        if let Some(waker) = wake {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().end == End::Open
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.lock().used
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.lock().end == End::Cut
+    }
+
+    /// Resolves once the segment has been cut. For one waiter.
+    pub(super) async fn until_cut(&self) {
+        while !self.is_cut() {
+            self.cut.notified().await;
+        }
+    }
+
+    /// The body of the next POST of this segment.
+    pub(super) fn source(self: &Arc<Segment>) -> SegmentSource {
+        let mut buffer = self.lock();
+        buffer.attempt = buffer.attempt.wrapping_add(1);
+        SegmentSource { attempt: buffer.attempt, segment: self.clone() }
+    }
+}
+
+/// Feeds one POST from a segment's buffer.
+pub(crate) struct SegmentSource {
+    segment: Arc<Segment>,
+    attempt: u64,
+}
+
+impl SegmentSource {
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let segment = &*self.segment;
+        let mut buffer = segment.lock();
+        if buffer.attempt != self.attempt || buffer.end == End::Cut {
+            drop(buffer);
+            return Poll::Ready(Some(Err(segment.error(Kind::Lost))));
+        }
+        let first = !buffer.sent;
+        let next = match buffer.chunks.pop_front() {
+            Some(chunk) => {
+                buffer.waiting = buffer.waiting.saturating_sub(chunk.len());
+                segment.counters.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                Some(Ok(chunk))
+            }
+            None if buffer.end == End::Finished => {
+                buffer.drained = true;
+                None
+            }
+            None => {
+                buffer.connection = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+        };
+        buffer.sent = true;
+        drop(buffer);
+        segment.room.notify_waiters();
+        if first {
+            segment.set_phase(Phase::Sending(segment.seq()));
+        }
+        Poll::Ready(Some(match next {
+            Some(chunk) => chunk,
+            None => return Poll::Ready(None),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(capacity: usize) -> (Arc<Segment>, Arc<PublishCounters>) {
+        let counters = Arc::<PublishCounters>::default();
+        let segment = Segment::new(0, capacity, counters.clone(), "http://h/c".into());
+        segment.set_phase(Phase::Numbered(4));
+        (segment, counters)
+    }
+
+    fn take(source: &mut SegmentSource) -> Poll<Option<Result<Bytes, Error>>> {
+        source.poll_next(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_full_buffer_refuses_and_counts_and_an_empty_one_takes_anything() {
+        let (segment, counters) = segment(10);
+        segment.push(Bytes::from_static(&[0; 50])).unwrap();
+        let error = segment.push(Bytes::from_static(&[0; 1])).unwrap_err();
+        assert!(error.is_full());
+        assert!(error.to_string().contains("http://h/c segment 4"), "{error}");
+        assert_eq!(counters.bytes_dropped(), 1);
+        let mut source = segment.source();
+        assert!(matches!(take(&mut source), Poll::Ready(Some(Ok(chunk))) if chunk.len() == 50));
+        segment.push(Bytes::from_static(&[0; 10])).unwrap();
+        assert!(segment.push(Bytes::from_static(&[0; 1])).unwrap_err().is_full());
+        assert_eq!(counters.bytes(), 50);
+    }
+
+    #[test]
+    fn a_body_of_an_earlier_try_takes_nothing() {
+        let (segment, _) = segment(10);
+        let mut stale = segment.source();
+        let mut current = segment.source();
+        segment.push(Bytes::from_static(b"x")).unwrap();
+        assert!(matches!(take(&mut stale), Poll::Ready(Some(Err(_)))));
+        assert_eq!(segment.progress(), Progress::Unsent);
+        assert!(matches!(take(&mut current), Poll::Ready(Some(Ok(_)))));
+        assert_eq!(segment.progress(), Progress::Partial);
+        segment.finish();
+        assert!(matches!(take(&mut current), Poll::Ready(None)));
+        assert_eq!(segment.progress(), Progress::Whole);
+    }
+
+    #[test]
+    fn a_cut_segment_counts_what_it_throws_away_and_takes_no_more() {
+        let (segment, counters) = segment(10);
+        segment.push(Bytes::from_static(b"abc")).unwrap();
+        segment.cut();
+        segment.cut();
+        assert!(segment.push(Bytes::from_static(b"de")).unwrap_err().is_lost());
+        assert_eq!(counters.bytes_dropped(), 5);
+    }
+}

@@ -1,0 +1,64 @@
+//! The body of an answer.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::segment::Reader;
+
+/// The body of a trickle server's answer: nothing, a line of text, or a segment as it is written.
+pub struct SegmentBody {
+    first: Option<Bytes>,
+    rest: Option<Reader>,
+}
+
+impl SegmentBody {
+    pub(crate) fn empty() -> SegmentBody {
+        SegmentBody { first: None, rest: None }
+    }
+
+    pub(crate) fn text(text: impl Into<Bytes>) -> SegmentBody {
+        SegmentBody { first: Some(text.into()), rest: None }
+    }
+
+    pub(crate) fn segment(first: Bytes, rest: Reader) -> SegmentBody {
+        SegmentBody { first: Some(first), rest: Some(rest) }
+    }
+}
+
+impl Body for SegmentBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        match &mut this.rest {
+            Some(rest) => rest.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.as_ref().is_none_or(Reader::is_at_end)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
+        match &self.rest {
+            None => SizeHint::with_exact(first),
+            Some(rest) => match rest.remaining() {
+                Some(remaining) => SizeHint::with_exact(first.saturating_add(remaining)),
+                None => SizeHint::default(),
+            },
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! All channels of a server: making, finding, ending them, and telling of it in the changefeed.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::ServerConfig;
+use super::channel::{Channel, Limits, Write};
+
+/// The channel that tells which channels come and go.
+pub(crate) const CHANGES: &str = "_changes";
+
+pub(crate) type Shared = Arc<Mutex<Channel>>;
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why there is no channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoChannel {
+    Missing,
+    /// As many as there may be.
+    Full,
+}
+
+pub(crate) struct Registry {
+    channels: Mutex<HashMap<String, Shared>>,
+    max_channels: usize,
+    limits: Limits,
+    changes: Option<Shared>,
+}
+
+impl Registry {
+    pub(crate) fn new(config: &ServerConfig, now: Instant) -> Registry {
+        let limits = Limits {
+            window: config.window.max(1),
+            segment_bytes: config.max_segment_bytes,
+            held: Arc::default(),
+        };
+        let mut channels = HashMap::new();
+        let changes = config.changefeed.then(|| {
+            let channel = Channel::new("application/json".into(), limits.clone(), now);
+            let channel = Arc::new(Mutex::new(channel));
+            channels.insert(CHANGES.to_owned(), channel.clone());
+            channel
+        });
+        Registry { channels: Mutex::new(channels), max_channels: config.max_channels, limits, changes }
+    }
+
+    /// Whether `name` is written by the server alone.
+    pub(crate) fn is_reserved(&self, name: &str) -> bool {
+        self.changes.is_some() && name == CHANGES
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Result<Shared, NoChannel> {
+        lock(&self.channels).get(name).cloned().ok_or(NoChannel::Missing)
+    }
+
+    /// The channel of this name, new if need be.
+    pub(crate) fn find_or_create(
+        &self,
+        name: &str,
+        content_type: &str,
+        now: Instant,
+    ) -> Result<Shared, NoChannel> {
+        let mut channels = lock(&self.channels);
+        if let Some(channel) = channels.get(name) {
+            return Ok(channel.clone());
+        }
+        if channels.len() >= self.max_channels {
+            return Err(NoChannel::Full);
+        }
+        let channel = Arc::new(Mutex::new(Channel::new(content_type.into(), self.limits.clone(), now)));
+        channels.insert(name.to_owned(), channel.clone());
+        self.tell("added", &[name], now);
+        Ok(channel)
+    }
+
+    /// Ends a channel; false where there is none.
+    pub(crate) fn remove(&self, name: &str, now: Instant) -> bool {
+        let mut channels = lock(&self.channels);
+        let Some(channel) = channels.remove(name) else { return false };
+        lock(&channel).terminate();
+        self.tell("removed", &[name], now);
+        true
+    }
+
+    /// Ends the channels that have had no new segment for `timeout`.
+    pub(crate) fn sweep(&self, now: Instant, timeout: Duration) {
+        let mut channels = lock(&self.channels);
+        let mut idle = Vec::new();
+        channels.retain(|name, channel| {
+            let mut channel = lock(channel);
+            let keep = name.starts_with('_') || !channel.is_idle(now, timeout);
+            if !keep {
+                channel.terminate();
+                idle.push(name.clone());
+            }
+            keep
+        });
+        let idle: Vec<&str> = idle.iter().map(String::as_str).collect();
+        if !idle.is_empty() {
+            tracing::info!(channels = ?idle, "closed idle trickle channels");
+            self.tell("removed", &idle, now);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.channels).len()
+    }
+
+    pub(crate) fn held(&self) -> u64 {
+        self.limits.held.load(Ordering::Relaxed)
+    }
+
+    /// One segment of the changefeed. Under the lock of the channels, so that the order is true.
+    fn tell(&self, what: &str, names: &[&str], now: Instant) {
+        let Some(changes) = &self.changes else { return };
+        let names: Vec<String> = names.iter().map(|name| json_string(name)).collect();
+        let text = format!("{{\"{what}\":[{}]}}", names.join(","));
+        let mut changes = lock(changes);
+        if let Write::Open(segment) = changes.write(None, false) {
+            changes.begin(segment.seq(), now);
+            segment.append(Bytes::from(text));
+            changes.finish(segment.seq());
+        }
+    }
+}
+
+/// RFC 8259, section 7.
+fn json_string(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().saturating_add(2));
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::super::channel::{Index, Read};
+    use super::*;
+
+    fn registry(config: ServerConfig) -> (Registry, Instant) {
+        let now = Instant::now();
+        (Registry::new(&config, now), now)
+    }
+
+    fn change(registry: &Registry, seq: u64) -> String {
+        let Read::Segment(segment) = lock(&registry.find(CHANGES).unwrap()).read(Index::At(seq)) else {
+            panic!("no change {seq}")
+        };
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Some(text)) = segment.reader().poll_next(&mut context) else { panic!("empty") };
+        String::from_utf8(text.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn idle_channels_are_swept_except_those_with_an_underscore() {
+        let (registry, start) = registry(ServerConfig::default());
+        let timeout = Duration::from_secs(300);
+        for name in ["a", "_b", "c"] {
+            registry.find_or_create(name, "t", start).unwrap();
+        }
+        let later = start + Duration::from_secs(200);
+        let c = registry.find("c").unwrap();
+        lock(&c).read(Index::Next);
+        lock(&c).begin(0, later);
+        registry.sweep(start + Duration::from_secs(299), timeout);
+        assert_eq!(registry.len(), 3);
+        registry.sweep(start + timeout, timeout);
+        assert_eq!(registry.find("a").err(), Some(NoChannel::Missing));
+        assert!(registry.find("_b").is_ok() && registry.find("c").is_ok());
+    }
+
+    #[test]
+    fn the_changefeed_tells_what_came_and_went_in_one_segment_each() {
+        let (registry, now) = registry(ServerConfig { changefeed: true, ..ServerConfig::default() });
+        registry.find_or_create("a\"b", "t", now).unwrap();
+        registry.find_or_create("a\"b", "t", now).unwrap();
+        registry.find_or_create("c", "t", now).unwrap();
+        registry.remove("c", now);
+        assert_eq!(change(&registry, 0), r#"{"added":["a\"b"]}"#);
+        assert_eq!(change(&registry, 1), r#"{"added":["c"]}"#);
+        assert_eq!(change(&registry, 2), r#"{"removed":["c"]}"#);
+        registry.sweep(now + Duration::from_secs(300), Duration::from_secs(300));
+        assert_eq!(change(&registry, 3), r#"{"removed":["a\"b"]}"#);
+        assert!(registry.find(CHANGES).is_ok());
+    }
+
+    #[test]
+    fn the_number_of_channels_is_bounded() {
+        let (registry, now) = registry(ServerConfig { max_channels: 2, ..ServerConfig::default() });
+        registry.find_or_create("a", "t", now).unwrap();
+        registry.find_or_create("b", "t", now).unwrap();
+        assert_eq!(registry.find_or_create("c", "t", now).err(), Some(NoChannel::Full));
+        assert!(registry.find_or_create("a", "t", now).is_ok());
+    }
+}

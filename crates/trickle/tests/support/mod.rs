@@ -1,0 +1,201 @@
+//! For tests: a server that can be killed, deadlines, and a client and server of raw bytes.
+#![allow(dead_code)]
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cutrickle_trickle::{Server, ServerConfig, Service};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// Far longer than anything takes; only a hang reaches it.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Awaits something that must happen.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("still waiting: {what}"),
+    }
+}
+
+/// Asks again and again until the answer is yes.
+pub async fn until(what: &str, mut yes: impl FnMut() -> bool) {
+    soon(what, async {
+        while !yes() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await
+}
+
+/// A server that dies with its value.
+pub struct Running {
+    pub address: SocketAddr,
+    pub service: Service,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    pub async fn start(config: ServerConfig) -> Running {
+        Running::start_at(([127, 0, 0, 1], 0).into(), config).await
+    }
+
+    pub async fn start_at(address: SocketAddr, config: ServerConfig) -> Running {
+        let server = soon("the port", async {
+            loop {
+                match Server::bind(address, config.clone()).await {
+                    Ok(server) => return server,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        })
+        .await;
+        let (address, service) = (server.local_addr(), server.service());
+        Running { address, service, task: tokio::spawn(server.run(std::future::pending())) }
+    }
+
+    pub fn url(&self, channel: &str) -> String {
+        format!("http://{}/{channel}", self.address)
+    }
+
+    /// Cuts all connections and frees the port.
+    pub async fn kill(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One connection of raw bytes, from either side.
+pub struct Raw {
+    pub stream: TcpStream,
+    pub seen: Vec<u8>,
+}
+
+impl Raw {
+    pub async fn connect(address: SocketAddr) -> Raw {
+        Raw::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub async fn accept(listener: &TcpListener) -> Raw {
+        Raw::over(soon("a connection", listener.accept()).await.unwrap().0)
+    }
+
+    pub fn over(stream: TcpStream) -> Raw {
+        stream.set_nodelay(true).unwrap();
+        Raw { stream, seen: Vec::new() }
+    }
+
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// A request without body.
+    pub async fn ask(&mut self, method: &str, path: &str) {
+        self.send(format!("{method} {path} HTTP/1.1\r\nHost: t\r\n\r\n")).await;
+    }
+
+    /// The head of a chunked POST.
+    pub async fn post(&mut self, path: &str, more: &str) {
+        self.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n{more}\r\n"))
+            .await;
+    }
+
+    pub async fn chunk(&mut self, text: &str) {
+        self.send(format!("{:x}\r\n{text}\r\n", text.len())).await;
+    }
+
+    pub async fn end(&mut self) {
+        self.send("0\r\n\r\n").await;
+    }
+
+    async fn more(&mut self) -> bool {
+        let mut buffer = [0; 65536];
+        let read = soon("bytes", self.stream.read(&mut buffer)).await.unwrap_or(0);
+        self.seen.extend_from_slice(&buffer[..read]);
+        read > 0
+    }
+
+    /// Everything up to and with `end`, taken off.
+    pub async fn until(&mut self, end: &str) -> String {
+        loop {
+            if let Some(at) = self.seen.windows(end.len()).position(|window| window == end.as_bytes()) {
+                let rest = self.seen.split_off(at + end.len());
+                return String::from_utf8_lossy(&std::mem::replace(&mut self.seen, rest)).into_owned();
+            }
+            assert!(self.more().await, "closed before {end:?}: {:?}", String::from_utf8_lossy(&self.seen));
+        }
+    }
+
+    /// The head of the next message.
+    pub async fn head(&mut self) -> Head {
+        Head(self.until("\r\n\r\n").await)
+    }
+
+    /// An answer with its `Content-Length` body.
+    pub async fn answer(&mut self) -> (Head, String) {
+        let head = self.head().await;
+        let length: usize = head.header("content-length").expect("a length").parse().unwrap();
+        while self.seen.len() < length {
+            assert!(self.more().await, "closed within the body");
+        }
+        let rest = self.seen.split_off(length);
+        let body = std::mem::replace(&mut self.seen, rest);
+        (head, String::from_utf8(body).unwrap())
+    }
+
+    /// The next chunk of a chunked body; `None` at its end.
+    pub async fn body_chunk(&mut self) -> Option<String> {
+        let size = self.until("\r\n").await;
+        let size = usize::from_str_radix(size.trim(), 16).unwrap();
+        while self.seen.len() < size + 2 {
+            assert!(self.more().await, "closed within a chunk");
+        }
+        let rest = self.seen.split_off(size + 2);
+        let chunk = std::mem::replace(&mut self.seen, rest);
+        (size > 0).then(|| String::from_utf8_lossy(&chunk[..size]).into_owned())
+    }
+
+    /// All of a chunked body.
+    pub async fn body(&mut self) -> String {
+        let mut body = String::new();
+        while let Some(chunk) = self.body_chunk().await {
+            body.push_str(&chunk);
+        }
+        body
+    }
+
+    /// Everything until the peer closes.
+    pub async fn rest(&mut self) -> String {
+        while self.more().await {}
+        String::from_utf8_lossy(&std::mem::take(&mut self.seen)).into_owned()
+    }
+}
+
+/// The head of a message as it was sent.
+pub struct Head(pub String);
+
+impl Head {
+    pub fn line(&self) -> &str {
+        self.0.lines().next().unwrap_or_default()
+    }
+
+    pub fn status(&self) -> u16 {
+        self.line().split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.0.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
