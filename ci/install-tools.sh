@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# What the tests need beside Rust and a C/C++ compiler, on Debian and Ubuntu: ffprobe and ffmpeg judge every stream
+# that a test makes; nasm builds openh264's assembly.
+set -euo pipefail
+missing=()
+command -v ffprobe >/dev/null || missing+=(ffmpeg)
+command -v nasm >/dev/null || missing+=(nasm)
+[ ${#missing[@]} -eq 0 ] && exit 0
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+as_root apt-get update -qq
+as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
