@@ -1,5 +1,5 @@
 //! For tests: a server that can be killed, deadlines, and a client and server of raw bytes.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -173,6 +173,13 @@ impl Raw {
         body
     }
 
+    /// Whether nothing comes for a moment. Right behaviour always passes, however slow the machine.
+    pub async fn is_silent(&mut self) -> bool {
+        let mut buffer = [0; 1];
+        let peek = tokio::time::timeout(Duration::from_millis(50), self.stream.peek(&mut buffer)).await;
+        self.seen.is_empty() && peek.is_err()
+    }
+
     /// Everything until the peer closes.
     pub async fn rest(&mut self) -> String {
         while self.more().await {}
@@ -180,10 +187,72 @@ impl Raw {
     }
 }
 
+/// A server of raw bytes: the test answers each request itself.
+pub struct RawServer {
+    listener: TcpListener,
+}
+
+impl RawServer {
+    pub async fn start() -> RawServer {
+        RawServer { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/ch", self.listener.local_addr().unwrap())
+    }
+
+    /// The next request, which has to come on a connection of its own.
+    pub async fn request(&self) -> (String, Head, Raw) {
+        let mut raw = Raw::accept(&self.listener).await;
+        let head = raw.head().await;
+        let asked = head.line().trim_end_matches(" HTTP/1.1").to_owned();
+        (asked, head, raw)
+    }
+
+    /// The next request, which has to be this one.
+    pub async fn expect(&self, wanted: &str) -> Raw {
+        let (asked, _, raw) = self.request().await;
+        assert_eq!(asked, wanted);
+        raw
+    }
+
+    /// The next request has to be this one; answered so, the connection closed.
+    pub async fn answer(&self, wanted: &str, status: u16, headers: &str, body: &str) {
+        let mut raw = self.expect(wanted).await;
+        raw.reply(status, headers, body).await;
+    }
+}
+
+impl Raw {
+    /// A short answer that closes the connection.
+    pub async fn reply(&mut self, status: u16, headers: &str, body: &str) {
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status} x\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        self.send(answer).await;
+    }
+
+    /// The head of a streamed segment.
+    pub async fn begin(&mut self, seq: u64) {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nLp-Trickle-Seq: {seq}\r\nContent-Type: video/MP2T\r\n\
+             Transfer-Encoding: chunked\r\n\r\n"
+        );
+        self.send(answer).await;
+    }
+}
+
 /// The head of a message as it was sent.
 pub struct Head(pub String);
 
 impl Head {
+    /// All of it, without the date.
+    pub fn text(&self) -> String {
+        let lines = self.0.split_inclusive("\r\n").filter(|line| !line.starts_with("Date:"));
+        lines.collect()
+    }
+
     pub fn line(&self) -> &str {
         self.0.lines().next().unwrap_or_default()
     }

@@ -1,0 +1,72 @@
+//! Memory stays flat whatever the peers do.
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cutrickle_trickle::{ClientConfig, Publisher, ServerConfig};
+use support::{Raw, Running, soon, until};
+use tokio::net::TcpSocket;
+
+const SEGMENT: u64 = 16 << 20;
+const PART: usize = 256 << 10;
+
+#[tokio::test]
+async fn a_dead_reader_costs_one_segment_until_it_is_cut() {
+    let config = ServerConfig { window: 2, write_timeout: Duration::from_secs(2), ..ServerConfig::default() };
+    let server = Running::start(config).await;
+    let mut publisher = Publisher::new(&server.url("ch"), "video/MP2T", ClientConfig::default()).unwrap();
+    let mut dead = None;
+    let part = Bytes::from(vec![7; PART]);
+    for seq in 0..8 {
+        let mut segment = soon("a segment", publisher.segment()).await.unwrap();
+        for _ in 0..SEGMENT as usize / PART {
+            soon("room", segment.write(part.clone())).await.unwrap();
+            // The window, the segment that the dead reader holds, and not a byte more.
+            assert!(server.service.held_bytes() <= 3 * SEGMENT);
+        }
+        segment.finish();
+        let taken = publisher.counters();
+        until("the segment", || taken.segments() == seq + 1).await;
+        if seq == 0 {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(4096).unwrap();
+            let mut raw = Raw::over(socket.connect(server.address).await.unwrap());
+            raw.ask("GET", "/ch/0").await;
+            raw.stream.readable().await.unwrap();
+            dead = Some(raw);
+        }
+    }
+    until("the cut", || server.service.held_bytes() <= 2 * SEGMENT).await;
+    // It was cut before its segment's end, not served.
+    let got = dead.unwrap().rest().await.len() as u64;
+    assert!(got < SEGMENT, "{got}");
+}
+
+#[tokio::test]
+async fn idle_channels_and_waiting_readers_come_and_go_without_a_trace() {
+    let server = Running::start(ServerConfig::default()).await;
+    for round in 0..3 {
+        let mut readers = Vec::new();
+        for channel in 0..50 {
+            let mut raw = Raw::connect(server.address).await;
+            raw.ask("POST", &format!("/{channel}")).await;
+            raw.answer().await;
+            raw.ask("GET", &format!("/{channel}/-1")).await;
+            readers.push(raw);
+        }
+        assert_eq!(server.service.channels(), 50, "round {round}");
+        let mut raw = Raw::connect(server.address).await;
+        for channel in 0..50 {
+            raw.ask("DELETE", &format!("/{channel}")).await;
+            assert_eq!(raw.answer().await.0.status(), 200);
+        }
+        for reader in &mut readers {
+            let (head, _) = reader.answer().await;
+            // A GET that came after the DELETE finds nothing.
+            assert!(head.header("lp-trickle-closed").is_some() || head.status() == 404);
+        }
+        assert_eq!((server.service.channels(), server.service.held_bytes()), (0, 0));
+    }
+}
