@@ -1,0 +1,171 @@
+//! Settings of a server, and their ranges.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::Router;
+use axum::routing::MethodRouter;
+use cutrickle_pipeline::{FrameProcessor, MetricsRegistry, StreamOptions};
+
+use crate::answer::Identity;
+use crate::launch::{Load, loader};
+use crate::worker::Worker;
+use crate::{Error, StreamServer, routes};
+
+/// Streams at a time.
+const CAPACITY: usize = 1;
+
+/// Makes a [`StreamServer`]. From [`StreamServer::builder`].
+pub struct StreamServerBuilder {
+    load: Load,
+    host: String,
+    port: u16,
+    identity: Identity,
+    options: StreamOptions,
+    custom: Router,
+}
+
+impl StreamServerBuilder {
+    pub(crate) fn new<P: FrameProcessor>(processor: P) -> Self {
+        Self {
+            load: loader(processor),
+            host: "0.0.0.0".into(),
+            port: 8000,
+            identity: Identity {
+                pipeline: "live-video-to-video".into(),
+                model_id: String::new(),
+                version: env!("CARGO_PKG_VERSION").into(),
+            },
+            options: StreamOptions::default(),
+            custom: Router::new(),
+        }
+    }
+
+    /// The TCP port to listen on; 0 lets the system choose. 8000 unless set.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The address to listen on: an IP address or `localhost`. `0.0.0.0`, all of IPv4, unless set.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = host.into();
+        self
+    }
+
+    /// What the worker does, as `pipeline` in `/version`. `live-video-to-video` unless set.
+    #[must_use]
+    pub fn capability_name(mut self, name: impl Into<String>) -> Self {
+        self.identity.pipeline = name.into();
+        self
+    }
+
+    /// The model, as `model_id` in `/version`. Empty unless set.
+    #[must_use]
+    pub fn model_id(mut self, model_id: impl Into<String>) -> Self {
+        self.identity.model_id = model_id.into();
+        self
+    }
+
+    /// The application's version, as in `/version` and `/app-version`. This crate's unless set.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.identity.version = version.into();
+        self
+    }
+
+    /// Output pictures per second, 1 to 60; pictures beyond are left out by their timestamps. Each stream keeps its
+    /// input's rate unless set.
+    #[must_use]
+    pub fn target_fps(mut self, fps: u32) -> Self {
+        self.options.target_fps = Some(fps);
+        self
+    }
+
+    /// Decoded pictures that may wait for the processor before the oldest is dropped; at least 1. 30 unless set.
+    #[must_use]
+    pub fn max_queue_size(mut self, pictures: usize) -> Self {
+        self.options.max_queue_size = pictures;
+        self
+    }
+
+    /// How streams are run, all of it: what [`target_fps`](Self::target_fps) and
+    /// [`max_queue_size`](Self::max_queue_size) set before is replaced.
+    #[must_use]
+    pub fn options(mut self, options: StreamOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Changes how streams are run: `.with_options(|options| options.audio = AudioOutput::Opus)`.
+    #[must_use]
+    pub fn with_options(mut self, change: impl FnOnce(&mut StreamOptions)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Adds a path of one's own. The contract's paths go first.
+    ///
+    /// # Panics
+    /// As [`Router::route`]: a malformed path, or the same path and method twice.
+    #[must_use]
+    pub fn route(mut self, path: &str, route: MethodRouter) -> Self {
+        self.custom = self.custom.route(path, route);
+        self
+    }
+
+    /// Adds paths of one's own. The contract's paths go first.
+    ///
+    /// # Panics
+    /// As [`Router::merge`]: the same path and method twice.
+    #[must_use]
+    pub fn merge(mut self, routes: Router) -> Self {
+        // At most one router may have a fallback; unknown paths are answered by ours.
+        self.custom = self.custom.merge(routes.reset_fallback());
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid`]: a setting out of its range; the text names it.
+    pub fn build(self) -> Result<StreamServer, Error> {
+        let Self { load, host, port, identity, options, custom } = self;
+        if let Some(fps) = options.target_fps
+            && !(1..=60).contains(&fps)
+        {
+            return Err(Error::invalid(format!("target_fps is {fps}: 1 to 60 is wanted")));
+        }
+        if options.max_queue_size == 0 {
+            return Err(Error::invalid("max_queue_size is 0: at least 1 is wanted"));
+        }
+        let address = address(&host)?;
+        let metrics =
+            MetricsRegistry::new().map_err(|e| Error::failed("the metrics' registry").because(e))?;
+        let worker = Worker::new(identity, CAPACITY, metrics.clone());
+        let router = routes::router(std::sync::Arc::clone(&worker), custom);
+        Ok(StreamServer { address: (address, port).into(), worker, load, options, metrics, router })
+    }
+}
+
+impl fmt::Debug for StreamServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamServerBuilder")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("identity", &self.identity)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+fn address(host: &str) -> Result<IpAddr, Error> {
+    if host.eq_ignore_ascii_case("localhost") {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.parse()
+        .map_err(|_| Error::invalid(format!("host is {host:?}: an IP address or `localhost` is wanted")))
+}

@@ -1,0 +1,69 @@
+//! The answer to a request that was not carried out: a status code and one line.
+
+use std::fmt::Display;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// Why a request was refused. Goes out as `{"error": "<one line>"}`.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    error: String,
+}
+
+/// Longest text, in characters: callers' own values may stand in it.
+const MOST_TEXT: usize = 300;
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, error: impl Display) -> Self {
+        Self { status, error: one_line(error) }
+    }
+
+    /// 400: the request is wrong, and would be wrong again.
+    pub(crate) fn bad(error: impl Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    /// 503: not now; the caller should try elsewhere.
+    pub(crate) fn unavailable(error: impl Display) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+
+    /// 500: the worker's own fault.
+    pub(crate) fn internal(error: impl Display) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({ "error": self.error }))).into_response()
+    }
+}
+
+/// The first line of a text, bounded in length and free of control characters.
+pub(crate) fn one_line(text: impl Display) -> String {
+    let text = text.to_string();
+    let line = text.trim().lines().next().unwrap_or_default();
+    let mut short: String =
+        line.chars().take(MOST_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.chars().nth(MOST_TEXT).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_of_many_lines_becomes_one_short_line() {
+        assert_eq!(one_line("first\nsecond"), "first");
+        assert_eq!(one_line("a\tb\u{1b}[31m"), "a b [31m");
+        assert_eq!(one_line("x".repeat(10_000)).chars().count(), MOST_TEXT + 1);
+    }
+}

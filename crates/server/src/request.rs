@@ -1,0 +1,114 @@
+//! What callers send: the JSON of a start and of new parameters, checked field by field.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use axum::http::{HeaderMap, Uri};
+use cutrickle_pipeline::{Params, StreamRequest};
+use serde_json::{Map, Value};
+
+use crate::refusal::Refusal;
+
+/// The header that names the stream of a call.
+const STREAM_ID: &str = "x-stream-id";
+/// Longest name of a stream, in bytes: it stands in every line of the log.
+const MOST_ID: usize = 256;
+/// Channels that may be named beside input and output. Their addresses are checked with the others.
+const SIDE_CHANNELS: [&str; 3] = ["control_url", "events_url", "data_url"];
+
+/// The stream that a call's header names, if it does.
+pub(crate) fn named(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get(STREAM_ID) else { return Ok(None) };
+    let id = value.to_str().map_err(|_| Refusal::bad("X-Stream-Id has characters other than ASCII"))?;
+    name("X-Stream-Id", id)
+}
+
+/// The body of a start. `named` is the stream's name by the call's header, which goes before
+/// `gateway_request_id`; without either a name is made up.
+pub(crate) fn start(body: &[u8], named: Option<String>) -> Result<StreamRequest, Refusal> {
+    let mut body = object(body)?;
+    let subscribe_url = url(&body, "subscribe_url")?;
+    let publish_url = url(&body, "publish_url")?;
+    for field in SIDE_CHANNELS {
+        url(&body, field)?;
+    }
+    if subscribe_url.is_none() && publish_url.is_none() {
+        return Err(Refusal::bad(
+            "`subscribe_url` and `publish_url` are both missing: one of them is needed",
+        ));
+    }
+    let gateway_request_id = match text(&body, "gateway_request_id")? {
+        Some(id) => name("`gateway_request_id`", id)?,
+        None => None,
+    };
+    let params = match body.remove("params") {
+        None | Some(Value::Null) => Params::new(),
+        Some(Value::Object(params)) => params,
+        Some(other) => {
+            return Err(Refusal::bad(format_args!("`params` is {}: an object is wanted", kind(&other))));
+        }
+    };
+    let id = named.or(gateway_request_id).unwrap_or_else(made_up);
+    Ok(StreamRequest { id, subscribe_url, publish_url, params })
+}
+
+/// A body that must be a JSON object.
+pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    if body.trim_ascii().is_empty() {
+        return Err(Refusal::bad("the body is empty: a JSON object is wanted"));
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(Refusal::bad(format_args!("the body is {}: a JSON object is wanted", kind(&other)))),
+        Err(e) => Err(Refusal::bad(format_args!("the body is not JSON: {e}"))),
+    }
+}
+
+fn text<'a>(body: &'a Map<String, Value>, field: &str) -> Result<Option<&'a str>, Refusal> {
+    match body.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(Refusal::bad(format_args!("`{field}` is {}: a string is wanted", kind(other)))),
+    }
+}
+
+fn url(body: &Map<String, Value>, field: &str) -> Result<Option<String>, Refusal> {
+    let Some(text) = text(body, field)? else { return Ok(None) };
+    let wanted = "a URL beginning with http:// or https:// is wanted";
+    let uri: Uri =
+        text.parse().map_err(|e| Refusal::bad(format_args!("`{field}` is malformed ({e}): {wanted}")))?;
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    // `http::Uri` takes an authority as it comes: a user without a host is one to it.
+    let hosted = uri.host().is_some_and(|host| !host.is_empty());
+    if web && hosted {
+        Ok(Some(text.to_owned()))
+    } else {
+        Err(Refusal::bad(format_args!("`{field}`: {wanted}")))
+    }
+}
+
+/// A stream's name as a caller gave it; an empty one is none.
+fn name(what: &str, given: &str) -> Result<Option<String>, Refusal> {
+    let id = given.trim();
+    if id.len() > MOST_ID || id.chars().any(char::is_control) {
+        return Err(Refusal::bad(format_args!(
+            "{what} is no name for a stream: at most {MOST_ID} bytes without control characters are wanted"
+        )));
+    }
+    Ok((!id.is_empty()).then(|| id.to_owned()))
+}
+
+fn made_up() -> String {
+    // Each `RandomState` is seeded differently.
+    format!("stream-{:016x}", RandomState::new().build_hasher().finish())
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}

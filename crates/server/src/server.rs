@@ -1,0 +1,210 @@
+//! The server from its start to its end.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use cutrickle_pipeline::{FrameProcessor, MetricsRegistry, StreamOptions};
+use tokio::net::TcpListener;
+
+use crate::connections::Connections;
+use crate::launch::Load;
+use crate::worker::Worker;
+use crate::{Error, StreamServerBuilder};
+
+/// How long after the streams' own deadline the last answers may take at the end.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// A worker's HTTP server: a [`FrameProcessor`] behind Livepeer's REST contract, which is PyTrickle's.
+///
+/// ```no_run
+/// use cutrickle_pipeline::FrameProcessor;
+/// use cutrickle_server::{Error, StreamServer};
+///
+/// async fn serve(processor: impl FrameProcessor) -> Result<(), Error> {
+///     StreamServer::builder(processor).port(8000).target_fps(24).build()?.run_forever().await
+/// }
+/// ```
+///
+/// The socket listens at once; the processor's `initialize` runs meanwhile. When it fails the process stays up and
+/// says so.
+///
+/// # Endpoints
+/// | endpoint | does |
+/// | --- | --- |
+/// | `POST /api/stream/start` | starts a stream: `subscribe_url`, `publish_url`, `params` and, from an orchestrator, `gateway_request_id`, `control_url`, `events_url`, `data_url` |
+/// | `POST /api/stream/params` | gives a running stream new parameters: a flat JSON object |
+/// | `POST /api/stream/stop` | ends a stream, and answers when its slot is free; the body is ignored |
+/// | `GET /api/stream/status` | how the worker and its streams are doing, with the metrics |
+/// | `/stream/start`, `params`, `stop`, `status` | the same four |
+/// | `POST /live-video-to-video` | as `/api/stream/start` |
+/// | `GET /health` | `{"status": "LOADING"}`, `IDLE`, `OK` (streams run) or `ERROR` (with `error`) |
+/// | `GET /version` | `pipeline` (the capability's name), `model_id`, `version` |
+/// | `GET /app-version` | `version` |
+/// | `GET /metrics` | Prometheus text, format 0.0.4 |
+/// | `GET /hardware/info`, `/hardware/stats` | `gpu_info` and `gpu_stats`, by GPU number |
+///
+/// Browsers may call all of them from any origin (CORS).
+///
+/// # What is answered
+/// JSON everywhere but in `/metrics`. Success is 200; calls about a stream answer
+/// `{"status": "success", "message": …, "stream_id": …}`. Everything else is `{"error": "<one line>"}`:
+///
+/// | code | when |
+/// | --- | --- |
+/// | 400 | a malformed body, a field or parameter of the wrong type (named in the text), neither URL; parameters or a stop for a stream that does not run |
+/// | 404, 405 | no such path; not with this method (`Allow` says which) |
+/// | 408, 413 | the body took more than 30 s, or is larger than 10 MiB |
+/// | 503 | a start while loading, after a failed `initialize`, at capacity (one stream at a time), or while shutting down |
+/// | 500 | the stream could not be started for a reason of the worker's own |
+///
+/// `/health` answers 200 in all states but ERROR, where it is 503: only a failed `initialize` takes a worker out of
+/// rotation. A stream that ends by an error does not, its slot is free for the next one.
+///
+/// # Streams
+/// A stream's name is the start's `X-Stream-Id` header, else its `gateway_request_id`, else made up. `params` and
+/// `stop` mean the stream that their `X-Stream-Id` names, else the only one. A `Content-Type` may be anything or
+/// missing.
+///
+/// A start answers as soon as the stream runs; it does not wait for media, so that an address at which nothing
+/// answers is seen in the status, not here. A stream whose input ends frees its slot by itself. Stopping a stream
+/// that has just ended, by its name, is a success; without its name it is 400, as there is nothing to stop.
+///
+/// # Status
+/// `status` is the worker's health. With a stream running, everything of its
+/// [`StreamStatus`](cutrickle_pipeline::StreamStatus) stands beside it at the top level: `state`, `fps`,
+/// `latency_ms`, `gpu_memory_mb`, `frames_processed`, `frames_dropped`, `error_count`, `backends` and more. Without
+/// one `state` is OFFLINE and the figures are 0. `streams` has all that run, `last_stream` what the newest that
+/// ended said last (`state` is OFFLINE, or ERROR with `last_error`), `capacity` how many may run.
+pub struct StreamServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) load: Load,
+    pub(crate) options: StreamOptions,
+    pub(crate) metrics: MetricsRegistry,
+    pub(crate) router: Router,
+}
+
+impl StreamServer {
+    /// A server for `processor`, whose settings are all at their defaults.
+    pub fn builder<P: FrameProcessor>(processor: P) -> StreamServerBuilder {
+        StreamServerBuilder::new(processor)
+    }
+
+    /// Serves until SIGTERM or Ctrl-C, then ends every stream in order, hooks included.
+    ///
+    /// # Errors
+    /// [`Error::is_address_in_use`]; otherwise that the socket could not be bound, or signals not be awaited.
+    pub async fn run_forever(self) -> Result<(), Error> {
+        // Before the socket: a signal that comes as soon as the port answers is not missed.
+        let signal = Signal::new().map_err(|e| Error::failed("awaiting signals").because(e))?;
+        let bound = self.bind().await?;
+        tracing::info!("listening on http://{}", bound.local_addr());
+        bound.run(signal.received()).await;
+        Ok(())
+    }
+
+    /// Takes the port. Connections wait from here on, and are served by [`BoundServer::run`].
+    ///
+    /// # Errors
+    /// [`Error::is_address_in_use`]; otherwise that the socket could not be bound.
+    pub async fn bind(self) -> Result<BoundServer, Error> {
+        let (host, port) = (self.address.ip(), self.address.port());
+        let refused = |e: io::Error| match e.kind() {
+            io::ErrorKind::AddrInUse => Error::taken(format!("port {port} on {host} is taken")).because(e),
+            _ => Error::failed(format!("cannot listen on port {port} on {host}")).because(e),
+        };
+        let listener = TcpListener::bind(self.address).await.map_err(refused)?;
+        let local_addr = listener.local_addr().map_err(refused)?;
+        Ok(BoundServer { server: self, listener, local_addr })
+    }
+}
+
+impl fmt::Debug for StreamServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamServer")
+            .field("address", &self.address)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that has its port. From [`StreamServer::bind`].
+#[derive(Debug)]
+pub struct BoundServer {
+    server: StreamServer,
+    listener: TcpListener,
+    local_addr: SocketAddr,
+}
+
+impl BoundServer {
+    /// The address that it listens on, with the port that the system chose where none was given.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Initialises the processor and serves, until `shutdown` resolves. Then no connection is taken any more, every
+    /// stream is ended in order (what is in flight is flushed, channels are closed, hooks run), and answers that
+    /// are under way are given. All of that takes [`StreamOptions::stop_deadline`] and two seconds at most; what
+    /// is left then is abandoned.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let StreamServer { worker, load, options, metrics, router, .. } = self.server;
+        let deadline = options.stop_deadline.saturating_add(LAST_ANSWERS);
+        let loading = {
+            let worker = Arc::clone(&worker);
+            tokio::spawn(async move { worker.loaded(load(options, metrics).await) })
+        };
+        let mut connections = Connections::new(self.listener, router);
+        connections.accept_until(shutdown).await;
+        loading.abort();
+        let mut open = connections.close();
+        let all = async {
+            worker.streams.close().await;
+            while open.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(deadline, all).await.is_err() {
+            tracing::warn!("not everything ended within {deadline:?}: the rest is abandoned");
+        }
+    }
+}
+
+/// SIGTERM and Ctrl-C.
+struct Signal {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signal {
+    #[cfg(unix)]
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    #[cfg(unix)]
+    async fn received(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn received(self) {
+        // Without a way to hear of Ctrl-C, only the system ends the process.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The streams that a worker runs: at most `capacity` at a time, each in its slot from the moment that its start
+//! is accepted until it has ended.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cutrickle_pipeline::{Session, StreamStatus};
+use tokio::sync::watch;
+
+use crate::refusal::Refusal;
+
+/// The running streams by name, and what the newest that ended said last.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    capacity: usize,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    taken: BTreeMap<String, Arc<Slot>>,
+    last: Option<StreamStatus>,
+    closed: bool,
+}
+
+/// A stream's place.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    id: String,
+    state: watch::Sender<State>,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Starting,
+    Running(Arc<Session>),
+    Gone,
+}
+
+impl Streams {
+    pub(crate) fn new(capacity: usize) -> Arc<Self> {
+        Arc::new(Self { capacity, slots: Mutex::default() })
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots().taken.is_empty()
+    }
+
+    /// Takes a slot, or says why there is none. Checked and taken under one lock: of two starts at once for the
+    /// last slot, one gets it.
+    pub(crate) fn reserve(self: &Arc<Self>, id: &str) -> Result<Reservation, Refusal> {
+        let mut slots = self.slots();
+        if slots.closed {
+            return Err(Refusal::unavailable("shutting down"));
+        }
+        if slots.taken.contains_key(id) {
+            return Err(Refusal::unavailable(format_args!("stream {id} is running already")));
+        }
+        if slots.taken.len() >= self.capacity {
+            return Err(Refusal::unavailable(format_args!(
+                "at capacity: {} of {} streams running",
+                slots.taken.len(),
+                self.capacity
+            )));
+        }
+        let slot = Arc::new(Slot { id: id.to_owned(), state: watch::Sender::new(State::Starting) });
+        slots.taken.insert(id.to_owned(), Arc::clone(&slot));
+        Ok(Reservation { streams: Arc::clone(self), slot: Some(slot) })
+    }
+
+    /// The stream of that name; without a name the only one.
+    pub(crate) fn find(&self, id: Option<&str>) -> Option<Arc<Slot>> {
+        let slots = self.slots();
+        match id {
+            Some(id) => slots.taken.get(id),
+            None => slots.taken.values().next(),
+        }
+        .map(Arc::clone)
+    }
+
+    /// The streams that run, by name.
+    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
+        self.slots().taken.values().filter_map(|slot| slot.session()).collect()
+    }
+
+    /// What the newest stream that ended said last.
+    pub(crate) fn last(&self) -> Option<StreamStatus> {
+        self.slots().last.clone()
+    }
+
+    /// Refuses new streams, ends those that run, and waits for it.
+    pub(crate) async fn close(&self) {
+        let slots: Vec<_> = {
+            let mut slots = self.slots();
+            slots.closed = true;
+            slots.taken.values().map(Arc::clone).collect()
+        };
+        for slot in &slots {
+            slot.ask_to_stop();
+        }
+        for slot in slots {
+            slot.stop().await;
+        }
+    }
+
+    fn release(&self, slot: &Slot, last: Option<StreamStatus>) {
+        let mut slots = self.slots();
+        slots.taken.remove(&slot.id);
+        slots.last = last.or(slots.last.take());
+        drop(slots);
+        slot.state.send_replace(State::Gone);
+    }
+}
+
+impl Slot {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The stream, once it runs.
+    pub(crate) fn session(&self) -> Option<Arc<Session>> {
+        match &*self.state.borrow() {
+            State::Running(session) => Some(Arc::clone(session)),
+            State::Starting | State::Gone => None,
+        }
+    }
+
+    fn ask_to_stop(&self) {
+        if let Some(session) = self.session() {
+            session.stop();
+        }
+    }
+
+    /// Ends the stream and waits until its slot is free. One that is still being started is ended as soon as it
+    /// runs.
+    pub(crate) async fn stop(&self) {
+        let mut state = self.state.subscribe();
+        loop {
+            match &*state.borrow_and_update() {
+                State::Running(session) => session.stop(),
+                State::Starting => {}
+                State::Gone => return,
+            }
+            if state.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A slot that waits for its stream. Dropped without one, it is free again.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    streams: Arc<Streams>,
+    slot: Option<Arc<Slot>>,
+}
+
+impl Reservation {
+    /// Puts the stream in; the slot frees itself when the stream ends. Must be called on a tokio runtime.
+    pub(crate) fn fill(mut self, session: Session) {
+        let Some(slot) = self.slot.take() else { return };
+        let streams = Arc::clone(&self.streams);
+        let session = Arc::new(session);
+        slot.state.send_replace(State::Running(Arc::clone(&session)));
+        tokio::spawn(async move {
+            session.ended().await;
+            let last = session.status();
+            tracing::info!(stream = %slot.id, state = ?last.state, "ended");
+            streams.release(&slot, Some(last));
+        });
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.streams.release(&slot, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reservation_that_is_dropped_frees_its_slot() {
+        let streams = Streams::new(1);
+        let first = streams.reserve("a").unwrap();
+        assert!(streams.reserve("b").is_err());
+        drop(first);
+        assert!(streams.is_empty());
+        assert!(streams.reserve("b").is_ok());
+    }
+
+    #[test]
+    fn two_streams_cannot_have_one_name() {
+        let streams = Streams::new(2);
+        let _first = streams.reserve("a").unwrap();
+        assert!(streams.reserve("a").is_err());
+        assert!(streams.reserve("b").is_ok());
+    }
+
+    #[test]
+    fn of_many_starts_at_once_as_many_win_as_there_are_slots() {
+        let streams = Streams::new(3);
+        let go = std::sync::Barrier::new(16);
+        let won: Vec<_> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..16)
+                .map(|n| {
+                    let (streams, go) = (&streams, &go);
+                    scope.spawn(move || {
+                        go.wait();
+                        streams.reserve(&n.to_string()).ok()
+                    })
+                })
+                .collect();
+            starts.into_iter().filter_map(|start| start.join().unwrap()).collect()
+        });
+        assert_eq!(won.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_stop_during_a_start_that_fails_ends_with_the_start() {
+        let streams = Streams::new(1);
+        let reservation = streams.reserve("a").unwrap();
+        let slot = streams.find(None).unwrap();
+        let stop = tokio::spawn(async move { slot.stop().await });
+        drop(reservation);
+        stop.await.unwrap();
+        assert!(streams.find(None).is_none());
+    }
+
+    #[tokio::test]
+    async fn no_stream_starts_once_closed() {
+        let streams = Streams::new(1);
+        streams.close().await;
+        assert!(streams.reserve("a").is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! What a worker does when it is called: the contract's logic, without HTTP's paths and methods.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use cutrickle_pipeline::{BoxError, MetricsRegistry};
+
+use crate::answer::{Acknowledged, Health, Identity, Idle, Status, StatusFigures};
+use crate::launch::Launch;
+use crate::refusal::{Refusal, one_line};
+use crate::request;
+use crate::streams::Streams;
+
+/// A worker: its processor, once that is initialised, and its streams.
+pub(crate) struct Worker {
+    pub(crate) identity: Identity,
+    pub(crate) streams: Arc<Streams>,
+    metrics: MetricsRegistry,
+    phase: Mutex<Phase>,
+}
+
+/// Where the prototype is.
+enum Phase {
+    Loading,
+    Ready(Arc<Launch>),
+    Failed(String),
+}
+
+impl Worker {
+    pub(crate) fn new(identity: Identity, capacity: usize, metrics: MetricsRegistry) -> Arc<Self> {
+        let phase = Mutex::new(Phase::Loading);
+        Arc::new(Self { identity, streams: Streams::new(capacity), metrics, phase })
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `initialize` has returned.
+    pub(crate) fn loaded(&self, result: Result<Launch, BoxError>) {
+        *self.phase() = match result {
+            Ok(launch) => {
+                tracing::info!("the processor is initialised");
+                Phase::Ready(Arc::new(launch))
+            }
+            Err(e) => {
+                let reason = one_line(e);
+                tracing::error!("initialize failed, no stream can be taken: {reason}");
+                Phase::Failed(reason)
+            }
+        };
+    }
+
+    fn launch(&self) -> Result<Arc<Launch>, Refusal> {
+        match &*self.phase() {
+            Phase::Ready(launch) => Ok(Arc::clone(launch)),
+            Phase::Loading => Err(Refusal::unavailable("loading: the processor is being initialised")),
+            Phase::Failed(reason) => Err(Refusal::unavailable(format_args!("initialize failed: {reason}"))),
+        }
+    }
+
+    pub(crate) fn health(&self) -> (Health, Option<String>) {
+        match &*self.phase() {
+            Phase::Loading => (Health::Loading, None),
+            Phase::Failed(reason) => (Health::Error, Some(reason.clone())),
+            Phase::Ready(_) if self.streams.is_empty() => (Health::Idle, None),
+            Phase::Ready(_) => (Health::Ok, None),
+        }
+    }
+
+    /// Starts a stream; does not wait for its media.
+    pub(crate) async fn start(
+        self: Arc<Self>,
+        named: Option<String>,
+        body: Bytes,
+    ) -> Result<Acknowledged, Refusal> {
+        let launch = self.launch()?;
+        // Parsing and the user's `clone` may take their time, and a caller that hangs up must not leave half a
+        // start behind.
+        let started = tokio::task::spawn_blocking(move || {
+            let request = request::start(&body, named)?;
+            let id = request.id.clone();
+            let slot = self.streams.reserve(&id)?;
+            let session = launch(request)
+                .map_err(|e| if e.is_invalid() { Refusal::bad(e) } else { Refusal::internal(e) })?;
+            tracing::info!(stream = %id, "started");
+            slot.fill(session);
+            Ok(Acknowledged::new("Stream processing started", id))
+        });
+        started.await.unwrap_or_else(|_| Err(Refusal::internal("starting the stream panicked")))
+    }
+
+    /// Hands parameters to a stream.
+    pub(crate) async fn params(
+        self: Arc<Self>,
+        named: Option<String>,
+        body: Bytes,
+    ) -> Result<Acknowledged, Refusal> {
+        let updated = tokio::task::spawn_blocking(move || {
+            let params = request::object(&body)?;
+            let session = self.streams.find(named.as_deref()).and_then(|slot| slot.session());
+            let session = session.ok_or_else(|| no_stream(named.as_deref()))?;
+            session.update_params(params).map_err(Refusal::bad)?;
+            Ok(Acknowledged::new("Parameters updated", session.id().to_owned()))
+        });
+        updated.await.unwrap_or_else(|_| Err(Refusal::internal("updating the parameters panicked")))
+    }
+
+    /// Ends a stream, and answers when its slot is free.
+    pub(crate) async fn stop(&self, named: Option<String>) -> Result<Acknowledged, Refusal> {
+        let Some(slot) = self.streams.find(named.as_deref()) else {
+            let ended = self.streams.last().map(|last| last.stream_id);
+            return match named {
+                // The caller named it, so it is that stream which has ended: by itself, or by an earlier stop.
+                Some(id) if ended.as_ref() == Some(&id) => {
+                    Ok(Acknowledged::new("Stream already stopped", id))
+                }
+                named => Err(no_stream(named.as_deref())),
+            };
+        };
+        let id = slot.id().to_owned();
+        // A task of its own, so that a caller that hangs up during a start still stops the stream.
+        let stopped = tokio::spawn(async move { slot.stop().await });
+        stopped.await.map_err(|_| Refusal::internal("stopping the stream panicked"))?;
+        Ok(Acknowledged::new("Stream stopped", id))
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let (status, error) = self.health();
+        let streams: Vec<_> = self.streams.sessions().iter().map(|session| session.status()).collect();
+        let figures = match streams.first() {
+            Some(stream) => StatusFigures::Stream(Box::new(stream.clone())),
+            None => StatusFigures::Idle(Idle::default()),
+        };
+        let (capacity, last_stream) = (self.streams.capacity(), self.streams.last());
+        Status { status, error, capacity, figures, streams, last_stream }
+    }
+
+    /// Everything that is counted, as Prometheus text.
+    pub(crate) fn metrics(&self) -> Result<String, Refusal> {
+        let sessions = self.streams.sessions();
+        let figures: Vec<_> =
+            sessions.iter().map(|session| (session.id().to_owned(), session.metrics())).collect();
+        self.metrics.text(&figures).map_err(Refusal::internal)
+    }
+}
+
+fn no_stream(named: Option<&str>) -> Refusal {
+    match named {
+        Some(id) => Refusal::new(StatusCode::BAD_REQUEST, format_args!("no stream {id} is running")),
+        None => Refusal::bad("no stream is running"),
+    }
+}
