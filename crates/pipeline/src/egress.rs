@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use cutrickle_codec::{AudioFormat, EncodedVideo, EncoderConfig, VideoEncoder, open};
 use cutrickle_frame::{AudioFrame, TICKS_PER_SECOND, VideoFrame};
-use cutrickle_mpegts::{AudioCodec, Muxer, OutputTrack, VideoCodec as TsVideoCodec};
+use cutrickle_mpegts::{Codec, MuxProgram, Muxer, TrackKind};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -205,7 +205,9 @@ impl Egress {
             return;
         };
         let at = picture.timestamp;
-        if let Err(e) = muxer.write_video(at, at, picture.keyframe, &picture.data, &mut bytes) {
+        let written =
+            muxer.write_unit(TrackKind::Video, at, at, picture.keyframe, &picture.data, &mut bytes);
+        if let Err(e) = written {
             self.stream.error(format_args!("muxing at {:.3} s: {e}", seconds(at)));
         }
         self.output.send(Chunk { starts_segment, data: bytes.freeze() }, &self.stream);
@@ -256,7 +258,7 @@ impl Egress {
         };
         let (first, last) = (first.timestamp, last.timestamp);
         let pictures_missing =
-            self.stream.announced().video.is_none() || last.saturating_sub(first) > PICTURE_PATIENCE;
+            !self.stream.announced().video || last.saturating_sub(first) > PICTURE_PATIENCE;
         let due = match self.next_cut {
             None => pictures_missing,
             Some(cut) => first >= cut,
@@ -274,8 +276,9 @@ impl Egress {
         let Some(muxer) = &mut self.muxer else { return };
         let mut bytes = BytesMut::new();
         for packet in self.waiting_sound.drain(..) {
-            if let Err(e) = muxer.write_audio(packet.timestamp, &packet.data, &mut bytes) {
-                self.stream.error(format_args!("muxing sound at {:.3} s: {e}", seconds(packet.timestamp)));
+            let at = packet.timestamp;
+            if let Err(e) = muxer.write_unit(TrackKind::Audio, at, at, true, &packet.data, &mut bytes) {
+                self.stream.error(format_args!("muxing sound at {:.3} s: {e}", seconds(at)));
             }
         }
         if !bytes.is_empty() {
@@ -285,23 +288,19 @@ impl Egress {
 
     /// PAT and PMT, and where the next segment is due.
     fn begin_segment(&mut self, video: bool, at: i64, bytes: &mut BytesMut) {
-        let named = Named { video, audio: self.sound.format(self.stream.announced().audio) };
-        let tracks = OutputTrack {
-            video: video.then_some(TsVideoCodec::H264),
-            audio: named.audio.map(|format| match format {
-                AudioFormat::Aac => AudioCodec::Aac,
-                AudioFormat::Opus => AudioCodec::Opus,
-            }),
+        let announced = self.stream.announced();
+        let named = Named { video, audio: self.sound.format(announced.audio) };
+        let audio = named.audio.map(|format| match format {
+            AudioFormat::Aac => Codec::Aac,
+            AudioFormat::Opus => Codec::Opus,
+        });
+        let channels = self.sound.channels().or(announced.opus_channels).unwrap_or(2);
+        let program = match MuxProgram::new(video.then_some(Codec::H264), audio) {
+            Ok(program) => program.with_opus_channels(channels),
+            Err(e) => return self.stream.error(format_args!("beginning a segment: {e}")),
         };
-        let muxer = match &mut self.muxer {
-            Some(muxer) => {
-                if self.named != Some(named) {
-                    muxer.set_tracks(tracks);
-                }
-                muxer
-            }
-            none => none.insert(Muxer::new(tracks)),
-        };
+        let muxer = self.muxer.get_or_insert_with(|| Muxer::new(program));
+        muxer.set_program(program);
         self.named = Some(named);
         muxer.begin_segment(bytes);
         let interval = i64::try_from(self.stream.options.segment_duration.as_millis())

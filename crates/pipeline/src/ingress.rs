@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use cutrickle_codec::{AudioFormat, VideoCodec, audio};
 use cutrickle_frame::{AudioFrame, DecodeAudio};
-use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event, Program, Timeline, TimelineTrack};
+use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event, Loss, Program, Timeline, TrackKind};
 use cutrickle_trickle::Subscriber;
 
 use crate::decode::seconds;
@@ -74,8 +74,11 @@ impl Ingress<'_> {
     }
 
     fn unit(&mut self, unit: AccessUnit, arrived: Instant) {
-        if let Some(loss) = &unit.loss {
-            self.stream.error(format_args!("input: PID {} at {:.3} s: {loss}", unit.pid, seconds(unit.pts)));
+        if let Some(Loss { packets, units }) = unit.loss {
+            let (pid, at) = (unit.pid, seconds(unit.pts));
+            self.stream.error(format_args!(
+                "input: PID {pid} at {at:.3} s: {packets} packets and {units} units lost"
+            ));
         }
         match unit.codec {
             Codec::H264 => self.picture(unit, VideoCodec::H264, arrived),
@@ -87,7 +90,7 @@ impl Ingress<'_> {
 
     fn picture(&mut self, unit: AccessUnit, codec: VideoCodec, arrived: Instant) {
         self.stream.recorder.arrived.add(1);
-        let (timestamp, _) = self.timeline.map(TimelineTrack::Video, unit.pts, unit.dts);
+        let timestamp = self.timeline.map(TrackKind::Video, unit.pts, unit.dts).pts;
         let dropped = self.units.push(CodedPicture {
             codec,
             data: unit.data,
@@ -106,7 +109,7 @@ impl Ingress<'_> {
         let Some((_, sample_rate)) = audio::packet_duration(format, &unit.data) else {
             return self.stream.error(format_args!("input: PID {}: not a packet of sound", unit.pid));
         };
-        let (timestamp, _) = self.timeline.map(TimelineTrack::Audio, unit.pts, unit.dts);
+        let timestamp = self.timeline.map(TrackKind::Audio, unit.pts, unit.dts).pts;
         let decoder = match &self.audio {
             Some((open, decoder)) if *open == format => Arc::clone(decoder),
             _ => {
@@ -125,14 +128,13 @@ impl Ingress<'_> {
 }
 
 fn announced(program: &Program) -> Announced {
-    let mut announced = Announced::default();
-    for track in &program.tracks {
-        match track.codec {
-            Codec::H264 => announced.video = announced.video.or(Some(VideoCodec::H264)),
-            Codec::H265 => announced.video = announced.video.or(Some(VideoCodec::H265)),
-            Codec::Aac => announced.audio = announced.audio.or(Some(AudioFormat::Aac)),
-            Codec::Opus => announced.audio = announced.audio.or(Some(AudioFormat::Opus)),
-        }
+    let audio = program.audio();
+    Announced {
+        video: program.video().is_some(),
+        audio: audio.map(|track| match track.codec {
+            Codec::Aac => AudioFormat::Aac,
+            _ => AudioFormat::Opus,
+        }),
+        opus_channels: audio.and_then(|track| track.opus_channels),
     }
-    announced
 }

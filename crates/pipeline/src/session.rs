@@ -141,7 +141,7 @@ impl Parts {
             .transpose()
             .map_err(|e| Error::invalid("`subscribe_url`").because(e))?;
         let publisher = publish_url
-            .map(|url| Publisher::new(&url, "video/mp2t", options.trickle.clone()))
+            .map(|url| Publisher::new(&url, "video/MP2T", options.trickle.clone()))
             .transpose()
             .map_err(|e| Error::invalid("`publish_url`").because(e))?;
         let stream = Arc::new(Stream::new(id, settings, params, options, metrics));

@@ -58,12 +58,20 @@ enum Way {
     /// No sound has come yet: it will leave as it came, unless the output asks for something else.
     Open,
     Copy(AudioFormat),
-    Encode(Box<dyn AudioEncoder>),
+    Encode(Box<dyn AudioEncoder>, u8),
 }
 
 impl SoundPath {
     pub(crate) fn new(wanted: AudioOutput) -> Self {
         Self { wanted, way: Way::Open }
+    }
+
+    /// How many channels the packets have that are encoded here; none while they are sent on as they came.
+    pub(crate) fn channels(&self) -> Option<u8> {
+        match &self.way {
+            Way::Encode(_, channels) => Some(*channels),
+            Way::Open | Way::Copy(_) => None,
+        }
     }
 
     /// Whether sound has shown which way it takes.
@@ -75,7 +83,7 @@ impl SoundPath {
     pub(crate) fn format(&self, source: Option<AudioFormat>) -> Option<AudioFormat> {
         match (&self.way, self.wanted) {
             (Way::Copy(format), _) => Some(*format),
-            (Way::Encode(encoder), _) => Some(encoder.format()),
+            (Way::Encode(encoder, _), _) => Some(encoder.format()),
             (Way::Open, AudioOutput::Opus) => source.map(|_| AudioFormat::Opus),
             (Way::Open, AudioOutput::Source) => source,
         }
@@ -89,7 +97,7 @@ impl SoundPath {
         stream: &Stream,
     ) -> Result<Vec<Packet>, crate::BoxError> {
         if let (Some(packet), Some(source), false) =
-            (frame.packet(), source, matches!(self.way, Way::Encode(_)))
+            (frame.packet(), source, matches!(self.way, Way::Encode(..)))
         {
             if self.wanted == AudioOutput::Source || source == AudioFormat::Opus {
                 self.way = Way::Copy(source);
@@ -98,14 +106,16 @@ impl SoundPath {
         }
         let samples =
             Samples { sample_rate: frame.sample_rate(), channels: frame.tensor()?.to_vec2::<f32>()? };
-        if !matches!(self.way, Way::Encode(_)) {
-            let encoder = self.open(source, samples.channels.len())?;
+        if !matches!(self.way, Way::Encode(..)) {
+            // More than two are mixed down.
+            let channels = if samples.channels.len() == 1 { 1 } else { 2 };
+            let encoder = self.open(source, usize::from(channels))?;
             let name = encoder.backend().to_owned();
             stream.set_backend(|backends| backends.audio_encode = Some(name));
-            self.way = Way::Encode(encoder);
+            self.way = Way::Encode(encoder, channels);
         }
         let mut packets = Vec::new();
-        if let Way::Encode(encoder) = &mut self.way {
+        if let Way::Encode(encoder, _) = &mut self.way {
             encoder.encode(&samples, frame.timestamp(), &mut |packet| packets.push(packet.into()))?;
         }
         Ok(packets)
@@ -131,7 +141,7 @@ impl SoundPath {
     /// What the encoder still holds, at the end of the stream.
     pub(crate) fn flush(&mut self) -> cutrickle_codec::Result<Vec<Packet>> {
         let mut packets = Vec::new();
-        if let Way::Encode(encoder) = &mut self.way {
+        if let Way::Encode(encoder, _) = &mut self.way {
             encoder.flush(&mut |packet| packets.push(packet.into()))?;
         }
         Ok(packets)

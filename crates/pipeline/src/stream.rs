@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use cutrickle_codec::{AudioFormat, VideoCodec};
+use cutrickle_codec::AudioFormat;
 use tokio::sync::{Notify, watch};
 
 use crate::metrics::Recorder;
@@ -16,8 +16,9 @@ use crate::{
 /// What the input announces.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Announced {
-    pub(crate) video: Option<VideoCodec>,
+    pub(crate) video: bool,
     pub(crate) audio: Option<AudioFormat>,
+    pub(crate) opus_channels: Option<u8>,
 }
 
 /// How a stream ended.

@@ -1,0 +1,345 @@
+//! A stage for whole streams: a trickle server, a source of segments that ffmpeg made, a session, a viewer who
+//! demuxes what comes out, and ffprobe as the judge of it.
+
+#![allow(dead_code, reason = "each test file uses its own part of the stage")]
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cutrickle_frame::VideoFrame;
+use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event, Program};
+use cutrickle_pipeline::{
+    FrameProcessor, MetricsRegistry, Params, Result, Session, StreamOptions, StreamRequest,
+};
+use cutrickle_trickle::{ClientConfig, Publisher, Server, ServerConfig, Start, Subscriber};
+use tokio::sync::watch;
+
+/// However slow the machine: what has not happened by then will not.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A trickle server on a port of its own.
+pub struct Stage {
+    base: String,
+    _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Stage {
+    pub async fn new() -> Self {
+        let server = Server::bind(([127, 0, 0, 1], 0).into(), ServerConfig::default()).await.unwrap();
+        let base = server.url();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        Self { base, _stop: stop }
+    }
+
+    pub fn url(&self, channel: &str) -> String {
+        format!("{}/{channel}", self.base.trim_end_matches('/'))
+    }
+
+    /// Starts a session from channel `in` to channel `out`, and a viewer of `out`.
+    pub fn start<P: FrameProcessor>(
+        &self,
+        processor: &P,
+        params: serde_json::Value,
+        options: StreamOptions,
+    ) -> (Session, Viewer) {
+        let params: Params = params.as_object().cloned().unwrap_or_default();
+        let request = StreamRequest {
+            id: "test".into(),
+            subscribe_url: Some(self.url("in")),
+            publish_url: Some(self.url("out")),
+            params,
+        };
+        let registry = MetricsRegistry::new().unwrap();
+        let session = Session::start(processor, request, options, &registry).unwrap();
+        (session, Viewer::new(&self.url("out")))
+    }
+
+    pub fn source(&self) -> Source {
+        Source { publisher: Publisher::new(&self.url("in"), "video/MP2T", ClientConfig::default()).unwrap() }
+    }
+}
+
+/// Publishes segments.
+pub struct Source {
+    publisher: Publisher,
+}
+
+impl Source {
+    pub async fn send(&mut self, segment: &[u8]) {
+        let mut writer = self.publisher.segment().await.unwrap();
+        for part in segment.chunks(1316) {
+            writer.write(Bytes::copy_from_slice(part)).await.unwrap();
+        }
+        writer.finish();
+    }
+
+    /// Sends each segment once the viewer has seen `pictures` of those before it, as a source in real time would to a
+    /// worker that keeps up.
+    pub async fn send_all(&mut self, segments: &[Vec<u8>], viewer: &Viewer, pictures: usize) {
+        for (n, segment) in segments.iter().enumerate() {
+            viewer.pictures(n * pictures).await;
+            self.send(segment).await;
+        }
+    }
+
+    pub async fn end(self) {
+        self.publisher.close().await.unwrap();
+    }
+}
+
+/// What has come out so far.
+#[derive(Debug, Default, Clone)]
+pub struct Seen {
+    pub bytes: Vec<u8>,
+    pub units: Vec<(Codec, i64, bool)>,
+    pub programs: Vec<Program>,
+    pub pictures: usize,
+    pub sounds: usize,
+    pub segments: usize,
+}
+
+/// Reads a channel to its end.
+pub struct Viewer {
+    seen: watch::Receiver<(usize, usize)>,
+    all: Arc<Mutex<Seen>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Viewer {
+    pub fn new(url: &str) -> Self {
+        let config = ClientConfig { missing_grace: DEADLINE, ..ClientConfig::default() };
+        let mut subscriber = Subscriber::new(url, Start::Seq(0), config).unwrap();
+        let (counts, seen) = watch::channel((0, 0));
+        let all = Arc::new(Mutex::new(Seen::default()));
+        let shared = Arc::clone(&all);
+        let task = tokio::spawn(async move {
+            let mut demuxer = Demuxer::new();
+            let count = |event: Event| {
+                let mut all = shared.lock().unwrap();
+                match event {
+                    Event::Program(program) => all.programs.push(program),
+                    Event::Unit(AccessUnit { codec, pts, keyframe, .. }) => {
+                        all.units.push((codec, pts, keyframe));
+                        if codec.is_video() { all.pictures += 1 } else { all.sounds += 1 }
+                        counts.send_replace((all.pictures, all.sounds));
+                    }
+                }
+            };
+            while let Some(mut segment) = subscriber.next().await.unwrap() {
+                shared.lock().unwrap().segments += 1;
+                while let Some(bytes) = segment.chunk().await {
+                    shared.lock().unwrap().bytes.extend_from_slice(&bytes);
+                    demuxer.push(&bytes, &mut |event| count(event));
+                }
+                demuxer.end_segment(&mut |event| count(event));
+            }
+        });
+        Self { seen, all, task }
+    }
+
+    async fn until(&self, what: &str, enough: impl FnMut(&(usize, usize)) -> bool) {
+        let mut seen = self.seen.clone();
+        let waited = tokio::time::timeout(DEADLINE, seen.wait_for(enough)).await;
+        match waited {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => panic!("the output ended before {what}"),
+            Err(_) => panic!("no {what} within {DEADLINE:?}"),
+        }
+    }
+
+    /// Waits until `n` pictures have come out in all.
+    pub async fn pictures(&self, n: usize) {
+        self.until(&format!("picture {n}"), |(pictures, _)| *pictures >= n).await;
+    }
+
+    /// Waits until `n` packets of sound have come out in all.
+    pub async fn sounds(&self, n: usize) {
+        self.until(&format!("sound {n}"), |(_, sounds)| *sounds >= n).await;
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.all.lock().unwrap().clone()
+    }
+
+    /// Waits for the end of the channel.
+    pub async fn end(self) -> Seen {
+        tokio::time::timeout(DEADLINE, self.task).await.expect("the output ends").unwrap();
+        self.all.lock().unwrap().clone()
+    }
+}
+
+pub async fn ended(session: &Session) {
+    tokio::time::timeout(DEADLINE, session.ended()).await.expect("the session ends");
+}
+
+/// The pictures of in = out + dropped + … add up once a stream has ended.
+#[track_caller]
+pub fn assert_accounted(session: &Session) {
+    let m = session.metrics();
+    let out = m.frames_out + m.frames_dropped + m.frames_paced + m.frames_withheld + m.frames_failed;
+    assert_eq!(m.frames_in, out, "{m:?}");
+}
+
+/// Pictures go out as they came.
+#[derive(Clone)]
+pub struct Untouched;
+
+impl FrameProcessor for Untouched {
+    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        Ok(Some(frame))
+    }
+}
+
+/// Every pixel replaced.
+#[derive(Clone)]
+pub struct Replaced;
+
+impl FrameProcessor for Replaced {
+    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        let pixels = frame.tensor()?;
+        Ok(Some(frame.replace_tensor(pixels)?))
+    }
+}
+
+/// A stream for tests: `seconds` segments of one second, 30 pictures each.
+pub struct Clip {
+    pub size: &'static str,
+    pub seconds: usize,
+    pub video: bool,
+    pub audio: Option<&'static str>,
+    /// Further arguments of ffmpeg's encoder.
+    pub more: &'static [&'static str],
+}
+
+impl Default for Clip {
+    fn default() -> Self {
+        Self { size: "320x240", seconds: 3, video: true, audio: Some("aac"), more: &[] }
+    }
+}
+
+impl Clip {
+    /// The segments, cut by ffmpeg. `None`, said aloud, where ffmpeg is missing outside of CI.
+    pub fn segments(&self) -> Option<Vec<Vec<u8>>> {
+        let dir = TempDir::new();
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-y"]);
+        let video = format!("testsrc2=size={}:rate=30", self.size);
+        if self.video {
+            ffmpeg.args(["-f", "lavfi", "-i", &video]);
+        }
+        if self.audio.is_some() {
+            ffmpeg.args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]);
+        }
+        ffmpeg.args(["-t", &self.seconds.to_string()]);
+        if self.video {
+            ffmpeg.args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt"]);
+            ffmpeg.args(["yuv420p", "-g", "30", "-keyint_min", "30", "-sc_threshold", "0"]);
+        }
+        match self.audio {
+            Some("opus") => ffmpeg.args(["-c:a", "libopus", "-b:a", "64k"]),
+            Some(codec) => ffmpeg.args(["-c:a", codec, "-b:a", "64k"]),
+            None => &mut ffmpeg,
+        };
+        ffmpeg.args(self.more);
+        ffmpeg.args(["-f", "segment", "-segment_time", "1", "-segment_format", "mpegts"]);
+        ffmpeg.arg(dir.0.join("%03d.ts"));
+        if !ran(&mut ffmpeg)? {
+            panic!("ffmpeg failed");
+        }
+        let mut files: Vec<_> = std::fs::read_dir(&dir.0).unwrap().map(|e| e.unwrap().path()).collect();
+        files.sort();
+        assert!(files.len() >= self.seconds);
+        Some(files.iter().map(|file| std::fs::read(file).unwrap()).collect())
+    }
+}
+
+/// Whether a command of ffmpeg's succeeded; `None` where there is none and that is allowed.
+fn ran(command: &mut Command) -> Option<bool> {
+    match command.status() {
+        Ok(status) => Some(status.success()),
+        Err(e) if std::env::var_os("CI").is_some() => panic!("ffmpeg is needed here: {e}"),
+        Err(_) => {
+            eprintln!("skipped: this test needs ffmpeg and ffprobe");
+            None
+        }
+    }
+}
+
+/// What ffprobe makes of a recording.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Codec name by stream.
+    pub codecs: Vec<String>,
+    /// Width and height of the video, if any.
+    pub size: Option<(u64, u64)>,
+    /// Timestamps (pts, seconds) of video packets and of audio packets.
+    pub video: Vec<f64>,
+    pub audio: Vec<f64>,
+    /// What decoding all of it complained of.
+    pub complaints: String,
+}
+
+/// Lets ffprobe read and ffmpeg decode `ts`. Checks that timestamps rise within each stream.
+pub fn judge(ts: &[u8]) -> Verdict {
+    let dir = TempDir::new();
+    let file = dir.0.join("out.ts");
+    std::fs::write(&file, ts).unwrap();
+    let probe = Command::new("ffprobe")
+        .args(["-v", "error", "-show_streams", "-show_packets", "-of", "json"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&probe.stdout).unwrap();
+    let mut verdict = Verdict {
+        codecs: Vec::new(),
+        size: None,
+        video: Vec::new(),
+        audio: Vec::new(),
+        complaints: String::from_utf8_lossy(&probe.stderr).into_owned(),
+    };
+    for stream in json["streams"].as_array().unwrap() {
+        verdict.codecs.push(stream["codec_name"].as_str().unwrap_or("?").to_owned());
+        if let (Some(w), Some(h)) = (stream["width"].as_u64(), stream["height"].as_u64()) {
+            verdict.size = Some((w, h));
+        }
+    }
+    for packet in json["packets"].as_array().unwrap() {
+        let pts: f64 = packet["pts_time"].as_str().expect("every packet has a time").parse().unwrap();
+        let track =
+            if packet["codec_type"] == "video" { &mut verdict.video } else { &mut verdict.audio };
+        assert!(track.last().is_none_or(|last| pts > *last), "time goes back to {pts}: {packet}");
+        track.push(pts);
+    }
+    let decode = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(&file)
+        .args(["-f", "null", "-"])
+        .output()
+        .unwrap();
+    verdict.complaints += &String::from_utf8_lossy(&decode.stderr);
+    verdict
+}
+
+struct TempDir(std::path::PathBuf);
+
+impl TempDir {
+    fn new() -> Self {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("cutrickle-{}-{n}", std::process::id()));
+        std::fs::create_dir_all(Path::new(&dir)).unwrap();
+        Self(dir)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,216 @@
+//! Processors as they should not be: none of them ends its stream, or another's.
+
+mod live;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cutrickle_frame::VideoFrame;
+use cutrickle_pipeline::{
+    FrameProcessor, Params, Result, StreamContext, StreamOptions, StreamState, initialize,
+};
+use live::{Clip, DEADLINE, Stage, assert_accounted, ended};
+use serde_json::json;
+use tokio::sync::{Semaphore, mpsc};
+
+/// Does with picture number n what its plan says.
+#[derive(Clone)]
+struct Planned {
+    plan: fn(usize) -> Deed,
+    seen: usize,
+}
+
+enum Deed {
+    Pass,
+    Withhold,
+    Fail,
+    Panic,
+    Misshape,
+}
+
+impl FrameProcessor for Planned {
+    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        let n = self.seen;
+        self.seen += 1;
+        match (self.plan)(n) {
+            Deed::Pass => Ok(Some(frame)),
+            Deed::Withhold => Ok(None),
+            Deed::Fail => Err("out of paint".into()),
+            Deed::Panic => panic!("brush broken at {n}"),
+            Deed::Misshape => {
+                let flat = frame.tensor()?.flatten_all()?;
+                Ok(Some(frame.replace_tensor(flat)?))
+            }
+        }
+    }
+}
+
+async fn play(plan: fn(usize) -> Deed) -> Option<(cutrickle_pipeline::Session, live::Seen)> {
+    let segments = Clip { seconds: 2, audio: None, ..Clip::default() }.segments()?;
+    let stage = Stage::new().await;
+    let options = StreamOptions { max_queue_size: 100, ..StreamOptions::default() };
+    let (session, viewer) = stage.start(&Planned { plan, seen: 0 }, json!({}), options);
+    let mut source = stage.source();
+    for segment in &segments {
+        source.send(segment).await;
+    }
+    source.end().await;
+    ended(&session).await;
+    assert_accounted(&session);
+    Some((session, viewer.end().await))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_or_a_panic_costs_its_frame_and_not_the_stream() {
+    let plan = |n| match n % 10 {
+        3 => Deed::Fail,
+        6 => Deed::Panic,
+        9 => Deed::Misshape,
+        _ => Deed::Pass,
+    };
+    let Some((session, seen)) = play(plan).await else { return };
+    let metrics = session.metrics();
+    assert_eq!((seen.pictures, metrics.frames_failed, metrics.error_count), (42, 18, 18));
+    let error = session.status().last_error.unwrap();
+    assert!(error.contains("shape [230400]"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn withheld_pictures_are_counted_as_such() {
+    let Some((session, seen)) = play(|n| if n % 2 == 0 { Deed::Pass } else { Deed::Withhold }).await else {
+        return;
+    };
+    assert_eq!((seen.pictures, session.metrics().frames_withheld), (30, 30));
+}
+
+/// Works on a picture for as long as it is not given a permit.
+#[derive(Clone)]
+struct Waiting {
+    permits: Arc<Semaphore>,
+    working: mpsc::UnboundedSender<f64>,
+}
+
+impl FrameProcessor for Waiting {
+    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        self.working.send(frame.pts())?;
+        self.permits.acquire().await?.forget();
+        Ok(Some(frame))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_processor_is_given_the_newest_pictures() {
+    let Some(segments) = (Clip { seconds: 1, audio: None, ..Clip::default() }).segments() else { return };
+    let stage = Stage::new().await;
+    let (working, mut at_work) = mpsc::unbounded_channel();
+    let permits = Arc::new(Semaphore::new(0));
+    let options = StreamOptions { max_queue_size: 3, ..StreamOptions::default() };
+    let processor = Waiting { permits: Arc::clone(&permits), working };
+    let (session, viewer) = stage.start(&processor, json!({}), options);
+    let mut source = stage.source();
+    source.send(&segments[0]).await;
+    let first = at_work.recv().await.unwrap();
+    source.end().await;
+    // The input has ended when the last picture is in the queue; only then is work allowed to go on.
+    tokio::time::timeout(DEADLINE, async {
+        while session.metrics().frames_in < 30 || session.metrics().frames_dropped < 26 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("{:?}", session.metrics()));
+    permits.add_permits(100);
+    ended(&session).await;
+    assert_accounted(&session);
+    let mut worked = vec![first];
+    while let Ok(pts) = at_work.try_recv() {
+        worked.push(pts);
+    }
+    let from_first: Vec<_> = worked.iter().map(|pts| ((pts - first) * 30.0).round() as i64).collect();
+    assert_eq!(from_first, [0, 27, 28, 29], "the oldest went, never the newest");
+    assert_eq!(viewer.end().await.pictures, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_processor_that_never_returns_is_abandoned_at_the_deadline() {
+    let Some(segments) = (Clip { seconds: 1, audio: None, ..Clip::default() }).segments() else { return };
+    let stage = Stage::new().await;
+    let (working, mut at_work) = mpsc::unbounded_channel();
+    let processor = Waiting { permits: Arc::new(Semaphore::new(0)), working };
+    let options = StreamOptions { stop_deadline: Duration::from_millis(200), ..StreamOptions::default() };
+    let (session, _viewer) = stage.start(&processor, json!({}), options);
+    stage.source().send(&segments[0]).await;
+    at_work.recv().await.unwrap();
+    session.stop();
+    ended(&session).await;
+    let status = session.status();
+    assert_eq!(status.state, StreamState::Error);
+    assert!(status.last_error.unwrap().contains("abandoned"));
+}
+
+/// Tells what it is told.
+#[derive(Clone)]
+struct Telling(mpsc::UnboundedSender<String>);
+
+impl FrameProcessor for Telling {
+    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
+        self.0.send(format!("start {}", serde_json::Value::from(stream.params.clone())))?;
+        Ok(())
+    }
+
+    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        Ok(Some(frame))
+    }
+
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
+        self.0.send(format!("params {}", serde_json::Value::from(params.clone())))?;
+        Ok(())
+    }
+
+    async fn on_stream_stop(&mut self) -> Result<()> {
+        self.0.send("stop".into())?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_run_and_parameters_arrive_without_the_frameworks_own() {
+    let stage = Stage::new().await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let start = json!({"prompt": "a cat", "max_framerate": 20});
+    let (session, _viewer) = stage.start(&Telling(tell), start, StreamOptions::default());
+    assert_eq!(told.recv().await.unwrap(), r#"start {"prompt":"a cat"}"#);
+    let update = json!({"prompt": "a dog", "width": 64, "height": 64});
+    session.update_params(update.as_object().cloned().unwrap()).unwrap();
+    assert_eq!(told.recv().await.unwrap(), r#"params {"prompt":"a dog"}"#);
+    let wrong = json!({"prompt": "a cow", "width": 64});
+    assert!(session.update_params(wrong.as_object().cloned().unwrap()).unwrap_err().is_invalid());
+    session.stop();
+    ended(&session).await;
+    assert_eq!(told.recv().await.unwrap(), "stop");
+    assert_eq!(session.status().params, *json!({"prompt": "a dog"}).as_object().unwrap());
+}
+
+/// Fails to load.
+#[derive(Clone)]
+struct Unloadable(fn() -> Result<()>);
+
+impl FrameProcessor for Unloadable {
+    async fn initialize(&mut self) -> Result<()> {
+        (self.0)()
+    }
+
+    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        Ok(Some(frame))
+    }
+}
+
+#[tokio::test]
+async fn a_failing_or_panicking_initialize_is_an_error() {
+    let error = initialize(Unloadable(|| Err("no weights".into()))).await.err().unwrap();
+    assert!(error.to_string().contains("no weights"));
+    let error = initialize(Unloadable(|| panic!("no memory"))).await.err().unwrap();
+    assert!(error.to_string().contains("panicked: no memory"));
+    assert!(initialize(Unloadable(|| Ok(()))).await.is_ok());
+}
