@@ -1,0 +1,120 @@
+//! Runs each example as a newcomer would, on a real stream, and lets ffprobe judge what comes out.
+
+#[path = "../../pipeline/tests/live/mod.rs"]
+mod live;
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use live::{Clip, DEADLINE, Stage, Verdict, Viewer, judge};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStdout, Command};
+
+/// A running example; killed when dropped.
+struct Example {
+    _child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Example {
+    /// `cargo test` builds the examples beside the tests.
+    fn run(name: &str, args: &[&str]) -> Self {
+        let tests = std::env::current_exe().unwrap();
+        let path: PathBuf = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
+        let mut command = Command::new(&path);
+        command.args(args).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { _child: child, out }
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        tokio::time::timeout(DEADLINE, self.out.read_line(&mut line)).await.unwrap().unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+/// A worker among the examples, and its address.
+async fn worker(name: &str) -> (Example, String) {
+    let mut example = Example::run(name, &["0"]);
+    let line = example.line().await;
+    let address = line.strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line}")).to_owned();
+    (example, address)
+}
+
+/// POSTs `body` once the worker takes it: a start is refused while it loads.
+async fn post(address: &str, path: &str, body: &Value) {
+    let body = body.to_string();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    loop {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let status = answer.split(' ').nth(1).unwrap_or_default();
+        match status {
+            "200" => return,
+            "503" => tokio::task::yield_now().await,
+            _ => panic!("{path}: {answer}"),
+        }
+    }
+}
+
+/// Plays a clip of two seconds through an example, and judges the output.
+async fn through(name: &str, params: Value) -> Option<Verdict> {
+    let segments = Clip { seconds: 2, ..Clip::default() }.segments()?;
+    let stage = Stage::new().await;
+    let (_example, address) = worker(name).await;
+    let start =
+        json!({"subscribe_url": stage.url("in"), "publish_url": stage.url("out"), "params": params});
+    post(&address, "/api/stream/start", &start).await;
+    let viewer = Viewer::new(&stage.url("out"));
+    let mut source = stage.source();
+    source.send_all(&segments, &viewer, 30).await;
+    source.end().await;
+    let verdict = judge(&viewer.end().await.bytes);
+    assert_eq!((verdict.video.len(), verdict.complaints.as_str()), (60, ""), "{name}");
+    Some(verdict)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e01_passthrough() {
+    through("01_passthrough", json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e02_invert() {
+    through("02_invert", json!(null)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e03_params() {
+    through("03_params", json!({"brightness": 0.5})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e04_client() {
+    let Some(segments) = (Clip { seconds: 2, ..Clip::default() }).segments() else { return };
+    let stage = Stage::new().await;
+    let mut client = Example::run("04_client", &[&stage.url("in"), &stage.url("out")]);
+    let viewer = Viewer::new(&stage.url("out"));
+    let mut source = stage.source();
+    source.send_all(&segments, &viewer, 30).await;
+    source.end().await;
+    assert_eq!(client.line().await, "60 pictures");
+    assert_eq!(judge(&viewer.end().await.bytes).video.len(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e05_audio() {
+    let Some(verdict) = through("05_audio", json!({})).await else { return };
+    let encoded = if cfg!(feature = "fdk-aac") { "aac" } else { "opus" };
+    assert_eq!(verdict.codecs, ["h264", encoded]);
+}
