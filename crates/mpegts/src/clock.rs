@@ -57,7 +57,10 @@ impl SampleClock {
     pub(crate) fn now(&self) -> Option<i64> {
         let passed = match self.rate {
             0 => 0,
-            rate => u128::from(self.samples) * TICKS_PER_SECOND as u128 / u128::from(rate),
+            rate => {
+                let rate = u128::from(rate);
+                (u128::from(self.samples) * TICKS_PER_SECOND as u128 + rate / 2) / rate
+            }
         };
         Some(self.base?.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX)))
     }
@@ -108,6 +111,7 @@ mod tests {
         for _ in 0..1_000_000 {
             clock.advance(1024, 44_100);
         }
-        assert_eq!(clock.now(), Some(1_024_000_000 * 90_000 / 44_100));
+        // 2089795918.37 ticks.
+        assert_eq!(clock.now(), Some(2_089_795_918));
     }
 }

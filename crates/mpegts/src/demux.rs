@@ -214,8 +214,10 @@ impl Router {
         if packet.start && (verdict != Continuity::Next || packet.counter == 0) {
             self.streams.iter_mut().for_each(Stream::may_restart);
         }
-        if let Continuity::Gap(_) = verdict {
-            self.pat.reset();
+        match verdict {
+            Continuity::Repeat if !packet.start => return,
+            Continuity::Gap(_) => self.pat.reset(),
+            Continuity::First | Continuity::Next | Continuity::Repeat => {}
         }
         let mut programs = None;
         self.pat.push(packet.start, payload, &mut |section| {
@@ -234,9 +236,10 @@ impl Router {
     fn pmt_packet(&mut self, packet: &Packet<'_>, sink: &mut dyn FnMut(Event)) {
         let (Some(payload), Some((number, _))) = (packet.payload, self.chosen) else { return };
         match self.pmt_counter.judge(packet.counter, payload) {
-            Continuity::Repeat => return,
+            // A table that begins is taken again: it may come from another muxer with the same counter.
+            Continuity::Repeat if !packet.start => return,
             Continuity::Gap(_) => self.pmt.reset(),
-            Continuity::First | Continuity::Next => {}
+            Continuity::First | Continuity::Next | Continuity::Repeat => {}
         }
         let mut program = None;
         let each = &mut |section: &[u8]| program = psi::parse_pmt(section, number).or(program.take());

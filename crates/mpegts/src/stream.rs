@@ -103,6 +103,8 @@ impl Stream {
                 ctx.stats.continuity_errors += 1;
                 self.lose(missing, ctx);
             }
+            // Joined in the middle of a PES packet, whose beginning is missing.
+            Continuity::First if !packet.start && self.loss == Loss::default() => self.loss.packets = 1,
             Continuity::Gap(_) | Continuity::First | Continuity::Next => {}
         }
         if packet.scrambled {
