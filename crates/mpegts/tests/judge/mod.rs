@@ -65,6 +65,15 @@ pub fn make(scratch: &Scratch, arguments: &str) -> (PathBuf, Vec<u8>) {
     (file, bytes)
 }
 
+/// Cuts a file into segments of one second at keyframes; `pattern` names them.
+#[allow(dead_code, reason = "not every test cuts")]
+pub fn cut(file: &Path, pattern: &Path) {
+    let from = file.to_str().expect("a plain path");
+    let how = "-map 0 -c copy -copyts -muxdelay 0 -f segment -segment_time 1 -segment_format mpegts";
+    let arguments: Vec<&str> = ["-i", from].into_iter().chain(how.split_whitespace()).collect();
+    run("ffmpeg", &arguments, pattern);
+}
+
 /// The packets of a track, `v:0` or `a:0`. What ffprobe complains of is a failure.
 pub fn packets(file: &Path, track: &str) -> Vec<Probed> {
     let shown =
