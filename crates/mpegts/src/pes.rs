@@ -44,12 +44,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Head {
             payload => payload,
         },
     };
-    let has = |flag: u8| flags & flag != 0;
     Head::Media(PesHeader {
         size: 9 + fields.len(),
         payload,
-        pts: if has(0x80) { stamp(fields) } else { None },
-        dts: if has(0xC0) && has(0x40) { fields.get(5..).and_then(stamp) } else { None },
+        pts: if flags & 0x80 != 0 { stamp(fields) } else { None },
+        dts: if flags & 0xC0 == 0xC0 { fields.get(5..).and_then(stamp) } else { None },
     })
 }
 

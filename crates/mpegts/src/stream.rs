@@ -105,6 +105,8 @@ impl Stream {
             }
             // Joined in the middle of a PES packet, whose beginning is missing.
             Continuity::First if !packet.start && self.loss == Loss::default() => self.loss.packets = 1,
+            // Another segment begins: what the last one left of a frame is not continued here.
+            Continuity::Gap(_) if self.track.codec.is_audio() => self.abandon(ctx),
             Continuity::Gap(_) | Continuity::First | Continuity::Next => {}
         }
         if packet.scrambled {
@@ -144,10 +146,10 @@ impl Stream {
                     video.damaged = true;
                 }
             }
-            Units::Aac(_) | Units::Opus(_) => self.abandon(),
+            Units::Aac(_) | Units::Opus(_) => self.abandon(ctx),
         }
         if matches!(self.state, State::Head(_)) {
-            self.abandon();
+            self.abandon(ctx);
         }
         self.loss.packets = self.loss.packets.saturating_add(packets);
     }
@@ -159,7 +161,7 @@ impl Stream {
     }
 
     /// Drops what is in progress up to the next PES packet: only there are sound's stamps known again.
-    fn abandon(&mut self) {
+    fn abandon(&mut self, ctx: &mut Context<'_>) {
         let lost = match &mut self.units {
             Units::Video(video) => !std::mem::take(&mut video.buf).is_empty(),
             Units::Aac(aac) => aac.reset(),
@@ -168,7 +170,7 @@ impl Stream {
         let lost = lost || matches!(self.state, State::Head(_));
         self.state = State::Idle;
         if lost {
-            self.loss.units = self.loss.units.saturating_add(1);
+            self.drop_unit(ctx);
         }
     }
 
@@ -205,7 +207,7 @@ impl Stream {
             Head::Short if bytes.len() < MAX_HEAD => self.state = State::Head(bytes.to_vec()),
             Head::Short | Head::Bad => {
                 ctx.stats.malformed += 1;
-                self.abandon();
+                self.abandon(ctx);
             }
             Head::Other => self.state = State::Idle,
             Head::Media(header) => {
@@ -246,8 +248,7 @@ impl Stream {
         match &mut self.units {
             Units::Video(video) => {
                 if video.buf.len() + payload.len() > MAX_UNIT {
-                    ctx.stats.dropped_units += 1;
-                    return self.abandon();
+                    return self.abandon(ctx);
                 }
                 video.buf.extend_from_slice(payload);
             }

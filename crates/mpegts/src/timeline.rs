@@ -28,7 +28,8 @@ pub struct Stamp {
 struct Epoch {
     /// What is added to the input's stamps.
     offset: i64,
-    /// When it was last used, in units mapped.
+    /// When it began and was last used, in units mapped.
+    begun: u64,
     used: u64,
 }
 
@@ -105,20 +106,25 @@ impl Timeline {
 
     /// The epoch that a unit belongs to by where it would come to lie.
     fn fitting(&self, own: Option<Position>, other: Option<Position>, dts: i64) -> Option<usize> {
-        let after = |epoch: usize, last: i64| {
-            let offset = self.epochs.get(epoch).copied().flatten()?.offset;
-            Some(dts.saturating_add(offset).saturating_sub(last))
+        let epoch_at = |index: usize| self.epochs.get(index).copied().flatten();
+        let fits = |index: usize, last: i64, back: i64| {
+            let offset = epoch_at(index)?.offset;
+            let step = dts.saturating_add(offset).saturating_sub(last);
+            (-back..=AHEAD).contains(&step).then_some(index)
         };
         match (own, other) {
             (Some(own), _) => {
-                let stays = after(own.epoch, own.dts).is_some_and(|step| (-BACK..=AHEAD).contains(&step));
-                let moves =
-                    |epoch| after(epoch, own.dts).is_some_and(|step| (-FOLLOW..=AHEAD).contains(&step));
-                if stays { Some(own.epoch) } else { Some(1 - own.epoch).filter(|&epoch| moves(epoch)) }
+                let elsewhere = 1 - own.epoch;
+                let begun = |index| epoch_at(index).map_or(0, |epoch| epoch.begun);
+                // Into a newer epoch the other track has gone ahead; into an older one leads only the way
+                // back from a wrong stamp.
+                let back = if begun(elsewhere) > begun(own.epoch) { FOLLOW } else { BACK };
+                fits(own.epoch, own.dts, BACK).or_else(|| fits(elsewhere, own.dts, back))
             }
-            (None, Some(other)) => [other.epoch, 1 - other.epoch]
-                .into_iter()
-                .find(|&epoch| after(epoch, other.dts).is_some_and(|step| step.saturating_abs() <= AHEAD)),
+            (None, Some(other)) => {
+                let elsewhere = 1 - other.epoch;
+                fits(other.epoch, other.dts, AHEAD).or_else(|| fits(elsewhere, other.dts, AHEAD))
+            }
             (None, None) => None,
         }
     }
@@ -131,7 +137,7 @@ impl Timeline {
         let index = usize::from(used(second) < used(first));
         let offset = last.map_or(0, |last| last.dts.saturating_add(step).saturating_sub(dts));
         if let Some(epoch) = self.epochs.get_mut(index) {
-            *epoch = Some(Epoch { offset, used: self.mapped });
+            *epoch = Some(Epoch { offset, begun: self.mapped, used: self.mapped });
         }
         self.jumps += u64::from(last.is_some());
         (index, last.is_some())

@@ -43,8 +43,6 @@ fn opus(size: usize, fill: u8) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     #[test]
     fn units_come_back_as_they_were_written(
         units in prop::collection::vec(unit(), 1..60),
