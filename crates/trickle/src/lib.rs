@@ -68,3 +68,39 @@ pub use error::Error;
 pub use publish::{PublishCounters, Publisher, SegmentWriter};
 pub use server::{SegmentBody, Server, ServerConfig, Service};
 pub use subscribe::{SegmentReader, Start, Subscriber};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+
+    fn is_send_sync<T: Send + Sync>() {}
+
+    #[test]
+    fn everything_may_go_to_another_thread() {
+        is_send_sync::<Error>();
+        is_send_sync::<PublishCounters>();
+        is_send_sync::<Service>();
+        is_send_sync::<SegmentWriter>();
+        let config = ClientConfig::default;
+        let mut subscriber = is_send(Subscriber::new("http://h/c", Start::Next, config()).unwrap());
+        drop(is_send(subscriber.next()));
+        let mut publisher = is_send(Publisher::new("http://h/c", "a/b", config()).unwrap());
+        drop(is_send(publisher.create()));
+        drop(is_send(publisher.segment()));
+        drop(is_send(publisher.close()));
+        let service = Service::new(&ServerConfig::default());
+        let body = http_body_util::Empty::<bytes::Bytes>::new();
+        drop(is_send(service.handle(http::Request::new(body))));
+    }
+
+    #[allow(dead_code, reason = "only compiled")]
+    fn reading_and_writing_may_go_to_another_thread(mut reader: SegmentReader, mut writer: SegmentWriter) {
+        drop(is_send(reader.chunk()));
+        drop(is_send(reader.collect(1)));
+        drop(is_send(writer.write(bytes::Bytes::new())));
+    }
+}

@@ -1,5 +1,7 @@
 //! Memory stays flat whatever the peers do.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Publisher, server and subscribers together.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use bytes::Bytes;

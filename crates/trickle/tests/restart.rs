@@ -1,5 +1,7 @@
 //! A server or a publisher that dies and comes back: the stream goes on.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use bytes::Bytes;

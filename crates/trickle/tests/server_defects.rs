@@ -1,5 +1,7 @@
 //! What the Go server does wrong, and ours must not.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use cutrickle_trickle::ServerConfig;

@@ -1,5 +1,7 @@
 //! What a GET is answered, byte by byte, to a client that knows nothing of us.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use cutrickle_trickle::ServerConfig;

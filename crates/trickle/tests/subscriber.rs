@@ -1,5 +1,7 @@
 //! The subscriber against a server of raw bytes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::time::Duration;

@@ -62,10 +62,7 @@ impl Link {
     async fn begin(&self) -> Result<u64, Error> {
         loop {
             let cause = match self.next_number().await {
-                Ok(Ok(number)) => {
-                    self.recover().found();
-                    return Ok(number);
-                }
+                Ok(Ok(number)) => return Ok(number),
                 // Where creating is not allowed, the POST of the first segment will tell.
                 Ok(Err(StatusCode::NOT_FOUND)) => match self.create().await {
                     Ok(status) if !status.is_server_error() => return Ok(0),
@@ -138,6 +135,7 @@ pub(super) async fn post(link: Arc<Link>, segment: Arc<Segment>, before: Option<
     if matches!(outcome, Outcome::Written(_)) {
         link.counters.add_segment();
     } else if segment.is_used() {
+        tracing::debug!(channel = %link.endpoint.name(), seq = segment.seq(), "segment dropped");
         link.counters.drop_segment();
     }
     let (next, closing) = match outcome {
@@ -193,7 +191,11 @@ async fn attempts(
             Ok(ended) => (ended, None),
             Err(error) if matches!(error.kind(), Kind::Tls) => return Outcome::Failed(error),
             Err(error) => {
-                tracing::debug!(channel = %link.endpoint.name(), seq, ?error, "POST failed");
+                if link.recover().is_unreachable() {
+                    tracing::debug!(channel = %link.endpoint.name(), seq, ?error, "POST failed again");
+                } else {
+                    tracing::warn!(channel = %link.endpoint.name(), seq, ?error, "POST failed, trying on");
+                }
                 (Ended::Broken { stood: begun.elapsed() }, Some(error))
             }
         };
@@ -207,10 +209,9 @@ async fn attempts(
             }
             Verdict::Create(wait) => {
                 tokio::time::sleep(wait).await;
-                if let Ok(status) = link.create().await
-                    && status.is_success()
-                {
-                    link.recover().found();
+                // Whatever the answer: the POST that follows tells whether the channel is there.
+                if let Err(error) = link.create().await {
+                    tracing::debug!(channel = %link.endpoint.name(), ?error, "cannot create the channel");
                 }
                 continue;
             }

@@ -101,11 +101,6 @@ impl Recover {
         self.reset = false;
     }
 
-    /// The channel is there: it was created, or has told its next number.
-    pub(crate) fn found(&mut self) {
-        self.missing_since = None;
-    }
-
     /// The wait after a question (not a POST of a segment) that was not answered; `None` to give up.
     pub(crate) fn unanswered(&mut self, now: Instant) -> Option<Duration> {
         self.disturbed = true;
@@ -164,6 +159,7 @@ impl Recover {
     fn broken(&mut self, now: Instant, progress: Progress, stood: Duration) -> Verdict {
         self.disturbed = true;
         self.unreachable = true;
+        self.missing_since = None;
         // Whoever still holds the earlier segments open on the server is not us.
         self.reset = true;
         if stood >= SETTLED {

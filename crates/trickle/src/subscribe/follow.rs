@@ -110,6 +110,11 @@ impl Follow {
         }
     }
 
+    /// Whether the server was out of reach since it last answered for the channel.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.disturbed
+    }
+
     /// How many segments were jumped over or came empty.
     pub(crate) fn skipped(&self) -> u64 {
         self.skipped

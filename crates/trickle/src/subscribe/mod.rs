@@ -85,7 +85,11 @@ async fn fetch(endpoint: Arc<Endpoint>, mut follow: Follow) -> (Follow, Found) {
             Ok(answer) => answer,
             Err(error) if matches!(error.kind(), Kind::Tls) => return (follow, Err(error)),
             Err(error) => {
-                tracing::debug!(channel = %endpoint.name(), seq = follow.seq(), ?error, "GET failed");
+                if follow.is_disturbed() {
+                    tracing::debug!(channel = %endpoint.name(), seq = follow.seq(), ?error, "GET failed again");
+                } else {
+                    tracing::warn!(channel = %endpoint.name(), seq = follow.seq(), ?error, "GET failed, trying on");
+                }
                 cause = Some(error);
                 Answered::Broken { stood: asked.elapsed() }
             }
