@@ -7,7 +7,7 @@ mod streams;
 use bytes::BytesMut;
 use cutrickle_mpegts::{Codec, Demuxer, Event, MuxProgram, Muxer, Timeline, TrackKind};
 use proptest::prelude::*;
-use streams::{Seen, picture, segment, sound};
+use streams::{Seen, picture, segment, segment_of, sound};
 
 #[derive(Debug, Clone)]
 struct Unit {
@@ -110,8 +110,11 @@ proptest! {
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 0..200),
         noise in prop::collection::vec(any::<u8>(), 0..600),
         chunk in 1..1_000usize,
+        (is_h265, is_opus) in any::<(bool, bool)>(),
     ) {
-        let mut bytes = segment(0);
+        let video = if is_h265 { Codec::H265 } else { Codec::H264 };
+        let audio = if is_opus { Codec::Opus } else { Codec::Aac };
+        let mut bytes = segment_of(MuxProgram::new(Some(video), Some(audio)).unwrap(), 0);
         for (at, value, kind) in edits {
             let at = at.index(bytes.len());
             match kind {

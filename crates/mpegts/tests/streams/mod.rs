@@ -59,8 +59,13 @@ pub fn h264_aac() -> MuxProgram {
 
 /// A segment of 30 pictures at 30 fps from `start` on, each followed by its sound, by a fresh muxer.
 pub fn segment(start: i64) -> Vec<u8> {
+    segment_of(h264_aac(), start)
+}
+
+/// The same of another program; pictures and sound are those of H.264 and AAC, whatever it says.
+pub fn segment_of(program: MuxProgram, start: i64) -> Vec<u8> {
     let mut out = BytesMut::new();
-    let mut muxer = Muxer::new(h264_aac());
+    let mut muxer = Muxer::new(program);
     for index in 0..30 {
         let dts = start + index * 3_000;
         let unit = picture(index == 0, 900 + 37 * index as usize, index as u8);
