@@ -152,13 +152,14 @@ impl Muxer {
         write_section(out, PMT_PID, &mut self.pmt_counter, &pmt);
     }
 
-    /// Writes all packets of one unit. Stamps are in ticks of 90 kHz; `keyframe` says that decoding can
-    /// start here. `data` is an Annex B access unit (a delimiter is added where it lacks one), an ADTS
-    /// frame or several, or one Opus packet. A first unit without a segment begins one.
+    /// Writes all packets of one unit. Stamps are in ticks of 90 kHz, of which the low 33 bits are written;
+    /// `keyframe` says that decoding can start here. `data` is an Annex B access unit (a delimiter is added
+    /// where it lacks one), an ADTS frame or several, or one Opus packet. A first unit without a segment
+    /// begins one.
     ///
     /// # Errors
     /// The program has no such track (`is_unknown_track`), `data` is empty (`is_empty_unit`), or it is
-    /// sound of more than 64 KiB (`is_too_large`). Nothing is written then.
+    /// sound of more than 64 KiB (`is_too_large`). Nothing of it is written then.
     pub fn write_unit(
         &mut self,
         track: TrackKind,
