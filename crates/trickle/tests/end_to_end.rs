@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use cutrickle_trickle::{ClientConfig, Publisher, ServerConfig, Start, Subscriber};
 use support::{Running, soon};
@@ -14,8 +17,10 @@ async fn several_subscribers_get_every_byte_of_every_segment_in_order() {
     let url = server.url("live");
     let mut publisher = Publisher::new(&url, "video/MP2T", ClientConfig::default()).unwrap();
     publisher.create().await.unwrap();
+    let read = Arc::new(AtomicU64::new(0));
     let subscribers: Vec<_> = (0..4)
         .map(|_| {
+            let read = read.clone();
             let mut subscriber = Subscriber::new(&url, Start::Seq(0), ClientConfig::default()).unwrap();
             tokio::spawn(async move {
                 let mut all = Vec::new();
@@ -27,6 +32,7 @@ async fn several_subscribers_get_every_byte_of_every_segment_in_order() {
                     }
                     assert!(segment.is_complete());
                     all.push((segment.seq(), bytes));
+                    read.fetch_add(1, Ordering::Relaxed);
                 }
                 all
             })
@@ -44,9 +50,9 @@ async fn several_subscribers_get_every_byte_of_every_segment_in_order() {
         }
         segment.finish();
         sent.push((seq, bytes));
-        // Nobody may fall out of the window here: that is another test's business.
+        // Nobody may fall out of the window here, nor come too late for the last: other tests' business.
         if seq % 4 == 3 {
-            support::until("the segments are taken", || publisher.counters().segments() == seq + 1).await;
+            support::until("the readers", || read.load(Ordering::Relaxed) == 4 * (seq + 1)).await;
         }
     }
     let counters = publisher.counters();

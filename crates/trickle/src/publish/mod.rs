@@ -6,6 +6,7 @@ mod recover;
 mod segment;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -163,6 +164,12 @@ impl Publisher {
     }
 }
 
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher").field("channel", self.link.endpoint.name()).finish_non_exhaustive()
+    }
+}
+
 /// Writes one segment. Dropping it without [`finish`](Self::finish) gives the segment up: what was not
 /// sent is dropped, and the server is told to close it.
 pub struct SegmentWriter {
@@ -198,6 +205,12 @@ impl SegmentWriter {
     pub fn finish(mut self) {
         self.ended = true;
         self.segment.finish();
+    }
+}
+
+impl fmt::Debug for SegmentWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentWriter").field("seq", &self.seq()).finish_non_exhaustive()
     }
 }
 

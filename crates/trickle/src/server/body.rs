@@ -1,6 +1,7 @@
 //! The body of an answer.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -26,6 +27,12 @@ impl SegmentBody {
 
     pub(crate) fn segment(first: Bytes, rest: Reader) -> SegmentBody {
         SegmentBody { first: Some(first), rest: Some(rest) }
+    }
+}
+
+impl fmt::Debug for SegmentBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentBody").field("size", &self.size_hint().exact()).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What each request is answered. Numbers and segments are `channel`'s business, sockets `mod`'s.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +37,12 @@ struct Inner {
     continue_interval: Duration,
 }
 
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("channels", &self.channels()).finish_non_exhaustive()
+    }
+}
+
 type Answer = Response<SegmentBody>;
 
 impl Service {
@@ -47,7 +54,9 @@ impl Service {
             base: if base.is_empty() { String::new() } else { format!("/{base}") },
             auto_create: config.auto_create,
             idle_timeout: config.idle_timeout,
-            continue_interval: config.continue_interval,
+            continue_interval: config
+                .continue_interval
+                .clamp(Duration::from_millis(1), Duration::from_secs(3600)),
         }))
     }
 

@@ -4,6 +4,7 @@
 mod follow;
 mod reader;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -68,6 +69,12 @@ impl Subscriber {
     /// How many segments were jumped over, or came empty, so far.
     pub fn skipped(&self) -> u64 {
         self.follow.skipped()
+    }
+}
+
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber").field("channel", self.endpoint.name()).finish_non_exhaustive()
     }
 }
 

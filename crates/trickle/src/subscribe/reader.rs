@@ -1,5 +1,6 @@
 //! One segment as it arrives.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -116,5 +117,11 @@ impl SegmentReader {
         }
         self.body = None;
         error(self, Kind::TooLarge)
+    }
+}
+
+impl fmt::Debug for SegmentReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentReader").field("seq", &self.seq).finish_non_exhaustive()
     }
 }
