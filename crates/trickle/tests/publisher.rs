@@ -193,7 +193,7 @@ async fn a_closed_channel_ends_publishing() {
     let (mut first, mut raw) = begin(&server, &mut publisher, 0).await;
     raw.reply(200, "Lp-Trickle-Closed: terminated\r\n", "").await;
     until("the end of the segment", || first.try_write(Bytes::from_static(b"x")).is_err()).await;
-    let error = soon("the end", publisher.segment()).await.err().expect("an error");
+    let error = soon("the end", publisher.segment()).await.unwrap_err();
     assert!(error.is_closed());
 }
 
@@ -310,5 +310,5 @@ async fn a_refusal_is_an_error_with_its_status() {
     let mut publisher = publisher(&server, config());
     let answer = server.answer("GET /ch/next", 401, "", "");
     let (_, refused) = tokio::join!(answer, soon("the answer", publisher.segment()));
-    assert_eq!(refused.err().expect("an error").status(), Some(401));
+    assert_eq!(refused.unwrap_err().status(), Some(401));
 }

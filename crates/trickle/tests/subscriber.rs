@@ -161,7 +161,7 @@ async fn a_channel_that_never_appears_is_an_error_that_says_which() {
     let config = ClientConfig { missing_grace: Duration::ZERO, ..config() };
     let mut subscriber = subscriber(&server, Start::Current, config);
     let (_, end) = tokio::join!(server.answer("GET /ch/-2", 404, "", ""), soon("the end", subscriber.next()));
-    let error = end.err().expect("an error");
+    let error = end.unwrap_err();
     assert!(error.is_not_found());
     assert_eq!(error.to_string(), format!("{}: no such channel", server.url()));
 }
@@ -171,7 +171,7 @@ async fn a_refusal_is_an_error_with_its_status() {
     let server = RawServer::start().await;
     let mut subscriber = subscriber(&server, Start::Seq(4), config());
     let (_, end) = tokio::join!(server.answer("GET /ch/4", 403, "", ""), soon("the end", subscriber.next()));
-    let error = end.err().expect("an error");
+    let error = end.unwrap_err();
     assert_eq!(error.status(), Some(403));
     assert_eq!(error.to_string(), format!("{} segment 4: the trickle server answered 403", server.url()));
 }
@@ -181,11 +181,11 @@ async fn a_server_that_is_never_there_is_a_timeout_with_its_cause() {
     let url = RawServer::start().await.url();
     let config = ClientConfig { retry_window: Duration::from_millis(50), ..config() };
     let mut subscriber = Subscriber::new(&url, Start::Current, config).unwrap();
-    let error = soon("the error", subscriber.next()).await.err().expect("an error");
+    let error = soon("the error", subscriber.next()).await.unwrap_err();
     assert!(error.is_timeout());
     assert!(std::error::Error::source(&error).is_some());
     // Asking again is allowed, and starts a new window.
-    assert!(soon("the error", subscriber.next()).await.err().expect("an error").is_timeout());
+    assert!(soon("the error", subscriber.next()).await.unwrap_err().is_timeout());
 }
 
 #[tokio::test]
@@ -336,6 +336,6 @@ async fn a_document_is_read_in_one_piece_up_to_a_limit() {
 
 #[tokio::test]
 async fn a_bad_url_is_refused_before_anything_else() {
-    let error = Subscriber::new("", Start::Current, config()).err().expect("an error");
+    let error = Subscriber::new("", Start::Current, config()).unwrap_err();
     assert_eq!(error.to_string(), "the trickle URL is missing");
 }

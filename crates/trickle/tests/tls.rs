@@ -62,7 +62,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused_at_once() {
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("invalid peer certificate"), "{cause}");
     let mut publisher = Publisher::new(&server().await, "x/y", ClientConfig::default()).unwrap();
-    assert!(soon("the answer", publisher.segment()).await.err().expect("an error").is_tls());
+    assert!(soon("the answer", publisher.segment()).await.unwrap_err().is_tls());
 }
 
 #[tokio::test]
