@@ -1,1 +1,71 @@
 //! Picks a backend for each stage.
+
+use crate::audio::{self, AudioFormat};
+use crate::video::openh264::{self, H264Decoder, H264Encoder};
+use crate::{EncoderConfig, Error, Result, VideoCodec, VideoDecoder, VideoEncoder};
+
+pub use crate::audio::{decoder as audio_decoder, encoder as audio_encoder};
+
+/// A decoder for `codec`: libavcodec with the feature `ffmpeg`, else openh264.
+///
+/// # Errors
+/// `is_unsupported` for H.265 without the feature `ffmpeg`; else the backend's.
+pub fn video_decoder(codec: VideoCodec) -> Result<Box<dyn VideoDecoder>> {
+    #[cfg(feature = "ffmpeg")]
+    return Ok(Box::new(crate::video::ffmpeg::FfmpegDecoder::new(codec)?));
+    #[cfg(not(feature = "ffmpeg"))]
+    match codec {
+        VideoCodec::H264 => Ok(Box::new(H264Decoder::new()?)),
+        VideoCodec::H265 => Err(Error::unsupported("decoding H.265 needs the feature `ffmpeg`")),
+    }
+}
+
+/// An encoder to H.264.
+///
+/// # Errors
+/// The backend's, among them sizes that it does not take.
+pub fn video_encoder(config: EncoderConfig) -> Result<Box<dyn VideoEncoder>> {
+    Ok(Box::new(H264Encoder::new(config)?))
+}
+
+/// The backend of each stage in this build, in words for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackendNames {
+    /// Decodes video.
+    pub video_decode: &'static str,
+    /// Encodes video.
+    pub video_encode: &'static str,
+    /// Decodes sound.
+    pub audio_decode: &'static str,
+    /// Encodes sound.
+    pub audio_encode: &'static str,
+}
+
+/// Which backends this build uses.
+pub fn backends() -> BackendNames {
+    BackendNames {
+        video_decode: if cfg!(feature = "ffmpeg") { "ffmpeg" } else { openh264::backend() },
+        video_encode: openh264::backend(),
+        audio_decode: "symphonia (AAC), libopus (Opus)",
+        audio_encode: match audio::encoder_backend(AudioFormat::Aac) {
+            Some(_) => "libopus (Opus), fdk-aac (AAC)",
+            None => "libopus (Opus)",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_backends_that_are_opened() {
+        let names = backends();
+        assert_eq!(video_decoder(VideoCodec::H264).unwrap().backend(), names.video_decode);
+        for format in [AudioFormat::Aac, AudioFormat::Opus] {
+            assert!(names.audio_decode.contains(audio::decoder_backend(format)));
+            let encoder = audio::encoder_backend(format).unwrap_or_default();
+            assert!(names.audio_encode.contains(encoder));
+        }
+    }
+}

@@ -7,7 +7,10 @@ use crate::Result;
 
 #[cfg(feature = "ffmpeg")]
 pub mod ffmpeg;
+mod nal;
 pub mod openh264;
+mod reorder;
+mod sps;
 
 /// A video codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,0 +1,126 @@
+//! Encoding for live video: one pass, no B-frames, no skipped frames, IDR pictures where they are asked for.
+
+use std::ffi::{c_int, c_uint};
+
+use cutrickle_frame::VideoFrame;
+use openh264_sys2::{
+    CAMERA_VIDEO_REAL_TIME, CONSTANT_ID, LEVEL_UNKNOWN, LOW_COMPLEXITY, PRO_MAIN, RC_BITRATE_MODE, SEncParamExt,
+    SM_FIXEDSLCNUM_SLICE, VF_UNDEF,
+};
+
+use super::library;
+use crate::{EncodedVideo, EncoderConfig, Error, Result, VideoEncoder};
+
+/// The library's smallest picture.
+const SMALLEST: u32 = 16;
+/// A picture is cut into this many slices, each encoded on a thread of its own.
+const SLICES: u16 = 2;
+/// Below this many lines a slice has too little to do to be worth a thread.
+const LINES_FOR_SLICES: u32 = 256;
+const TICKS_PER_MILLISECOND: i64 = 90;
+
+/// An encoder of one size and colour.
+pub struct H264Encoder {
+    library: library::Encoder,
+    config: EncoderConfig,
+}
+
+impl H264Encoder {
+    /// Opens an encoder. Of an odd width or height the last column or row is cut off: 4:2:0 has none to spare.
+    ///
+    /// # Errors
+    /// A side below 16 pixels or beyond the library's 4096x2304 or so; a frame rate or bitrate of 0.
+    pub fn new(config: EncoderConfig) -> Result<Self> {
+        let (width, height) = even(&config);
+        if width < SMALLEST || height < SMALLEST {
+            return Err(Error::failed(format!(
+                "a picture of {}x{}: openh264 encodes from {SMALLEST}x{SMALLEST}",
+                config.width, config.height
+            )));
+        }
+        if !(config.fps.is_finite() && config.fps > 0.0) || config.bitrate == 0 {
+            return Err(Error::failed(format!("{} frames and {} bits per second", config.fps, config.bitrate)));
+        }
+        let library = library::Encoder::open(|params| set(params, &config))?;
+        Ok(Self { library, config })
+    }
+}
+
+impl VideoEncoder for H264Encoder {
+    fn encode(&mut self, frame: &VideoFrame, idr: bool) -> Result<EncodedVideo> {
+        let (frame_size, size) = ((frame.width(), frame.height()), (self.config.width, self.config.height));
+        if frame_size != size {
+            return Err(Error::failed(format!(
+                "a frame of {}x{} for an encoder of {}x{}",
+                frame_size.0, frame_size.1, size.0, size.1
+            )));
+        }
+        let picture = frame.i420()?;
+        let milliseconds = frame.timestamp().div_euclid(TICKS_PER_MILLISECOND);
+        match self.library.encode(&picture, even(&self.config), milliseconds, idr)? {
+            Some((data, keyframe)) => Ok(EncodedVideo { data, timestamp: frame.timestamp(), keyframe }),
+            None => Err(Error::failed(format!("openh264 skipped the frame at timestamp {}", frame.timestamp()))),
+        }
+    }
+
+    fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    fn backend(&self) -> &'static str {
+        super::backend()
+    }
+}
+
+fn even(config: &EncoderConfig) -> (u32, u32) {
+    (config.width & !1, config.height & !1)
+}
+
+/// What differs from the library's defaults; the rest of a layer follows from the whole.
+fn set(params: &mut SEncParamExt, config: &EncoderConfig) {
+    let (width, height) = even(config);
+    let (width, height) = (width as c_int, height as c_int);
+    let bitrate = c_int::try_from(config.bitrate).unwrap_or(c_int::MAX);
+    let fps = config.fps as f32;
+    let slices = if config.height < LINES_FOR_SLICES { 1 } else { SLICES };
+
+    params.iUsageType = CAMERA_VIDEO_REAL_TIME;
+    params.iComplexityMode = LOW_COMPLEXITY;
+    params.iPicWidth = width;
+    params.iPicHeight = height;
+    params.fMaxFrameRate = fps;
+    params.iTargetBitrate = bitrate;
+    params.iRCMode = RC_BITRATE_MODE;
+    params.bEnableFrameSkip = false;
+    params.iEntropyCodingModeFlag = 1;
+    params.iTemporalLayerNum = 1;
+    params.iSpatialLayerNum = 1;
+    params.iNumRefFrame = 1;
+    params.iMultipleThreadIdc = slices;
+    params.bUseLoadBalancing = false;
+    // IDR pictures come when they are asked for, with their parameter sets, and at no other time.
+    params.uiIntraPeriod = 0;
+    params.eSpsPpsIdStrategy = CONSTANT_ID;
+    params.bEnableSceneChangeDetect = false;
+    params.bEnableDenoise = false;
+    params.bEnableBackgroundDetection = false;
+    params.bEnableAdaptiveQuant = false;
+
+    let [layer, ..] = &mut params.sSpatialLayers;
+    layer.iVideoWidth = width;
+    layer.iVideoHeight = height;
+    layer.fFrameRate = fps;
+    layer.iSpatialBitrate = bitrate;
+    // CABAC needs Main; High would promise an 8x8 transform that the library does not have.
+    layer.uiProfileIdc = PRO_MAIN;
+    layer.uiLevelIdc = LEVEL_UNKNOWN;
+    layer.sSliceArgument.uiSliceMode = SM_FIXEDSLCNUM_SLICE;
+    layer.sSliceArgument.uiSliceNum = c_uint::from(slices);
+    layer.bVideoSignalTypePresent = true;
+    layer.uiVideoFormat = VF_UNDEF as u8;
+    layer.bFullRange = config.colour.full_range;
+    layer.bColorDescriptionPresent = true;
+    layer.uiColorPrimaries = config.colour.primaries;
+    layer.uiTransferCharacteristics = config.colour.transfer;
+    layer.uiColorMatrix = config.colour.matrix_code();
+}

@@ -1,0 +1,251 @@
+//! H.264 sequence parameter sets (7.3.2.1.1, E.1.1): what a decoder can do with the stream, how far it reorders,
+//! and what its colours mean. The pictures' size is the decoder's to tell.
+
+use cutrickle_frame::Colour;
+
+/// What a sequence parameter set says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sps {
+    pub(super) chroma_format_idc: u32,
+    /// The larger one of luma's and chroma's.
+    pub(super) bit_depth: u32,
+    /// `frame_mbs_only_flag`: no fields, no field macroblocks.
+    pub(super) frames_only: bool,
+    /// How many pictures can precede one in decoding order that follow it in output order; none where the stream
+    /// leaves it open.
+    pub(super) reorder: Option<usize>,
+    full_range: bool,
+    /// `colour_primaries`, `transfer_characteristics`, `matrix_coefficients`; 2 is "unspecified".
+    colour: [u8; 3],
+}
+
+impl Sps {
+    /// Reads a NAL unit of type 7, header included. Nothing where it is cut off or out of range.
+    pub(super) fn parse(unit: &[u8]) -> Option<Self> {
+        let mut bits = Bits::new(unit.get(1..)?);
+        let profile = bits.read(8)?;
+        let constraints = bits.read(8)?;
+        let _level = bits.read(8)?;
+        let _id = bits.ue()?;
+        let mut sps = Self {
+            chroma_format_idc: 1,
+            bit_depth: 8,
+            frames_only: true,
+            reorder: None,
+            full_range: false,
+            colour: [2; 3],
+        };
+        // The profiles of 7.3.2.1.1 that carry a chroma format.
+        if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
+            sps.chroma_format_idc = bits.ue()?;
+            if sps.chroma_format_idc == 3 {
+                bits.flag()?;
+            }
+            sps.bit_depth = 8 + bits.ue()?.max(bits.ue()?).min(6);
+            let _transform_bypass = bits.flag()?;
+            if bits.flag()? {
+                bits.skip_scaling_lists(if sps.chroma_format_idc == 3 { 12 } else { 8 })?;
+            }
+        }
+        let _log2_max_frame_num = bits.ue()?;
+        let order_type = bits.ue()?;
+        match order_type {
+            0 => {
+                bits.ue()?;
+            }
+            1 => {
+                bits.flag()?;
+                bits.ue()?;
+                bits.ue()?;
+                for _ in 0..bits.ue()?.min(255) {
+                    bits.ue()?;
+                }
+            }
+            _ => {}
+        }
+        let _max_num_ref_frames = bits.ue()?;
+        let _gaps_allowed = bits.flag()?;
+        let (_width, _height) = (bits.ue()?, bits.ue()?);
+        sps.frames_only = bits.flag()?;
+        if !sps.frames_only {
+            bits.flag()?;
+        }
+        let _direct_8x8_inference = bits.flag()?;
+        if bits.flag()? {
+            for _ in 0..4 {
+                bits.ue()?;
+            }
+        }
+        let restriction = if bits.flag()? { sps.read_vui(&mut bits) } else { None };
+        // Baseline has no B slices (A.2.1), order type 2 is decoding order (8.2.1.3), and profiles of intra pictures
+        // alone never reorder (E.2.1, `max_num_reorder_frames`).
+        let intra_only = matches!(profile, 44 | 86 | 100 | 110 | 122 | 244) && constraints & 0x10 != 0;
+        sps.reorder = if profile == 66 || order_type == 2 || intra_only { Some(0) } else { restriction };
+        Some(sps)
+    }
+
+    /// The video usability information; gives `max_num_reorder_frames` where it is there.
+    fn read_vui(&mut self, bits: &mut Bits<'_>) -> Option<usize> {
+        const EXTENDED_SAR: u32 = 255;
+        if bits.flag()? && bits.read(8)? == EXTENDED_SAR {
+            bits.read(32)?;
+        }
+        if bits.flag()? {
+            bits.flag()?;
+        }
+        if bits.flag()? {
+            bits.read(3)?;
+            self.full_range = bits.flag()?;
+            if bits.flag()? {
+                for code in &mut self.colour {
+                    *code = bits.read(8)? as u8;
+                }
+            }
+        }
+        if bits.flag()? {
+            bits.ue()?;
+            bits.ue()?;
+        }
+        if bits.flag()? {
+            bits.read(32)?;
+            bits.read(32)?;
+            bits.flag()?;
+        }
+        let nal = bits.flag()?;
+        if nal {
+            bits.skip_hrd()?;
+        }
+        let vcl = bits.flag()?;
+        if vcl {
+            bits.skip_hrd()?;
+        }
+        if nal || vcl {
+            bits.flag()?;
+        }
+        let _pic_struct = bits.flag()?;
+        if !bits.flag()? {
+            return None;
+        }
+        bits.flag()?;
+        for _ in 0..4 {
+            bits.ue()?;
+        }
+        usize::try_from(bits.ue()?).ok().map(|depth| depth.min(16))
+    }
+
+    /// The colour that the stream signals, for pictures `height` lines high.
+    pub(super) fn colour(&self, height: u32) -> Colour {
+        let [primaries, transfer, matrix] = self.colour;
+        Colour::from_vui(matrix, primaries, transfer, self.full_range, height)
+    }
+}
+
+/// Reads bits of a NAL unit's payload and steps over emulation prevention bytes (7.4.1).
+struct Bits<'a> {
+    data: &'a [u8],
+    /// The next byte, and how many of its bits were read.
+    byte: usize,
+    bit: u8,
+}
+
+impl<'a> Bits<'a> {
+    fn new(data: &'a [u8]) -> Self {
+        Self { data, byte: 0, bit: 0 }
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        let byte = *self.data.get(self.byte)?;
+        let set = byte >> (7 - self.bit) & 1 == 1;
+        self.bit += 1;
+        if self.bit == 8 {
+            self.bit = 0;
+            self.byte += 1;
+            if self.byte >= 2 && self.data.get(self.byte - 2..=self.byte) == Some(&[0, 0, 3]) {
+                self.byte += 1;
+            }
+        }
+        Some(set)
+    }
+
+    /// Up to 32 bits, the first one highest.
+    fn read(&mut self, count: u32) -> Option<u32> {
+        (0..count).try_fold(0, |value: u32, _| Some(value << 1 | u32::from(self.flag()?)))
+    }
+
+    /// An unsigned Exp-Golomb code (9.1). A signed one is as long, and skipped by this too.
+    fn ue(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while !self.flag()? {
+            zeros += 1;
+            if zeros == 32 {
+                return None;
+            }
+        }
+        Some(((1 << zeros) - 1) + self.read(zeros)?)
+    }
+
+    /// A signed Exp-Golomb code (9.1.1).
+    fn se(&mut self) -> Option<i32> {
+        let code = self.ue()?;
+        let size = i32::try_from(code.div_ceil(2)).ok()?;
+        Some(if code % 2 == 1 { size } else { -size })
+    }
+
+    /// `scaling_list` (7.3.2.1.1.1), `lists` of them, each with its flag.
+    fn skip_scaling_lists(&mut self, lists: usize) -> Option<()> {
+        for list in 0..lists {
+            if !self.flag()? {
+                continue;
+            }
+            let mut next = 8i32;
+            for _ in 0..if list < 6 { 16 } else { 64 } {
+                if next != 0 {
+                    next = (next.wrapping_add(self.se()?)).rem_euclid(256);
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// `hrd_parameters` (E.1.2).
+    fn skip_hrd(&mut self) -> Option<()> {
+        let count = self.ue()?.min(31) + 1;
+        self.read(8)?;
+        for _ in 0..count {
+            self.ue()?;
+            self.ue()?;
+            self.flag()?;
+        }
+        self.read(20)?;
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// x264: High, 1280x720, BT.709 signalled, three B-frames with a pyramid.
+    const HIGH_WITH_B: [u8; 33] = [
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x6a, 0x02, 0x02, 0x02, 0x80, 0x00,
+        0x00, 0x03, 0x00, 0x80, 0x00, 0x00, 0x1e, 0x07, 0x8c, 0x18, 0xcb, 0, 0, 0, 0, 0,
+    ];
+
+    #[test]
+    fn reordering_and_colour_are_read_behind_emulation_prevention() {
+        let sps = Sps::parse(&HIGH_WITH_B).unwrap();
+        assert_eq!(sps.reorder, Some(2));
+        assert_eq!(sps.colour(720), Colour::BT709);
+        assert!(sps.frames_only);
+        assert_eq!((sps.chroma_format_idc, sps.bit_depth), (1, 8));
+    }
+
+    #[test]
+    fn no_prefix_of_a_parameter_set_panics() {
+        for end in 0..HIGH_WITH_B.len() {
+            let _ = Sps::parse(&HIGH_WITH_B[..end]);
+        }
+        let _ = Sps::parse(&[0xff; 64]);
+        let _ = Sps::parse(&[0x00; 64]);
+    }
+}
