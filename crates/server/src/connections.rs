@@ -88,6 +88,8 @@ async fn serve(socket: TcpStream, router: Router, mut closing: watch::Receiver<b
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        // A caller that has said all it has to say and closes its side still means it.
+        .half_close(true)
         .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
         .with_upgrades();
     let mut connection = pin!(connection);

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri};
 use cutrickle_pipeline::{Params, StreamRequest};
 use serde_json::{Map, Value};
@@ -77,13 +78,18 @@ fn url(body: &Map<String, Value>, field: &str) -> Result<Option<String>, Refusal
     let uri: Uri =
         text.parse().map_err(|e| Refusal::bad(format_args!("`{field}` is malformed ({e}): {wanted}")))?;
     let web = matches!(uri.scheme_str(), Some("http" | "https"));
-    // `http::Uri` takes an authority as it comes: a user without a host is one to it.
-    let hosted = uri.host().is_some_and(|host| !host.is_empty());
-    if web && hosted {
+    if web && uri.authority().is_some_and(is_reachable) {
         Ok(Some(text.to_owned()))
     } else {
         Err(Refusal::bad(format_args!("`{field}`: {wanted}")))
     }
+}
+
+/// Whether there is a host, and a number where a port is: `http::Uri` looks at neither.
+fn is_reachable(authority: &Authority) -> bool {
+    let host = authority.host();
+    let with_port = authority.as_str().rsplit('@').next().unwrap_or_default();
+    !host.is_empty() && (with_port == host || authority.port_u16().is_some())
 }
 
 /// A stream's name as a caller gave it; an empty one is none.
