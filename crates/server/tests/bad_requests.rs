@@ -1,4 +1,5 @@
 //! Requests that are wrong: each costs its caller one clear line, and the worker nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 mod support;
 

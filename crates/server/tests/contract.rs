@@ -1,4 +1,5 @@
 //! The contract as callers see it: paths, methods, codes, and the shapes of the answers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Streams that come and go, and a worker that does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 mod support;
 
