@@ -12,7 +12,9 @@ fn main() {
         return;
     }
     if env::var_os("OPENH264_NO_ASM").is_some() {
-        println!("cargo:warning=OPENH264_NO_ASM is set: video is encoded without assembly, 2.6 times slower.");
+        println!(
+            "cargo:warning=OPENH264_NO_ASM is set: video is encoded without assembly, 2.6 times slower."
+        );
     } else if !has_nasm() {
         println!(
             "cargo:warning=nasm was not found: video is encoded without assembly, 2.6 times slower. Install nasm, then \

@@ -1,8 +1,8 @@
 //! Picks a backend for each stage.
 
 use crate::audio::{self, AudioFormat};
-use crate::video::openh264::{self, H264Decoder, H264Encoder};
-use crate::{EncoderConfig, Error, Result, VideoCodec, VideoDecoder, VideoEncoder};
+use crate::video::openh264::{self, H264Encoder};
+use crate::{EncoderConfig, Result, VideoCodec, VideoDecoder, VideoEncoder};
 
 pub use crate::audio::{decoder as audio_decoder, encoder as audio_encoder};
 
@@ -15,8 +15,8 @@ pub fn video_decoder(codec: VideoCodec) -> Result<Box<dyn VideoDecoder>> {
     return Ok(Box::new(crate::video::ffmpeg::FfmpegDecoder::new(codec)?));
     #[cfg(not(feature = "ffmpeg"))]
     match codec {
-        VideoCodec::H264 => Ok(Box::new(H264Decoder::new()?)),
-        VideoCodec::H265 => Err(Error::unsupported("decoding H.265 needs the feature `ffmpeg`")),
+        VideoCodec::H264 => Ok(Box::new(openh264::H264Decoder::new()?)),
+        VideoCodec::H265 => Err(crate::Error::unsupported("decoding H.265 needs the feature `ffmpeg`")),
     }
 }
 

@@ -140,6 +140,41 @@ impl Sps {
     }
 }
 
+/// The parameter set under the profile "Scalable Baseline" (83), where openh264 hands out each picture as it is
+/// decoded, whatever tools the stream uses. All else stays: the fields that High has and Main has not are added with
+/// the values that Main implies. A set under a profile that the library does not delay, or cut off, is left alone.
+pub(super) fn undelayed(unit: &[u8]) -> Vec<u8> {
+    const SCALABLE_BASELINE: u8 = 83;
+    // chroma_format_idc 1, bit depths 8 and 8, no transform bypass, no scaling matrix.
+    const MAIN_IMPLIES: [bool; 7] = [false, true, false, true, true, false, false];
+    let mut changed = unit.to_vec();
+    match unit.get(1) {
+        Some(100) => changed[1] = SCALABLE_BASELINE,
+        Some(77 | 88) => {
+            let mut head = Bits::new(&unit[2..]);
+            if head.read(16).and_then(|_| head.ue()).is_none() {
+                return changed;
+            }
+            let mut rest = Bits::new(&unit[2..]);
+            let head = (0..8 * head.byte + usize::from(head.bit)).map_while(|_| rest.flag());
+            let mut bits: Vec<bool> = head.chain(MAIN_IMPLIES).collect();
+            bits.extend(std::iter::from_fn(|| rest.flag()));
+            changed.truncate(1);
+            changed.push(SCALABLE_BASELINE);
+            for byte in bits.chunks(8) {
+                let byte =
+                    byte.iter().enumerate().fold(0, |byte, (at, bit)| byte | u8::from(*bit) << (7 - at));
+                if byte <= 3 && changed.ends_with(&[0, 0]) {
+                    changed.push(3);
+                }
+                changed.push(byte);
+            }
+        }
+        _ => {}
+    }
+    changed
+}
+
 /// Reads bits of a NAL unit's payload and steps over emulation prevention bytes (7.4.1).
 struct Bits<'a> {
     data: &'a [u8],
@@ -241,9 +276,22 @@ mod tests {
     }
 
     #[test]
+    fn a_set_for_undelayed_decoding_says_the_same() {
+        let sps = Sps::parse(&HIGH_WITH_B);
+        assert_eq!(Sps::parse(&undelayed(&HIGH_WITH_B)), sps);
+        // The same parameter set as Main would write it: without the seven bits.
+        let main = undelayed(&[0x67, 0x4d, 0x00, 0x1f, 0x96, 0x54, 0x01, 0x40, 0x16, 0xec, 0x80]);
+        assert_eq!(&main[..5], [0x67, 83, 0x00, 0x1f, 0xac]);
+        assert_eq!(main.len(), 12);
+    }
+
+    #[test]
     fn no_prefix_of_a_parameter_set_panics() {
         for end in 0..HIGH_WITH_B.len() {
-            let _ = Sps::parse(&HIGH_WITH_B[..end]);
+            let mut unit = HIGH_WITH_B[..end].to_vec();
+            let _ = (Sps::parse(&unit), undelayed(&unit));
+            unit.iter_mut().skip(1).take(1).for_each(|profile| *profile = 77);
+            let _ = (Sps::parse(&unit), undelayed(&unit));
         }
         let _ = Sps::parse(&[0xff; 64]);
         let _ = Sps::parse(&[0x00; 64]);

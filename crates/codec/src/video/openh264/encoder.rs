@@ -4,8 +4,8 @@ use std::ffi::{c_int, c_uint};
 
 use cutrickle_frame::VideoFrame;
 use openh264_sys2::{
-    CAMERA_VIDEO_REAL_TIME, CONSTANT_ID, LEVEL_UNKNOWN, LOW_COMPLEXITY, PRO_MAIN, RC_BITRATE_MODE, SEncParamExt,
-    SM_FIXEDSLCNUM_SLICE, VF_UNDEF,
+    CAMERA_VIDEO_REAL_TIME, CONSTANT_ID, LEVEL_UNKNOWN, LOW_COMPLEXITY, PRO_MAIN, RC_BITRATE_MODE,
+    SEncParamExt, SM_FIXEDSLCNUM_SLICE, VF_UNDEF,
 };
 
 use super::library;
@@ -39,7 +39,10 @@ impl H264Encoder {
             )));
         }
         if !(config.fps.is_finite() && config.fps > 0.0) || config.bitrate == 0 {
-            return Err(Error::failed(format!("{} frames and {} bits per second", config.fps, config.bitrate)));
+            return Err(Error::failed(format!(
+                "{} frames and {} bits per second",
+                config.fps, config.bitrate
+            )));
         }
         let library = library::Encoder::open(|params| set(params, &config))?;
         Ok(Self { library, config })
@@ -59,7 +62,9 @@ impl VideoEncoder for H264Encoder {
         let milliseconds = frame.timestamp().div_euclid(TICKS_PER_MILLISECOND);
         match self.library.encode(&picture, even(&self.config), milliseconds, idr)? {
             Some((data, keyframe)) => Ok(EncodedVideo { data, timestamp: frame.timestamp(), keyframe }),
-            None => Err(Error::failed(format!("openh264 skipped the frame at timestamp {}", frame.timestamp()))),
+            None => {
+                Err(Error::failed(format!("openh264 skipped the frame at timestamp {}", frame.timestamp())))
+            }
         }
     }
 

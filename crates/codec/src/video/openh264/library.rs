@@ -10,10 +10,10 @@ use bytes::{Bytes, BytesMut};
 use cutrickle_frame::{I420, Plane};
 use openh264_sys2::source::APILoader;
 use openh264_sys2::{
-    DECODER_OPTION_TRACE_LEVEL, DECODING_STATE, ENCODER_OPTION_TRACE_LEVEL, ERROR_CON_SLICE_MV_COPY_CROSS_IDR,
-    ISVCDecoder, ISVCDecoderVtbl, ISVCEncoder, ISVCEncoderVtbl, SBufferInfo, SDecodingParam, SEncParamExt,
-    SFrameBSInfo, SSourcePicture, VIDEO_BITSTREAM_AVC, WELS_LOG_QUIET, videoFormatI420, videoFrameTypeIDR,
-    videoFrameTypeSkip,
+    DECODER_OPTION_TRACE_LEVEL, DECODING_STATE, ENCODER_OPTION_TRACE_LEVEL,
+    ERROR_CON_SLICE_MV_COPY_CROSS_IDR, ISVCDecoder, ISVCDecoderVtbl, ISVCEncoder, ISVCEncoderVtbl,
+    SBufferInfo, SDecodingParam, SEncParamExt, SFrameBSInfo, SSourcePicture, VIDEO_BITSTREAM_AVC,
+    WELS_LOG_QUIET, videoFormatI420, videoFrameTypeIDR, videoFrameTypeSkip,
 };
 
 use crate::{Error, Result};
@@ -59,18 +59,25 @@ impl Decoder {
 
     fn initialize(&mut self) -> Result<()> {
         let mut quiet = WELS_LOG_QUIET;
-        let mut config = SDecodingParam { eEcActiveIdc: ERROR_CON_SLICE_MV_COPY_CROSS_IDR, ..Default::default() };
+        let mut config =
+            SDecodingParam { eEcActiveIdc: ERROR_CON_SLICE_MV_COPY_CROSS_IDR, ..Default::default() };
         config.sVideoProperty.size = size_of_val(&config.sVideoProperty) as u32;
         config.sVideoProperty.eVideoBsType = VIDEO_BITSTREAM_AVC;
         let table = self.table();
-        let (Some(set), Some(initialize)) = (table.SetOption, table.Initialize) else { return Err(no_function()) };
+        let (Some(set), Some(initialize)) = (table.SetOption, table.Initialize) else {
+            return Err(no_function());
+        };
         // SAFETY: `raw` is alive until drop. The option is read as an integer, the configuration as the type given;
         // both are copied before the calls return.
         let status = unsafe {
             set(self.raw.as_ptr(), DECODER_OPTION_TRACE_LEVEL, (&raw mut quiet).cast::<c_void>());
             initialize(self.raw.as_ptr(), &config)
         };
-        if status == 0 { Ok(()) } else { Err(Error::failed(format!("openh264's decoder said {status} to its start"))) }
+        if status == 0 {
+            Ok(())
+        } else {
+            Err(Error::failed(format!("openh264's decoder said {status} to its start")))
+        }
     }
 
     fn table(&self) -> &'static ISVCDecoderVtbl {
@@ -95,18 +102,6 @@ impl Decoder {
         // SAFETY: the library has just filled `planes` and `info` in; the result borrows `self`, and only another
         // call on `self` invalidates what they point to.
         Ok((state, unsafe { lent(planes, &info) }))
-    }
-
-    /// Takes out a picture that the library holds back for its own idea of display order. Only after a call of
-    /// `decode` without data.
-    pub(super) fn release(&mut self) -> Result<Option<Lent<'_>>> {
-        let Some(flush) = self.table().FlushFrame else { return Err(no_function()) };
-        let mut planes = [ptr::null_mut(); 3];
-        let mut info = SBufferInfo::default();
-        // SAFETY: `raw` is alive; the library writes three pointers and one `SBufferInfo`, or nothing.
-        unsafe { flush(self.raw.as_ptr(), planes.as_mut_ptr(), &mut info) };
-        // SAFETY: as in `decode`; untouched, `info` says that there is no picture.
-        Ok(unsafe { lent(planes, &info) })
     }
 }
 
@@ -194,7 +189,10 @@ impl Encoder {
         let status = unsafe { initialize(encoder.raw.as_ptr(), &config) };
         if status != 0 {
             let size = (config.iPicWidth, config.iPicHeight);
-            return Err(Error::failed(format!("openh264 opens no encoder for {}x{} (status {status})", size.0, size.1)));
+            return Err(Error::failed(format!(
+                "openh264 opens no encoder for {}x{} (status {status})",
+                size.0, size.1
+            )));
         }
         Ok(encoder)
     }
