@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use cutrickle_codec::{EncoderConfig, VideoCodec, VideoUnit, open};
-use cutrickle_frame::Colour;
+use cutrickle_frame::{Colour, VideoFrame};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -18,40 +18,62 @@ fn main() {
     let stream = std::fs::read(file).expect("the stream");
     let units = split(&stream);
 
-    let mut decoder = open::video_decoder(VideoCodec::H264).unwrap();
-    let mut frames = Vec::new();
-    let (cpu, wall) = (cpu_seconds(), Instant::now());
-    let mut slowest = 0.0f64;
-    for (number, data) in units.iter().enumerate() {
-        let started = Instant::now();
-        let unit = VideoUnit { data, timestamp: number as i64 * 3000, keyframe: false, damaged: false };
-        decoder.decode(&unit, &mut |frame| frames.push(frame)).unwrap();
-        slowest = slowest.max(started.elapsed().as_secs_f64());
-    }
-    report("decode", decoder.backend(), frames.len(), cpu, wall, slowest);
+    let mut meter = Meter::new();
+    let backend = decode(&units, &mut meter, |_| ());
+    meter.report(&format!("decode ({backend})"));
 
     let colour = Colour::unspecified(height);
     let mut encoder =
         open::video_encoder(EncoderConfig { width, height, fps: 30.0, bitrate, colour }).unwrap();
-    let (cpu, wall) = (cpu_seconds(), Instant::now());
-    let (mut slowest, mut bytes) = (0.0f64, 0);
-    for (number, frame) in frames.iter().enumerate() {
-        let started = Instant::now();
-        bytes += encoder.encode(frame, number % 60 == 0).unwrap().data.len();
-        slowest = slowest.max(started.elapsed().as_secs_f64());
-    }
-    report("encode", encoder.backend(), frames.len(), cpu, wall, slowest);
-    println!("       {} bit/s at 30 fps", bytes * 8 * 30 / frames.len());
+    let (mut bytes, mut number) = (0, 0);
+    let mut meter = Meter::new();
+    decode(&units, &mut meter, |frame| {
+        bytes += encoder.encode(&frame, number % 60 == 0).unwrap().data.len();
+        number += 1;
+    });
+    meter.report(&format!("decode and encode ({})", encoder.backend()));
+    println!("{} bit/s at 30 fps", bytes * 8 * 30 / number);
 }
 
-fn report(stage: &str, backend: &str, frames: usize, cpu: f64, wall: Instant, slowest: f64) {
-    let per_picture = |seconds: f64| 1000.0 * seconds / frames as f64;
-    println!(
-        "{stage} {backend}: {frames} pictures, {:.2} CPU-ms and {:.2} ms each, {:.1} ms at most",
-        per_picture(cpu_seconds() - cpu),
-        per_picture(wall.elapsed().as_secs_f64()),
-        1000.0 * slowest
-    );
+/// Decodes a stream without reordering, and lets `each` have every frame at once.
+fn decode(units: &[&[u8]], meter: &mut Meter, mut each: impl FnMut(VideoFrame)) -> &'static str {
+    let mut decoder = open::video_decoder(VideoCodec::H264).unwrap();
+    for (number, data) in units.iter().enumerate() {
+        let unit = VideoUnit { data, timestamp: number as i64 * 3000, keyframe: number == 0, damaged: false };
+        meter.picture(|| decoder.decode(&unit, &mut each).unwrap());
+    }
+    decoder.backend()
+}
+
+struct Meter {
+    cpu: f64,
+    wall: Instant,
+    pictures: u32,
+    slowest: f64,
+}
+
+impl Meter {
+    fn new() -> Self {
+        Self { cpu: cpu_seconds(), wall: Instant::now(), pictures: 0, slowest: 0.0 }
+    }
+
+    fn picture(&mut self, work: impl FnOnce()) {
+        let started = Instant::now();
+        work();
+        self.slowest = self.slowest.max(started.elapsed().as_secs_f64());
+        self.pictures += 1;
+    }
+
+    fn report(&self, what: &str) {
+        let each = |seconds: f64| 1000.0 * seconds / f64::from(self.pictures);
+        println!(
+            "{what}: {} pictures, {:.2} CPU-ms and {:.2} ms each, {:.1} ms at most",
+            self.pictures,
+            each(cpu_seconds() - self.cpu),
+            each(self.wall.elapsed().as_secs_f64()),
+            1000.0 * self.slowest
+        );
+    }
 }
 
 /// User and system time of the whole process.

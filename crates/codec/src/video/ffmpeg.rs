@@ -1,1 +1,209 @@
-//! Placeholder.
+//! H.264 and H.265 by the system's libavcodec: every profile, interlaced streams included.
+//!
+//! One thread, as frame threads cost a frame of delay each. Pictures of more than 8 bits or finer chroma become
+//! 8-bit 4:2:0 in [`planar`]. libavcodec conceals what is lost and does not tell: the demuxer's report must.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr::NonNull;
+use std::sync::Once;
+use std::{ptr, slice};
+
+use cutrickle_frame::{Colour, I420, VideoFrame};
+use ffmpeg_sys_next as sys;
+
+use self::planar::Samples;
+use crate::{Error, Result, VideoCodec, VideoDecoder, VideoUnit};
+
+mod planar;
+
+/// The backend's name, as in the status.
+pub const BACKEND: &str = "ffmpeg";
+
+/// A decoder for one stream. It follows changes of size by itself.
+pub struct FfmpegDecoder {
+    context: NonNull<sys::AVCodecContext>,
+    packet: NonNull<sys::AVPacket>,
+    frame: NonNull<sys::AVFrame>,
+    /// A keyframe was seen; before that, pictures are guesses.
+    started: bool,
+}
+
+// SAFETY: the three objects are owned by this one, reached through `&mut self` alone, and bound to no thread.
+unsafe impl Send for FfmpegDecoder {}
+
+impl FfmpegDecoder {
+    /// A decoder that waits for the first keyframe.
+    ///
+    /// # Errors
+    /// `is_unsupported` where the system's libavcodec was built without the codec; out of memory.
+    pub fn new(codec: VideoCodec) -> Result<Self> {
+        static QUIET: Once = Once::new();
+        // SAFETY: sets one integer of the library's.
+        QUIET.call_once(|| unsafe { sys::av_log_set_level(sys::AV_LOG_QUIET) });
+        let id = match codec {
+            VideoCodec::H264 => sys::AVCodecID::AV_CODEC_ID_H264,
+            VideoCodec::H265 => sys::AVCodecID::AV_CODEC_ID_HEVC,
+        };
+        // SAFETY: gives a constant of the library's, or null.
+        let decoder = unsafe { sys::avcodec_find_decoder(id) };
+        if decoder.is_null() {
+            return Err(Error::unsupported(format!("the system's libavcodec has no decoder for {codec:?}")));
+        }
+        // SAFETY: each of these gives a new object, or null.
+        let (context, packet, frame) =
+            unsafe { (sys::avcodec_alloc_context3(decoder), sys::av_packet_alloc(), sys::av_frame_alloc()) };
+        let (Some(context), Some(packet), Some(frame)) =
+            (NonNull::new(context), NonNull::new(packet), NonNull::new(frame))
+        else {
+            return Err(Error::failed("libavcodec is out of memory"));
+        };
+        let opened = Self { context, packet, frame, started: false };
+        // SAFETY: the context is alive and not open yet, the time for settings; it fits the decoder it is opened with.
+        let status = unsafe {
+            let settings = &mut *context.as_ptr();
+            settings.thread_count = 1;
+            settings.pkt_timebase = sys::AVRational { num: 1, den: 90_000 };
+            sys::avcodec_open2(context.as_ptr(), decoder, ptr::null_mut())
+        };
+        checked(status, "opening")?;
+        Ok(opened)
+    }
+
+    /// Gives a unit to the library, or the end of the stream.
+    fn send(&mut self, unit: Option<&VideoUnit<'_>>) -> c_int {
+        let Some(unit) = unit else {
+            // SAFETY: the context is open; null is the end of the stream.
+            return unsafe { sys::avcodec_send_packet(self.context.as_ptr(), ptr::null()) };
+        };
+        let Ok(length) = c_int::try_from(unit.data.len()) else { return sys::AVERROR_INVALIDDATA };
+        // SAFETY: the packet is alive and empty. `av_new_packet` gives it `length` bytes and the padding that the
+        // library reads over, the copy fills them, and the library takes a reference of its own before it is emptied.
+        unsafe {
+            let status = sys::av_new_packet(self.packet.as_ptr(), length);
+            if status < 0 {
+                return status;
+            }
+            let packet = &mut *self.packet.as_ptr();
+            ptr::copy_nonoverlapping(unit.data.as_ptr(), packet.data, unit.data.len());
+            (packet.pts, packet.dts) = (unit.timestamp, sys::AV_NOPTS_VALUE);
+            let status = sys::avcodec_send_packet(self.context.as_ptr(), packet);
+            sys::av_packet_unref(packet);
+            status
+        }
+    }
+
+    /// Hands out every picture that is ready.
+    fn receive(&mut self, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
+        loop {
+            // SAFETY: context and frame are alive; the library empties the frame before it fills it.
+            let status = unsafe { sys::avcodec_receive_frame(self.context.as_ptr(), self.frame.as_ptr()) };
+            if status == sys::AVERROR(sys::EAGAIN) || status == sys::AVERROR_EOF {
+                return Ok(());
+            }
+            checked(status, "decoding")?;
+            // SAFETY: the library has just filled the frame in, and keeps it until it is emptied.
+            out(unsafe { picture(self.frame.as_ref()) }?);
+        }
+    }
+}
+
+impl VideoDecoder for FfmpegDecoder {
+    fn decode(&mut self, unit: &VideoUnit<'_>, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
+        self.started |= unit.keyframe;
+        if !self.started || unit.data.is_empty() {
+            return Ok(());
+        }
+        let status = self.send(Some(unit));
+        let received = self.receive(out);
+        checked(status, &format!("the unit at timestamp {}", unit.timestamp))?;
+        received
+    }
+
+    fn flush(&mut self, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
+        let status = self.send(None);
+        let received = self.receive(out);
+        // SAFETY: the context is open. It accepts units again after this.
+        unsafe { sys::avcodec_flush_buffers(self.context.as_ptr()) };
+        self.started = false;
+        checked(status, "the end of the stream")?;
+        received
+    }
+
+    fn backend(&self) -> &'static str {
+        BACKEND
+    }
+}
+
+impl Drop for FfmpegDecoder {
+    fn drop(&mut self) {
+        let (mut context, mut packet, mut frame) =
+            (self.context.as_ptr(), self.packet.as_ptr(), self.frame.as_ptr());
+        // SAFETY: the three came from the library's allocating functions, and nobody uses them afterwards.
+        unsafe {
+            sys::av_frame_free(&mut frame);
+            sys::av_packet_free(&mut packet);
+            sys::avcodec_free_context(&mut context);
+        }
+    }
+}
+
+/// Copies a picture out.
+///
+/// # Safety
+/// `frame` is as `avcodec_receive_frame` filled it in.
+unsafe fn picture(frame: &sys::AVFrame) -> Result<VideoFrame> {
+    let side = |pixels: c_int| u32::try_from(pixels).unwrap_or(0);
+    let (width, height) = (side(frame.width), side(frame.height));
+    // SAFETY: a pixel format's description is a constant of the library's, or null; the format is one that the
+    // library set itself.
+    let format = unsafe {
+        let number: sys::AVPixelFormat = std::mem::transmute(frame.format);
+        sys::av_pix_fmt_desc_get(number).as_ref()
+    };
+    let format = format.ok_or_else(|| Error::unsupported("pictures of an unknown format"))?;
+    // SAFETY: a description's name is a string constant.
+    let name = unsafe { CStr::from_ptr(format.name) }.to_string_lossy();
+    let unfit = |flag: i64| format.flags & flag as u64 != 0;
+    let planes = usize::from(format.nb_components);
+    if unfit(sys::AV_PIX_FMT_FLAG_RGB.into())
+        || unfit(sys::AV_PIX_FMT_FLAG_BE.into())
+        || !(planes == 1 || planes == 3 && unfit(sys::AV_PIX_FMT_FLAG_PLANAR.into()))
+    {
+        return Err(Error::unsupported(format!("pictures of format {name}")));
+    }
+    let depth = u32::try_from(format.comp[0].depth).unwrap_or(8);
+    let bytes = depth.div_ceil(8) as usize;
+    let mut samples = [const { Samples::NONE }; 3];
+    for (index, plane) in samples.iter_mut().enumerate().take(planes) {
+        let (right, down) = if index == 0 { (0, 0) } else { (format.log2_chroma_w, format.log2_chroma_h) };
+        let (w, h) = ((width as usize).div_ceil(1 << right), (height as usize).div_ceil(1 << down));
+        let stride = usize::try_from(frame.linesize[index]).unwrap_or(0);
+        if w == 0 || h == 0 || stride < w * bytes || frame.data[index].is_null() {
+            return Err(Error::failed(format!("libavcodec gave a {width}x{height} picture without samples")));
+        }
+        // SAFETY: a planar picture has `h` rows, `stride` bytes apart, of which the last has `w` samples.
+        let data = unsafe { slice::from_raw_parts(frame.data[index], stride * (h - 1) + w * bytes) };
+        *plane = Samples { data, stride, width: w, height: h, right, down };
+    }
+    let picture: I420 = planar::to_i420(width, height, depth, samples)?;
+    let full_range = frame.color_range == sys::AVColorRange::AVCOL_RANGE_JPEG;
+    let (matrix, primaries, transfer) =
+        (frame.colorspace as u8, frame.color_primaries as u8, frame.color_trc as u8);
+    let colour = Colour::from_vui(matrix, primaries, transfer, full_range, height);
+    Ok(VideoFrame::from_i420(picture, colour, frame.pts))
+}
+
+/// An error with the library's text where `status` is one.
+fn checked(status: c_int, what: &str) -> Result<()> {
+    if status >= 0 {
+        return Ok(());
+    }
+    let mut text: [c_char; 128] = [0; 128];
+    // SAFETY: the library writes a string of at most this length, with its end.
+    let text = unsafe {
+        sys::av_strerror(status, text.as_mut_ptr(), text.len());
+        CStr::from_ptr(text.as_ptr())
+    };
+    Err(Error::failed(format!("libavcodec, {what}: {}", text.to_string_lossy())))
+}
