@@ -94,7 +94,7 @@ impl VideoDecoder for H264Decoder {
         let (described, idr) = self.survey(unit.data);
         let Some(sps) = self.sps else { return Ok(()) };
         check(&sps)?;
-        if !self.started && !(idr || unit.keyframe) {
+        if !(self.started || idr || unit.keyframe) {
             return Ok(());
         }
         if idr {
