@@ -1,0 +1,146 @@
+//! The figures of a measurement, as JSON and as a table.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::figures::{Offset, Order, Spread};
+use super::readback::{self, Picture};
+use super::run::{Noted, WARM_UP};
+use super::sound;
+use super::source::{Source, Wanted};
+use crate::failure::Failure;
+
+/// What a measurement found. The field names are those of `--json`, and stay.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    width: u32,
+    height: u32,
+    fps: u32,
+    seconds: u32,
+    output_width: Option<u32>,
+    output_height: Option<u32>,
+    output_codecs: Vec<&'static str>,
+    sent: u32,
+    #[serde(flatten)]
+    order: Order,
+    unreadable: u32,
+    /// What the worker added, after the warm-up.
+    added_latency_ms: Option<Spread>,
+    /// The way without a worker, after the warm-up.
+    path_latency_ms: Option<Spread>,
+    /// How far sound moved against the pictures, positive where it is late.
+    av_offset_ms: Option<Offset>,
+    first_byte_ms: f64,
+    /// How late the probe itself was: large where the machine had too much to do.
+    sender_late_ms: Option<Spread>,
+    cpu_ms_per_picture: Option<f64>,
+    rss_idle_mb: Option<f64>,
+    rss_peak_mb: Option<f64>,
+}
+
+impl Report {
+    /// Reads what was noted.
+    ///
+    /// # Errors
+    /// The worker's output cannot be decoded by this build.
+    pub fn new(source: &Source, noted: &Noted) -> Result<Self, Failure> {
+        let Wanted { width, height, fps, seconds } = source.wanted;
+        let sent = source.wanted.pictures();
+        let arrivals = readback::arrivals(&noted.path, &source.wanted);
+        let output = readback::output(&noted.output, source)?;
+        let mut first_seen: HashMap<u32, Picture> = HashMap::new();
+        for picture in &output.pictures {
+            first_seen.entry(picture.number).or_insert(*picture);
+        }
+        let warm_up = fps.saturating_mul(WARM_UP.as_secs() as u32);
+        let counted = || warm_up..sent;
+        let added = counted().filter_map(|number| {
+            let (through, without) = (first_seen.get(&number)?.at, *arrivals.get(&number)?);
+            // Signed: the two channels' bytes may be read in either order.
+            Some(
+                milliseconds(through.saturating_duration_since(without))
+                    - milliseconds(without.saturating_duration_since(through)),
+            )
+        });
+        let path = counted().filter_map(|number| {
+            let sent = *noted.sent.pictures.get(number as usize)?;
+            Some(milliseconds(arrivals.get(&number)?.saturating_duration_since(sent)))
+        });
+        let av_offset = (0..seconds).zip(&source.sound_offsets).filter_map(|(second, before)| {
+            let number = second.saturating_mul(fps);
+            let picture = first_seen.get(&number).filter(|_| number >= warm_up)?;
+            let after = sound::offsets([picture.timestamp], &output.onsets).pop()?;
+            Some((after - before) as f64 / 90.0)
+        });
+        let usage = noted.usage;
+        Ok(Self {
+            width,
+            height,
+            fps,
+            seconds,
+            output_width: output.size.map(|(width, _)| width),
+            output_height: output.size.map(|(_, height)| height),
+            output_codecs: output.codecs.iter().map(|codec| codec.name()).collect(),
+            sent,
+            order: Order::of(output.pictures.iter().map(|picture| picture.number), sent),
+            unreadable: output.unreadable,
+            added_latency_ms: Spread::of(added.collect()),
+            path_latency_ms: Spread::of(path.collect()),
+            av_offset_ms: Offset::of(av_offset.collect()),
+            first_byte_ms: milliseconds(noted.first_byte),
+            sender_late_ms: Spread::of(noted.sent.late.iter().copied().map(milliseconds).collect()),
+            cpu_ms_per_picture: usage
+                .map(|usage| milliseconds(usage.cpu) / f64::from(counted().len() as u32)),
+            rss_idle_mb: usage.map(|usage| usage.resident_idle as f64 / 1e6),
+            rss_peak_mb: usage.map(|usage| usage.resident_peak as f64 / 1e6),
+        })
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { width, height, fps, seconds, .. } = self;
+        let mut row = |name: &str, value: String| writeln!(f, "{name:<28}{value}");
+        row("input", format!("{width}x{height}, {fps} fps, {seconds} s"))?;
+        let size = match (self.output_width, self.output_height) {
+            (Some(width), Some(height)) => format!("{width}x{height}, "),
+            _ => String::new(),
+        };
+        row("output", format!("{size}{}", self.output_codecs.join(" + ")))?;
+        row("pictures sent", format!("{}", self.sent))?;
+        let Order { received, lost, repeated, reordered } = self.order;
+        row(
+            "pictures received",
+            format!("{received}, lost {lost}, repeated {repeated}, reordered {reordered}"),
+        )?;
+        row("pictures unreadable", format!("{}", self.unreadable))?;
+        row("added latency, ms", spread(self.added_latency_ms))?;
+        row("the path without it, ms", spread(self.path_latency_ms))?;
+        let offset =
+            self.av_offset_ms.map(|Offset { median, worst }| format!("median {median:.1}, worst {worst:.1}"));
+        row("A/V offset, ms", offset.unwrap_or_else(|| "no sound to compare".into()))?;
+        row("start to first byte, ms", format!("{:.1}", self.first_byte_ms))?;
+        row("the probe's own delay, ms", spread(self.sender_late_ms))?;
+        if let (Some(cpu), Some(idle), Some(peak)) =
+            (self.cpu_ms_per_picture, self.rss_idle_mb, self.rss_peak_mb)
+        {
+            row("CPU per picture, ms", format!("{cpu:.2}"))?;
+            row("resident, MB", format!("idle {idle:.0}, peak {peak:.0}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn spread(spread: Option<Spread>) -> String {
+    match spread {
+        Some(Spread { p50, p99, max }) => format!("p50 {p50:.1}, p99 {p99:.1}, max {max:.1}"),
+        None => "nothing to compare".into(),
+    }
+}
