@@ -31,6 +31,17 @@ impl Failure {
 
 impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Failure {
     fn from(cause: E) -> Self {
-        Self { line: cause.into().to_string(), code: 1 }
+        let cause = cause.into();
+        let mut line = cause.to_string();
+        let mut below = cause.source();
+        while let Some(deeper) = below {
+            let text = deeper.to_string();
+            // Some errors already say what is below them.
+            if !line.contains(&text) {
+                line = format!("{line}: {text}");
+            }
+            below = deeper.source();
+        }
+        Self { line, code: 1 }
     }
 }

@@ -8,6 +8,9 @@ mod commands;
 mod failure;
 mod processors;
 mod progress;
+mod remux;
+mod signals;
+mod source;
 
 use std::process::ExitCode;
 

@@ -1,12 +1,101 @@
-//! `cutrickle record`.
+//! `cutrickle record`: a channel's segments, joined, to a file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cutrickle::trickle::{ClientConfig, Start, Subscriber};
+use indicatif::ProgressBar;
+use tokio::fs::File;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::failure::Failure;
+use crate::{progress, signals};
 
 /// Arguments of `cutrickle record`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The channel to record: `http://127.0.0.1:3389/name`.
+    #[arg(long)]
+    url: String,
+    /// The file to write; `-` writes to standard output.
+    #[arg(long)]
+    output: PathBuf,
+    /// End after this many seconds; else with the channel.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    duration: Option<Duration>,
+    /// Accept any TLS certificate of the trickle server.
+    #[arg(long)]
+    insecure_skip_verify: bool,
+}
 
-/// Runs.
-pub async fn run(_args: Args) -> Result<(), Failure> {
-    Err(Failure::usage("not built yet"))
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())?;
+    if duration.is_zero() { Err("more than 0 is wanted".into()) } else { Ok(duration) }
+}
+
+/// Runs to the channel's end, for the duration, or until a signal ends it.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let config = ClientConfig { insecure_skip_verify: args.insecure_skip_verify, ..ClientConfig::default() };
+    let subscriber = Subscriber::new(&args.url, Start::Current, config)?;
+    let name = args.output.display().to_string();
+    let mut output: Box<dyn AsyncWrite + Send + Unpin> = if args.output == Path::new("-") {
+        Box::new(tokio::io::stdout())
+    } else {
+        Box::new(File::create(&args.output).await.map_err(|e| Failure::because(&name, e))?)
+    };
+    let line = progress::line("recording");
+    let over = async {
+        match args.duration {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    let recorded = tokio::select! {
+        () = signals::end() => Ok(()),
+        () = over => Ok(()),
+        recorded = copy(subscriber, &mut output, &line) => recorded,
+    };
+    line.finish_and_clear();
+    let written = output.flush().await;
+    match recorded.and(written.map_err(Stopped::Output)) {
+        // Whoever read standard output has seen enough.
+        Err(Stopped::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(Stopped::Output(e)) => Err(Failure::because(name, e)),
+        Err(Stopped::Input(e)) => Err(e.into()),
+        Ok(()) => Ok(()),
+    }
+}
+
+enum Stopped {
+    Input(cutrickle::trickle::Error),
+    Output(io::Error),
+}
+
+async fn copy(
+    mut subscriber: Subscriber,
+    output: &mut (dyn AsyncWrite + Send + Unpin),
+    line: &ProgressBar,
+) -> Result<(), Stopped> {
+    let mut bytes = 0_u64;
+    line.set_message("waiting for a segment");
+    while let Some(mut segment) = subscriber.next().await.map_err(Stopped::Input)? {
+        while let Some(chunk) = segment.chunk().await {
+            output.write_all(&chunk).await.map_err(Stopped::Output)?;
+            bytes = bytes.saturating_add(chunk.len() as u64);
+        }
+        // A player at the other end of a pipe gets each segment at once.
+        output.flush().await.map_err(Stopped::Output)?;
+        if !segment.is_complete() {
+            tracing::warn!("segment {} broke off", segment.seq());
+        }
+        line.set_message(format!(
+            "segment {}, {} kB, {} skipped",
+            segment.seq(),
+            bytes / 1000,
+            subscriber.skipped()
+        ));
+    }
+    Ok(())
 }

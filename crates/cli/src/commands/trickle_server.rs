@@ -1,12 +1,34 @@
-//! `cutrickle trickle-server`.
+//! `cutrickle trickle-server`: channels for everyone who can reach the port.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use cutrickle::trickle::{Server, ServerConfig};
 
 use crate::failure::Failure;
+use crate::{progress, signals};
 
 /// Arguments of `cutrickle trickle-server`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Address and port; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3389")]
+    listen: SocketAddr,
+    /// The path above the channels.
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    base: String,
+}
 
-/// Runs.
-pub async fn run(_args: Args) -> Result<(), Failure> {
-    Err(Failure::usage("not built yet"))
+/// Runs until a signal ends it. Prints the URL that channel names are appended to.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let config = ServerConfig { base: args.base, ..ServerConfig::default() };
+    let server = Server::bind(args.listen, config)
+        .await
+        .map_err(|e| Failure::because(format!("listening on {}", args.listen), e))?;
+    // Nobody has to read it.
+    let _ = writeln!(std::io::stdout(), "{}", server.url());
+    let line = progress::line("serving");
+    server.run(signals::end()).await;
+    line.finish_and_clear();
+    Ok(())
 }
