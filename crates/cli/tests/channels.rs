@@ -1,0 +1,156 @@
+//! A file through a channel and back into a file, by the commands alone; the recording is judged by ffprobe.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+const CLIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/clip/big-buck-bunny.ts");
+
+fn cutrickle(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cutrickle"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A trickle server, and the URL that it prints.
+fn server() -> (Running, String) {
+    let mut command = cutrickle(&["trickle-server", "--listen", "127.0.0.1:0", "--base", "/ai/trickle/"]);
+    let mut running = Running(command.stdout(Stdio::piped()).spawn().expect("the command runs"));
+    let mut url = String::new();
+    BufReader::new(running.0.stdout.take().expect("it is piped")).read_line(&mut url).expect("a line");
+    (running, url.trim().to_owned())
+}
+
+fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.ts", std::process::id()))
+}
+
+/// What ffprobe says, or nothing where it is not installed and need not be.
+fn ffprobe(file: &Path, wanted: &[&str]) -> Option<Value> {
+    let mut command = Command::new("ffprobe");
+    let run = command.args(["-v", "error", "-of", "json"]).args(wanted).arg(file).output();
+    let output = match run {
+        Ok(output) => output,
+        Err(e) if std::env::var("CI").as_deref() != Ok("true") => {
+            eprintln!("skipped: ffprobe: {e}");
+            return None;
+        }
+        Err(e) => panic!("ffprobe is wanted (package ffmpeg): {e}"),
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "ffprobe of {}: {said}", file.display());
+    Some(serde_json::from_slice(&output.stdout).expect("ffprobe writes JSON"))
+}
+
+/// H.264 and AAC, decoding times that rise, and no error; gives the number of pictures.
+#[track_caller]
+fn judge(file: &Path) -> Option<usize> {
+    let streams = ffprobe(file, &["-count_frames", "-show_entries", "stream=codec_name,nb_read_frames"])?;
+    let streams = streams["streams"].as_array().expect("streams").clone();
+    let mut pictures = 0;
+    for (stream, codec) in streams.iter().zip(["h264", "aac"]) {
+        assert_eq!(stream["codec_name"], codec, "{streams:?}");
+        let frames: usize = stream["nb_read_frames"].as_str().and_then(|n| n.parse().ok()).expect("a number");
+        if codec == "h264" {
+            pictures = frames;
+        }
+    }
+    assert_eq!(streams.len(), 2, "{streams:?}");
+    for track in ["v", "a"] {
+        let packets = ffprobe(file, &["-select_streams", track, "-show_entries", "packet=dts"])?;
+        let dts: Vec<i64> = packets["packets"]
+            .as_array()
+            .expect("packets")
+            .iter()
+            .map(|packet| packet["dts"].as_i64().expect("dts"))
+            .collect();
+        assert!(!dts.is_empty() && dts.windows(2).all(|pair| pair[0] < pair[1]), "{track}: {dts:?}");
+    }
+    Some(pictures)
+}
+
+#[test]
+fn what_is_published_in_real_time_is_recorded_whole() {
+    let (_server, url) = server();
+    let (channel, recording) = (format!("{url}round"), scratch("round"));
+    // It waits for the channel, and ends with it.
+    let mut record = cutrickle(&["record", "--url", &channel, "--output"]);
+    let mut record = Running(record.arg(&recording).spawn().expect("the command runs"));
+    let published = cutrickle(&["publish", CLIP, "--url", &channel]).output().expect("the command runs");
+    assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
+    assert!(record.0.wait().expect("it ends").success());
+    if let Some(pictures) = judge(&recording) {
+        // The first moments may go by before the recorder has found the channel.
+        assert!(pictures >= 90, "{pictures} pictures");
+    }
+    let _ = std::fs::remove_file(recording);
+}
+
+#[test]
+fn standard_input_and_output_serve_as_well_and_a_loop_has_one_clock() {
+    let (_server, url) = server();
+    let channel = format!("{url}looped");
+    let mut publish = cutrickle(&["publish", CLIP, "--loop", "--url", &channel]);
+    let _publish = Running(publish.spawn().expect("the command runs"));
+    // Longer than the clip: the recording has the place where it starts over.
+    let recorded = cutrickle(&["record", "--url", &channel, "--output", "-", "--duration", "7"])
+        .output()
+        .expect("the command runs");
+    assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
+
+    // The duration's end may lie within a picture: what is judged is up to the last segment's beginning.
+    let bytes = &recorded.stdout;
+    let table = |packet: &[u8]| packet[0] == 0x47 && packet[1] == 0x40 && packet[2] == 0;
+    let whole = bytes.chunks_exact(188).rposition(table).expect("a segment begins") * 188;
+    let recording = scratch("looped");
+    std::fs::write(&recording, &bytes[..whole]).expect("a file");
+    if let Some(pictures) = judge(&recording) {
+        assert!(pictures >= 160, "{pictures} pictures");
+    }
+
+    // And by way of standard input into another channel, as fast as it goes.
+    let fast = format!("{url}fast");
+    let mut command = cutrickle(&["publish", "-", "--fast", "--url", &fast]);
+    let input = std::fs::File::open(&recording).expect("it was written");
+    let output = command.stdin(input).output().expect("the command runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let _ = std::fs::remove_file(recording);
+}
+
+#[test]
+fn what_is_no_transport_stream_is_one_line() {
+    let (_server, url) = server();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let output =
+        cutrickle(&["publish", file, "--url", &format!("{url}x")]).output().expect("the command runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.lines().count() == 1 && said.contains("no MPEG transport stream"), "{said}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_a_normal_end() {
+    let (_server, url) = server();
+    let channel = format!("{url}short");
+    let mut publish = cutrickle(&["publish", CLIP, "--loop", "--url", &channel]);
+    let _publish = Running(publish.spawn().expect("the command runs"));
+    let mut record = cutrickle(&["record", "--url", &channel, "--output", "-"]);
+    let mut record = Running(record.stdout(Stdio::piped()).spawn().expect("the command runs"));
+    let mut reader = BufReader::new(record.0.stdout.take().expect("it is piped"));
+    assert!(!reader.fill_buf().expect("bytes").is_empty());
+    drop(reader);
+    assert!(record.0.wait().expect("it ends").success());
+}
