@@ -1,5 +1,7 @@
 //! The probe against a real worker: it finds every picture that went through, and says so when nothing does.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::net::SocketAddr;
 use std::process::Output;
 use std::time::Duration;

@@ -23,6 +23,9 @@ pub struct Report {
     output_width: Option<u32>,
     output_height: Option<u32>,
     output_codecs: Vec<&'static str>,
+    /// Of the transport stream, sound included.
+    input_mbps: f64,
+    output_mbps: f64,
     sent: u32,
     #[serde(flatten)]
     order: Order,
@@ -76,6 +79,9 @@ impl Report {
             Some((after - before) as f64 / 90.0)
         });
         let usage = noted.usage;
+        let bytes_sent = source.units.iter().map(|unit| unit.bytes.len()).sum();
+        let bytes_received = noted.output.segments.iter().flatten().map(|chunk| chunk.bytes.len()).sum();
+        let mbps = |bytes: usize| bytes as f64 * 8e-6 / f64::from(seconds);
         Ok(Self {
             width,
             height,
@@ -84,6 +90,8 @@ impl Report {
             output_width: output.size.map(|(width, _)| width),
             output_height: output.size.map(|(_, height)| height),
             output_codecs: output.codecs.iter().map(|codec| codec.name()).collect(),
+            input_mbps: mbps(bytes_sent),
+            output_mbps: mbps(bytes_received),
             sent,
             order: Order::of(output.pictures.iter().map(|picture| picture.number), sent),
             unreadable: output.unreadable,
@@ -108,12 +116,13 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { width, height, fps, seconds, .. } = self;
         let mut row = |name: &str, value: String| writeln!(f, "{name:<28}{value}");
-        row("input", format!("{width}x{height}, {fps} fps, {seconds} s"))?;
+        row("input", format!("{width}x{height}, {fps} fps, {seconds} s, {:.1} Mbit/s", self.input_mbps))?;
         let size = match (self.output_width, self.output_height) {
             (Some(width), Some(height)) => format!("{width}x{height}, "),
             _ => String::new(),
         };
-        row("output", format!("{size}{}", self.output_codecs.join(" + ")))?;
+        let codecs = self.output_codecs.join(" + ");
+        row("output", format!("{size}{codecs}, {:.1} Mbit/s", self.output_mbps))?;
         row("pictures sent", format!("{}", self.sent))?;
         let Order { received, lost, repeated, reordered } = self.order;
         row(
