@@ -19,6 +19,7 @@ pub(crate) fn run(stream: &Stream, units: &CodedQueue, frames: &FrameQueue, runt
         stream,
         frames,
         decoder: None,
+        begun: false,
         refused: None,
         arrivals: VecDeque::new(),
         pacer: Pacer::default(),
@@ -34,6 +35,8 @@ struct Decoding<'a> {
     stream: &'a Stream,
     frames: &'a FrameQueue,
     decoder: Option<(VideoCodec, Box<dyn VideoDecoder>)>,
+    /// The open decoder has been given a keyframe.
+    begun: bool,
     /// A codec that no backend takes: said once, not for every unit.
     refused: Option<VideoCodec>,
     /// Timestamp and time of arrival of the units whose frames have not come out.
@@ -51,6 +54,13 @@ impl Decoding<'_> {
             self.stream.recorder.failed.add(1);
             return;
         };
+        if !self.begun && !unit.keyframe {
+            // Nothing can be shown of a stream that is joined in mid-GOP.
+            self.decoder = Some((unit.codec, decoder));
+            self.stream.recorder.failed.add(1);
+            return;
+        }
+        self.begun = true;
         self.arrivals.push_back((unit.timestamp, unit.arrived));
         let coded = VideoUnit {
             data: &unit.data,
@@ -65,6 +75,9 @@ impl Decoding<'_> {
         self.stream.recorder.decode.observe(started.elapsed().as_secs_f64());
         self.stream.decoded(result.is_ok());
         if let Err(e) = result {
+            if ready.is_empty() && self.arrivals.pop_back().is_some() {
+                self.stream.recorder.failed.add(1);
+            }
             if e.is_unsupported() {
                 self.refused = Some(unit.codec);
             }
@@ -106,6 +119,7 @@ impl Decoding<'_> {
     /// Takes out what the decoder still holds, and lets go of it.
     fn flush(&mut self) {
         let Some((_, mut decoder)) = self.decoder.take() else { return };
+        self.begun = false;
         let mut ready = Vec::new();
         if let Err(e) = decoder.flush(&mut |frame| ready.push(frame)) {
             self.stream.error(format_args!("ending the video decoder: {e}"));

@@ -78,6 +78,7 @@ struct Egress {
     sound: SoundPath,
     /// Where the next segment is due; none before the first.
     next_cut: Option<i64>,
+    last_picture: Option<i64>,
     /// An IDR picture is owed: after an error, or because the PMT has to change.
     idr_owed: bool,
     /// The codecs that the current PMT names.
@@ -105,6 +106,7 @@ impl Egress {
             muxer: None,
             sound,
             next_cut: None,
+            last_picture: None,
             idr_owed: true,
             named: None,
             waiting_sound: VecDeque::new(),
@@ -204,7 +206,9 @@ impl Egress {
             // Before the first IDR picture nothing can be shown.
             return;
         };
-        let at = picture.timestamp;
+        // Two pictures of one time, as a client may send, must not make the output's time stand still.
+        let at = self.last_picture.map_or(picture.timestamp, |last| picture.timestamp.max(last + 1));
+        self.last_picture = Some(at);
         let written =
             muxer.write_unit(TrackKind::Video, at, at, picture.keyframe, &picture.data, &mut bytes);
         if let Err(e) = written {

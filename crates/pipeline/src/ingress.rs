@@ -32,6 +32,8 @@ pub(crate) async fn run(
         () = ingress.receive(&mut subscriber) => {}
     }
     units.close();
+    // The end of the input is the end of the stream: what is in flight has as long as after a `stop`.
+    stream.stop();
 }
 
 struct Ingress<'a> {
@@ -57,6 +59,7 @@ impl Ingress<'_> {
                 let arrived = Instant::now();
                 self.stream.input_seen();
                 demuxer.push(&bytes, &mut |event| self.event(event, arrived));
+                self.stream.recorder.input_bytes.add(bytes.len() as u64);
             }
             if !segment.is_complete() {
                 self.stream.error(format_args!("input: segment {} broke off", segment.seq()));

@@ -27,6 +27,8 @@ pub struct Metrics {
     pub error_count: u64,
     /// Access units of video that arrived.
     pub frames_in: u64,
+    /// Bytes of input taken, whatever they were.
+    pub input_bytes: u64,
     /// Pictures that were encoded.
     pub frames_out: u64,
     /// Pictures left out to keep to the frame rate that was asked for.
@@ -57,6 +59,7 @@ impl Counter {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) arrived: Counter,
+    pub(crate) input_bytes: Counter,
     pub(crate) processed: Counter,
     pub(crate) dropped: Counter,
     pub(crate) paced: Counter,
@@ -80,6 +83,7 @@ impl Recorder {
         let stage = |name: &str| registry.stages.with_label_values(&[stream, name]);
         Self {
             arrived: Counter::default(),
+            input_bytes: Counter::default(),
             processed: Counter::default(),
             dropped: Counter::default(),
             paced: Counter::default(),
@@ -116,6 +120,7 @@ impl Recorder {
             frames_dropped: self.dropped.get(),
             error_count: self.errors.get(),
             frames_in: self.arrived.get(),
+            input_bytes: self.input_bytes.get(),
             frames_out: self.sent.get(),
             frames_paced: self.paced.get(),
             frames_withheld: self.withheld.get(),
@@ -215,7 +220,8 @@ impl MetricsRegistry {
             }
             figures.register(Box::new(gauge))?;
         }
-        let counters: [(&str, &str, Read); 9] = [
+        let counters: [(&str, &str, Read); 10] = [
+            ("cutrickle_input_bytes_total", "Bytes of input taken", |m| m.input_bytes as f64),
             ("cutrickle_frames_in_total", "Access units of video that arrived", |m| m.frames_in as f64),
             ("cutrickle_frames_processed_total", "Pictures given to the processor", |m| {
                 m.frames_processed as f64

@@ -6,6 +6,7 @@ pub(crate) struct Pacer {
     /// Timestamp that the grid starts at and the number of its next free place.
     grid: Option<(i64, i64)>,
     fps: u32,
+    last: Option<i64>,
 }
 
 impl Pacer {
@@ -16,6 +17,7 @@ impl Pacer {
             return true;
         };
         let interval = 90_000 / i64::from(fps);
+        let step = self.last.replace(timestamp).map_or(interval, |last| timestamp.saturating_sub(last));
         let Some((start, next)) = self.grid.filter(|_| self.fps == fps) else {
             self.fps = fps;
             self.grid = Some((timestamp, 1));
@@ -23,9 +25,9 @@ impl Pacer {
         };
         let since = timestamp.saturating_sub(start);
         let due = next.saturating_mul(90_000) / i64::from(fps);
-        // Half an interval early is on time: a source's own jitter must not cost pictures of a stream that is
-        // no faster than the limit.
-        if since >= 0 && since.saturating_add(interval / 2) < due {
+        // Half a picture early is on time: a source's own jitter must not cost pictures of a stream that is no
+        // faster than the limit.
+        if since >= 0 && since.saturating_add(step.clamp(0, interval) / 2) < due {
             return false;
         }
         if since < 0 || since > due.saturating_add(4 * interval) {

@@ -3,14 +3,13 @@
 mod live;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cutrickle_frame::VideoFrame;
 use cutrickle_pipeline::{
     FrameProcessor, Params, Result, StreamContext, StreamOptions, StreamState, initialize,
 };
-use live::{Clip, DEADLINE, Stage, assert_accounted, ended};
+use live::{Clip, Stage, assert_accounted, ended, taken, until};
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -50,11 +49,13 @@ async fn play(plan: fn(usize) -> Deed) -> Option<(cutrickle_pipeline::Session, l
     let segments = Clip { seconds: 2, audio: None, ..Clip::default() }.segments()?;
     let stage = Stage::new().await;
     let options = StreamOptions { max_queue_size: 100, ..StreamOptions::default() };
-    let (session, viewer) = stage.start(&Planned { plan, seen: 0 }, json!({}), options);
+    let (session, viewer) = stage.start(&Planned { plan, seen: 0 }, json!({}), options).await;
     let mut source = stage.source();
     for segment in &segments {
         source.send(segment).await;
+        source.settled(&session).await;
     }
+    taken(&session, 60).await;
     source.end().await;
     ended(&session).await;
     assert_accounted(&session);
@@ -107,19 +108,14 @@ async fn a_slow_processor_is_given_the_newest_pictures() {
     let permits = Arc::new(Semaphore::new(0));
     let options = StreamOptions { max_queue_size: 3, ..StreamOptions::default() };
     let processor = Waiting { permits: Arc::clone(&permits), working };
-    let (session, viewer) = stage.start(&processor, json!({}), options);
+    let (session, viewer) = stage.start(&processor, json!({}), options).await;
     let mut source = stage.source();
     source.send(&segments[0]).await;
     let first = at_work.recv().await.unwrap();
+    taken(&session, 30).await;
     source.end().await;
-    // The input has ended when the last picture is in the queue; only then is work allowed to go on.
-    tokio::time::timeout(DEADLINE, async {
-        while session.metrics().frames_in < 30 || session.metrics().frames_dropped < 26 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .unwrap_or_else(|_| panic!("{:?}", session.metrics()));
+    // Only when the last picture is in the queue is work allowed to go on.
+    until(&session, |m| m.frames_dropped >= 26).await;
     permits.add_permits(100);
     ended(&session).await;
     assert_accounted(&session);
@@ -139,8 +135,9 @@ async fn a_processor_that_never_returns_is_abandoned_at_the_deadline() {
     let (working, mut at_work) = mpsc::unbounded_channel();
     let processor = Waiting { permits: Arc::new(Semaphore::new(0)), working };
     let options = StreamOptions { stop_deadline: Duration::from_millis(200), ..StreamOptions::default() };
-    let (session, _viewer) = stage.start(&processor, json!({}), options);
-    stage.source().send(&segments[0]).await;
+    let (session, _viewer) = stage.start(&processor, json!({}), options).await;
+    let mut source = stage.source();
+    source.send(&segments[0]).await;
     at_work.recv().await.unwrap();
     session.stop();
     ended(&session).await;
@@ -179,7 +176,7 @@ async fn hooks_run_and_parameters_arrive_without_the_frameworks_own() {
     let stage = Stage::new().await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let start = json!({"prompt": "a cat", "max_framerate": 20});
-    let (session, _viewer) = stage.start(&Telling(tell), start, StreamOptions::default());
+    let (session, _viewer) = stage.start(&Telling(tell), start, StreamOptions::default()).await;
     assert_eq!(told.recv().await.unwrap(), r#"start {"prompt":"a cat"}"#);
     let update = json!({"prompt": "a dog", "width": 64, "height": 64});
     session.update_params(update.as_object().cloned().unwrap()).unwrap();

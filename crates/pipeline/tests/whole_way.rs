@@ -5,7 +5,7 @@ mod live;
 use cutrickle_frame::{AudioFrame, VideoFrame};
 use cutrickle_mpegts::Codec;
 use cutrickle_pipeline::{AudioOutput, FrameProcessor, Result, StreamOptions, StreamState};
-use live::{Clip, Replaced, Stage, Untouched, assert_accounted, ended, judge};
+use live::{Clip, Replaced, Stage, Untouched, assert_accounted, ended, judge, taken, until};
 use serde_json::json;
 
 /// Plays `clip` through `processor` and returns what came out.
@@ -18,7 +18,7 @@ async fn play<P: FrameProcessor>(
 ) -> Option<live::Seen> {
     let segments = clip.segments()?;
     let stage = Stage::new().await;
-    let (session, viewer) = stage.start(processor, params, options);
+    let (session, viewer) = stage.start(processor, params, options).await;
     let mut source = stage.source();
     source.send_all(&segments, &viewer, per_segment).await;
     source.end().await;
@@ -132,11 +132,14 @@ async fn pictures_that_were_reordered_come_out_in_order() {
     let clip = Clip { audio: None, seconds: 2, more, ..Clip::default() };
     let Some(segments) = clip.segments() else { return };
     let stage = Stage::new().await;
-    let (session, viewer) = stage.start(&Untouched, json!({}), StreamOptions::default());
+    let (session, viewer) = stage.start(&Untouched, json!({}), StreamOptions::default()).await;
     let mut source = stage.source();
     for segment in &segments {
         source.send(segment).await;
+        // The decoder may hold two back to put them in order.
+        until(&session, |m| m.frames_in >= 30 && m.frames_in - m.frames_out - m.frames_dropped <= 5).await;
     }
+    taken(&session, 60).await;
     source.end().await;
     ended(&session).await;
     assert_accounted(&session);

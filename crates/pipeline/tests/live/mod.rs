@@ -12,7 +12,7 @@ use bytes::Bytes;
 use cutrickle_frame::VideoFrame;
 use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event, Program};
 use cutrickle_pipeline::{
-    FrameProcessor, MetricsRegistry, Params, Result, Session, StreamOptions, StreamRequest,
+    FrameProcessor, Metrics, MetricsRegistry, Params, Result, Session, StreamOptions, StreamRequest,
 };
 use cutrickle_trickle::{ClientConfig, Publisher, Server, ServerConfig, Start, Subscriber};
 use tokio::sync::watch;
@@ -41,8 +41,9 @@ impl Stage {
         format!("{}/{channel}", self.base.trim_end_matches('/'))
     }
 
-    /// Starts a session from channel `in` to channel `out`, and a viewer of `out`.
-    pub fn start<P: FrameProcessor>(
+    /// Starts a session from channel `in` to channel `out`, and a viewer of `out`. The output's channel is there
+    /// before, as a gateway makes it, so that the viewer misses nothing of it.
+    pub async fn start<P: FrameProcessor>(
         &self,
         processor: &P,
         params: serde_json::Value,
@@ -55,19 +56,29 @@ impl Stage {
             publish_url: Some(self.url("out")),
             params,
         };
+        self.open("out").await;
         let registry = MetricsRegistry::new().unwrap();
         let session = Session::start(processor, request, options, &registry).unwrap();
         (session, Viewer::new(&self.url("out")))
     }
 
+    /// Makes a channel.
+    pub async fn open(&self, channel: &str) {
+        let mut publisher =
+            Publisher::new(&self.url(channel), "video/MP2T", ClientConfig::default()).unwrap();
+        publisher.create().await.unwrap();
+    }
+
     pub fn source(&self) -> Source {
-        Source { publisher: Publisher::new(&self.url("in"), "video/MP2T", ClientConfig::default()).unwrap() }
+        let publisher = Publisher::new(&self.url("in"), "video/MP2T", ClientConfig::default()).unwrap();
+        Source { publisher, sent: 0 }
     }
 }
 
 /// Publishes segments.
 pub struct Source {
     publisher: Publisher,
+    sent: u64,
 }
 
 impl Source {
@@ -77,17 +88,29 @@ impl Source {
             writer.write(Bytes::copy_from_slice(part)).await.unwrap();
         }
         writer.finish();
+        self.sent += segment.len() as u64;
     }
 
-    /// Sends each segment once the viewer has seen `pictures` of those before it, as a source in real time would to a
-    /// worker that keeps up.
+    /// Waits until `session` has read all that was sent, and every picture of it has met its fate but for those that a
+    /// decoder without a usable keyframe may swallow.
+    pub async fn settled(&self, session: &Session) {
+        let settled = |m: Metrics| {
+            let in_flight = m.frames_in - fates(&m);
+            m.input_bytes >= self.sent && (in_flight == 0 || (m.error_count > 0 && in_flight <= 32))
+        };
+        until(session, settled).await;
+    }
+
+    /// Sends each segment, and the next when the viewer has seen `pictures` of it, as a source in real time would
+    /// to a worker that keeps up.
     pub async fn send_all(&mut self, segments: &[Vec<u8>], viewer: &Viewer, pictures: usize) {
         for (n, segment) in segments.iter().enumerate() {
-            viewer.pictures(n * pictures).await;
             self.send(segment).await;
+            viewer.pictures((n + 1) * pictures).await;
         }
     }
 
+    /// Closes the channel, which discards what nobody has read yet: wait for that first.
     pub async fn end(self) {
         self.publisher.close().await.unwrap();
     }
@@ -104,9 +127,17 @@ pub struct Seen {
     pub segments: usize,
 }
 
+/// How far a viewer has come.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    pictures: usize,
+    sounds: usize,
+    last: [i64; 2],
+}
+
 /// Reads a channel to its end.
 pub struct Viewer {
-    seen: watch::Receiver<(usize, usize)>,
+    seen: watch::Receiver<Counts>,
     all: Arc<Mutex<Seen>>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -115,7 +146,7 @@ impl Viewer {
     pub fn new(url: &str) -> Self {
         let config = ClientConfig { missing_grace: DEADLINE, ..ClientConfig::default() };
         let mut subscriber = Subscriber::new(url, Start::Seq(0), config).unwrap();
-        let (counts, seen) = watch::channel((0, 0));
+        let (counts, seen) = watch::channel(Counts::default());
         let all = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&all);
         let task = tokio::spawn(async move {
@@ -127,7 +158,12 @@ impl Viewer {
                     Event::Unit(AccessUnit { codec, pts, keyframe, .. }) => {
                         all.units.push((codec, pts, keyframe));
                         if codec.is_video() { all.pictures += 1 } else { all.sounds += 1 }
-                        counts.send_replace((all.pictures, all.sounds));
+                        let (pictures, sounds) = (all.pictures, all.sounds);
+                        counts.send_modify(|counts| {
+                            *counts = Counts { pictures, sounds, ..*counts };
+                            let last = &mut counts.last[usize::from(codec.is_audio())];
+                            *last = pts.max(*last);
+                        });
                     }
                 }
             };
@@ -143,7 +179,7 @@ impl Viewer {
         Self { seen, all, task }
     }
 
-    async fn until(&self, what: &str, enough: impl FnMut(&(usize, usize)) -> bool) {
+    async fn until(&self, what: &str, enough: impl FnMut(&Counts) -> bool) {
         let mut seen = self.seen.clone();
         let waited = tokio::time::timeout(DEADLINE, seen.wait_for(enough)).await;
         match waited {
@@ -155,12 +191,33 @@ impl Viewer {
 
     /// Waits until `n` pictures have come out in all.
     pub async fn pictures(&self, n: usize) {
-        self.until(&format!("picture {n}"), |(pictures, _)| *pictures >= n).await;
+        self.until(&format!("picture {n}"), |counts| counts.pictures >= n).await;
     }
 
     /// Waits until `n` packets of sound have come out in all.
     pub async fn sounds(&self, n: usize) {
-        self.until(&format!("sound {n}"), |(_, sounds)| *sounds >= n).await;
+        self.until(&format!("sound {n}"), |counts| counts.sounds >= n).await;
+    }
+
+    /// Waits until the last unit of `segment` has come out: its picture or, where it has none, its sound.
+    pub async fn reaches(&self, segment: &[u8]) {
+        let mut last = [None; 2];
+        let mut demuxer = Demuxer::new();
+        let mut note = |event: Event| {
+            if let Event::Unit(unit) = event {
+                let last = &mut last[usize::from(unit.codec.is_audio())];
+                *last = Some(last.map_or(unit.pts, |pts: i64| pts.max(unit.pts)));
+            }
+        };
+        demuxer.push(segment, &mut note);
+        demuxer.end_segment(&mut note);
+        let [picture, sound] = last;
+        self.until("the last unit", |counts| match (picture, sound) {
+            (Some(pts), _) => counts.last[0] >= pts,
+            (None, Some(pts)) => counts.last[1] >= pts,
+            (None, None) => panic!("a segment without units"),
+        })
+        .await;
     }
 
     pub fn seen(&self) -> Seen {
@@ -178,12 +235,31 @@ pub async fn ended(session: &Session) {
     tokio::time::timeout(DEADLINE, session.ended()).await.expect("the session ends");
 }
 
+/// Waits until a session's figures are so.
+pub async fn until(session: &Session, so: impl Fn(Metrics) -> bool) {
+    let wait = async {
+        while !so(session.metrics()) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("{:?}", session.metrics()));
+}
+
+/// Waits until the session has taken `n` pictures from its input.
+pub async fn taken(session: &Session, n: u64) {
+    until(session, |m| m.frames_in >= n).await;
+}
+
+/// Where pictures went.
+fn fates(m: &Metrics) -> u64 {
+    m.frames_out + m.frames_dropped + m.frames_paced + m.frames_withheld + m.frames_failed
+}
+
 /// The pictures of in = out + dropped + … add up once a stream has ended.
 #[track_caller]
 pub fn assert_accounted(session: &Session) {
     let m = session.metrics();
-    let out = m.frames_out + m.frames_dropped + m.frames_paced + m.frames_withheld + m.frames_failed;
-    assert_eq!(m.frames_in, out, "{m:?}");
+    assert_eq!(m.frames_in, fates(&m), "{m:?}");
 }
 
 /// Pictures go out as they came.
