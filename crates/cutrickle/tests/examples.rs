@@ -72,8 +72,7 @@ async fn through(name: &str, params: Value) -> Option<Verdict> {
     let segments = Clip { seconds: 2, ..Clip::default() }.segments()?;
     let stage = Stage::new().await;
     let (_example, address) = worker(name).await;
-    let start =
-        json!({"subscribe_url": stage.url("in"), "publish_url": stage.url("out"), "params": params});
+    let start = json!({"subscribe_url": stage.url("in"), "publish_url": stage.url("out"), "params": params});
     post(&address, "/api/stream/start", &start).await;
     let viewer = Viewer::new(&stage.url("out"));
     let mut source = stage.source();

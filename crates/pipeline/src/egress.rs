@@ -140,9 +140,8 @@ impl Egress {
     fn encode(&mut self, frame: &VideoFrame) -> cutrickle_codec::Result<EncodedVideo> {
         let due = self.next_cut.is_none_or(|cut| frame.timestamp() >= cut);
         let size = (frame.width(), frame.height());
-        let fits = |config: &EncoderConfig| {
-            (config.width, config.height) == size && config.colour == frame.colour()
-        };
+        let fits =
+            |config: &EncoderConfig| (config.width, config.height) == size && config.colour == frame.colour();
         let encoder = match self.encoder.take() {
             Some(encoder) if fits(encoder.config()) => self.encoder.insert(encoder),
             _ => {
@@ -157,6 +156,7 @@ impl Egress {
         let picture = encoder.encode(frame, due || self.idr_owed)?;
         if picture.keyframe {
             self.idr_owed = false;
+            self.cut(picture.timestamp);
         }
         Ok(picture)
     }
@@ -200,7 +200,7 @@ impl Egress {
         let mut bytes = BytesMut::new();
         let starts_segment = picture.keyframe;
         if starts_segment {
-            self.begin_segment(true, picture.timestamp, &mut bytes);
+            self.begin_segment(true, &mut bytes);
         }
         let Some(muxer) = &mut self.muxer else {
             // Before the first IDR picture nothing can be shown.
@@ -209,8 +209,7 @@ impl Egress {
         // Two pictures of one time, as a client may send, must not make the output's time stand still.
         let at = self.last_picture.map_or(picture.timestamp, |last| picture.timestamp.max(last + 1));
         self.last_picture = Some(at);
-        let written =
-            muxer.write_unit(TrackKind::Video, at, at, picture.keyframe, &picture.data, &mut bytes);
+        let written = muxer.write_unit(TrackKind::Video, at, at, picture.keyframe, &picture.data, &mut bytes);
         if let Err(e) = written {
             self.stream.error(format_args!("muxing at {:.3} s: {e}", seconds(at)));
         }
@@ -269,7 +268,8 @@ impl Egress {
         };
         if due {
             let mut bytes = BytesMut::new();
-            self.begin_segment(false, first, &mut bytes);
+            self.cut(first);
+            self.begin_segment(false, &mut bytes);
             self.output.send(Chunk { starts_segment: true, data: bytes.freeze() }, &self.stream);
             self.stream.output_seen();
             self.mux_waiting_sound();
@@ -290,8 +290,8 @@ impl Egress {
         }
     }
 
-    /// PAT and PMT, and where the next segment is due.
-    fn begin_segment(&mut self, video: bool, at: i64, bytes: &mut BytesMut) {
+    /// PAT and PMT.
+    fn begin_segment(&mut self, video: bool, bytes: &mut BytesMut) {
         let announced = self.stream.announced();
         let named = Named { video, audio: self.sound.format(announced.audio) };
         let audio = named.audio.map(|format| match format {
@@ -307,14 +307,19 @@ impl Egress {
         muxer.set_program(program);
         self.named = Some(named);
         muxer.begin_segment(bytes);
+    }
+
+    /// A segment begins at `at`: says when the next one is due.
+    fn cut(&mut self, at: i64) {
         let interval = i64::try_from(self.stream.options.segment_duration.as_millis())
             .unwrap_or(i64::MAX)
             .saturating_mul(TICKS_PER_SECOND / 1000)
             .max(1);
         // On a grid, so that cuts do not drift; anew where pictures owed one early or came late.
-        let on_grid = self.next_cut.map(|cut| cut.saturating_add(interval)).filter(|next| {
-            *next > at && next.saturating_sub(at) <= interval
-        });
+        let on_grid = self
+            .next_cut
+            .map(|cut| cut.saturating_add(interval))
+            .filter(|next| *next > at && next.saturating_sub(at) <= interval);
         self.next_cut = Some(on_grid.unwrap_or(at.saturating_add(interval)));
     }
 

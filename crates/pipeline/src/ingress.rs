@@ -20,13 +20,8 @@ pub(crate) async fn run(
     units: Arc<CodedQueue>,
     frames: Arc<FrameQueue>,
 ) {
-    let mut ingress = Ingress {
-        stream: &stream,
-        units: &units,
-        frames: &frames,
-        timeline: Timeline::new(),
-        audio: None,
-    };
+    let mut ingress =
+        Ingress { stream: &stream, units: &units, frames: &frames, timeline: Timeline::new(), audio: None };
     tokio::select! {
         () = stream.stopped() => {}
         () = ingress.receive(&mut subscriber) => {}

@@ -110,8 +110,7 @@ impl Recorder {
     }
 
     pub(crate) fn snapshot(&self, now: Instant) -> Metrics {
-        let (fps, latency) =
-            self.recent.lock().unwrap_or_else(PoisonError::into_inner).rate_and_latency(now);
+        let (fps, latency) = self.recent.lock().unwrap_or_else(PoisonError::into_inner).rate_and_latency(now);
         Metrics {
             fps: round(fps),
             latency_ms: round(latency.as_secs_f64() * 1e3),

@@ -84,9 +84,9 @@ fn side(name: &str, value: &Value) -> Result<u32, Error> {
 fn framerate(value: &Value) -> Result<u32, Error> {
     match integer(value) {
         Some(n @ 1..=60) => Ok(n as u32),
-        _ => Err(Error::invalid(format!(
-            "`max_framerate` is {value}: a whole number from 1 to 60 is wanted"
-        ))),
+        _ => {
+            Err(Error::invalid(format!("`max_framerate` is {value}: a whole number from 1 to 60 is wanted")))
+        }
     }
 }
 

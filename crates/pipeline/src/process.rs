@@ -61,9 +61,7 @@ impl<P: FrameProcessor> Processing<'_, P> {
             params: self.stream.params(),
             device: self.stream.options.device.clone(),
         };
-        if let Err(e) =
-            guarded(&self.runtime, "on_stream_start", self.processor.on_stream_start(&context))
-        {
+        if let Err(e) = guarded(&self.runtime, "on_stream_start", self.processor.on_stream_start(&context)) {
             self.stream.fail(e);
         }
         loop {

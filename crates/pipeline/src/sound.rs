@@ -98,11 +98,10 @@ impl SoundPath {
     ) -> Result<Vec<Packet>, crate::BoxError> {
         if let (Some(packet), Some(source), false) =
             (frame.packet(), source, matches!(self.way, Way::Encode(..)))
+            && (self.wanted == AudioOutput::Source || source == AudioFormat::Opus)
         {
-            if self.wanted == AudioOutput::Source || source == AudioFormat::Opus {
-                self.way = Way::Copy(source);
-                return Ok(vec![Packet { data: packet.clone(), timestamp: frame.timestamp() }]);
-            }
+            self.way = Way::Copy(source);
+            return Ok(vec![Packet { data: packet.clone(), timestamp: frame.timestamp() }]);
         }
         let samples =
             Samples { sample_rate: frame.sample_rate(), channels: frame.tensor()?.to_vec2::<f32>()? };

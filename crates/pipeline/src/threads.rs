@@ -30,8 +30,7 @@ impl Threads {
 
     /// Starts a thread.
     pub(crate) fn spawn(&self, name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-        let running =
-            Running { stream: Arc::clone(&self.stream), name, _running: self.running.clone() };
+        let running = Running { stream: Arc::clone(&self.stream), name, _running: self.running.clone() };
         std::thread::Builder::new()
             .name(name.into())
             .spawn(move || {

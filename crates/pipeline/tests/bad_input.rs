@@ -137,7 +137,7 @@ async fn sound_that_is_announced_and_never_comes_holds_nothing_up() {
     let Some(segments) = Clip { seconds: 2, ..Clip::default() }.segments() else { return };
     // ffmpeg's second track is on PID 0x101.
     let (session, seen) = play(&without(&segments, 0x101)).await;
-    assert_eq!((seen.pictures, seen.sounds), (60, 0), "{:?}", session.status());
+    assert_eq!((seen.pictures, seen.sounds, seen.segments), (60, 0, 2), "{:?}", session.status());
 }
 
 #[tokio::test(flavor = "multi_thread")]

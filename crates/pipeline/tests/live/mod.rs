@@ -157,7 +157,11 @@ impl Viewer {
                     Event::Program(program) => all.programs.push(program),
                     Event::Unit(AccessUnit { codec, pts, keyframe, .. }) => {
                         all.units.push((codec, pts, keyframe));
-                        if codec.is_video() { all.pictures += 1 } else { all.sounds += 1 }
+                        if codec.is_video() {
+                            all.pictures += 1
+                        } else {
+                            all.sounds += 1
+                        }
                         let (pictures, sounds) = (all.pictures, all.sounds);
                         counts.send_modify(|counts| {
                             *counts = Counts { pictures, sounds, ..*counts };
@@ -387,8 +391,7 @@ pub fn judge(ts: &[u8]) -> Verdict {
     }
     for packet in json["packets"].as_array().unwrap() {
         let pts: f64 = packet["pts_time"].as_str().expect("every packet has a time").parse().unwrap();
-        let track =
-            if packet["codec_type"] == "video" { &mut verdict.video } else { &mut verdict.audio };
+        let track = if packet["codec_type"] == "video" { &mut verdict.video } else { &mut verdict.audio };
         assert!(track.last().is_none_or(|last| pts > *last), "time goes back to {pts}: {packet}");
         track.push(pts);
     }
