@@ -34,12 +34,7 @@ enum Content {
 
 impl AudioFrame {
     /// A frame from one encoded packet. `timestamp` counts 90 kHz ticks, `sample_rate` Hz.
-    pub fn from_packet(
-        data: Bytes,
-        timestamp: i64,
-        sample_rate: u32,
-        decoder: Arc<dyn DecodeAudio>,
-    ) -> Self {
+    pub fn from_packet(data: Bytes, timestamp: i64, sample_rate: u32, decoder: Arc<dyn DecodeAudio>) -> Self {
         let content = Content::Packet { data, decoder, samples: OnceLock::new() };
         Self { content, timestamp, sample_rate }
     }

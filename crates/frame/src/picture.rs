@@ -59,11 +59,8 @@ impl I420 {
         let (luma, chroma) = plane_sizes(width, height)?;
         let mut samples = Vec::with_capacity(luma + 2 * chroma);
         let (chroma_width, chroma_height) = chroma_size(width, height);
-        let sizes = [
-            (width as usize, height as usize),
-            (chroma_width, chroma_height),
-            (chroma_width, chroma_height),
-        ];
+        let sizes =
+            [(width as usize, height as usize), (chroma_width, chroma_height), (chroma_width, chroma_height)];
         for (plane, (w, h)) in planes.iter().zip(sizes) {
             if (plane.width, plane.height) != (w, h) {
                 return Err(Error::new(format!(

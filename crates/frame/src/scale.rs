@@ -31,8 +31,7 @@ impl Scaler {
             .fit_into_destination(Some((0.5, 0.5)));
         for (from, to) in picture.planes().into_iter().zip(scaled.planes_mut()) {
             let source = ImageRef::new(from.width as u32, from.height as u32, from.data, PixelType::U8);
-            let target =
-                Image::from_slice_u8(to.width as u32, to.height as u32, to.data, PixelType::U8);
+            let target = Image::from_slice_u8(to.width as u32, to.height as u32, to.data, PixelType::U8);
             let (source, mut target) = match (source, target) {
                 (Ok(source), Ok(target)) => (source, target),
                 (Err(e), _) | (_, Err(e)) => return Err(self.error(picture, e)),
