@@ -1,5 +1,7 @@
 //! Runs each example as a newcomer would, on a real stream, and lets ffprobe judge what comes out.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "../../pipeline/tests/live/mod.rs"]
 mod live;
 
