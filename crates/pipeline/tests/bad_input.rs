@@ -181,9 +181,8 @@ async fn a_clock_that_jumps_does_not_jump_in_the_output() {
     assert_eq!(seen.units.iter().filter(|(codec, ..)| *codec == Codec::Aac).count(), seen.sounds);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn interlaced_or_deep_pictures_are_one_clear_error() {
-    let more = &["-pix_fmt", "yuv420p10le", "-profile:v", "high10"];
+/// Without the feature `ffmpeg` such a stream gives no picture and one error that names the feature; with it, pictures.
+async fn needs_ffmpeg(what: &str, more: &'static [&'static str]) {
     let Some(segments) = (Clip { seconds: 1, more, ..Clip::default() }).segments() else { return };
     let stage = Stage::new().await;
     let (session, viewer) = stage.start(&Replaced, json!({}), StreamOptions::default()).await;
@@ -199,7 +198,22 @@ async fn interlaced_or_deep_pictures_are_one_clear_error() {
     assert_accounted(&session);
     if cfg!(not(feature = "ffmpeg")) {
         let error = session.status().last_error.unwrap();
-        assert!(error.contains("ffmpeg"), "{error}");
+        assert!(error.contains(what) && error.contains("feature `ffmpeg`"), "{error}");
         assert_eq!(session.metrics().frames_out, 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deep_pictures_are_one_clear_error() {
+    needs_ffmpeg("10-bit", &["-pix_fmt", "yuv420p10le", "-profile:v", "high10"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_with_more_colour_are_one_clear_error() {
+    needs_ffmpeg("4:2:2", &["-pix_fmt", "yuv422p", "-profile:v", "high422"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interlaced_pictures_are_one_clear_error() {
+    needs_ffmpeg("interlaced", &["-x264-params", "interlaced=1", "-profile:v", "main"]).await;
 }

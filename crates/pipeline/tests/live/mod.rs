@@ -23,7 +23,7 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// A trickle server on a port of its own.
 pub struct Stage {
     base: String,
-    _stop: tokio::sync::oneshot::Sender<()>,
+    _stop: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
 impl Stage {
@@ -34,7 +34,12 @@ impl Stage {
         tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        Self { base, _stop: stop }
+        Self { base, _stop: Some(stop) }
+    }
+
+    /// On a server that somebody else looks after.
+    pub fn at(base: String) -> Self {
+        Self { base, _stop: None }
     }
 
     pub fn url(&self, channel: &str) -> String {

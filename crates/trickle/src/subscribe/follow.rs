@@ -137,10 +137,22 @@ impl Follow {
                 self.place = Place::Segment(seq.saturating_add(1));
                 self.without_progress()
             }
+            // A fresh server, on which nothing is written yet: its publisher is only coming back, most likely with
+            // our number.
+            Answered::NoSuchSegment { latest: Some(0) } if self.disturbed && self.seq() > Some(0) => {
+                self.missing_since = None;
+                self.backoff.succeeded();
+                Step::Ask(STALLED_WAIT)
+            }
             Answered::NoSuchSegment { latest } => {
                 self.exists();
                 match (latest, self.seq()) {
                     (Some(latest), Some(seq)) if latest == seq => Step::Ask(STALLED_WAIT),
+                    // The publisher began to count anew: `latest` would leave out what it is writing.
+                    (Some(latest), Some(seq)) if (1..seq).contains(&latest) => {
+                        self.place = Place::Current;
+                        self.without_progress()
+                    }
                     (Some(latest), seq) => {
                         let jumped = seq.map_or(0, |seq| latest.saturating_sub(seq));
                         self.skipped = self.skipped.saturating_add(jumped);
@@ -238,6 +250,27 @@ mod tests {
         assert_eq!((f.place(), f.skipped()), (Place::Segment(40), 37));
         assert_eq!(f.answered(now, Answered::NoSuchSegment { latest: Some(0) }), NOW);
         assert_eq!((f.place(), f.skipped()), (Place::Segment(0), 37));
+    }
+
+    #[test]
+    fn a_fresh_server_without_a_segment_is_asked_for_ours_until_its_publisher_is_back() {
+        let (mut f, now) = follow(Start::Seq(7));
+        f.answered(now, BROKEN);
+        for _ in 0..3 {
+            let fresh = Answered::NoSuchSegment { latest: Some(0) };
+            assert_eq!(f.answered(now, fresh), Step::Ask(STALLED_WAIT));
+            assert_eq!(f.place(), Place::Segment(7));
+        }
+        assert_eq!(f.answered(now, Answered::Data { seq: Some(7) }), Step::Read(7));
+    }
+
+    #[test]
+    fn a_publisher_that_counts_anew_is_followed_from_the_segment_it_writes() {
+        let (mut f, now) = follow(Start::Seq(7));
+        f.answered(now, BROKEN);
+        assert_eq!(f.answered(now, Answered::NoSuchSegment { latest: Some(2) }), NOW);
+        assert_eq!((f.place(), f.skipped()), (Place::Current, 0));
+        assert_eq!(f.answered(now, Answered::Data { seq: Some(1) }), Step::Read(1));
     }
 
     #[test]
