@@ -21,6 +21,11 @@ impl Failure {
         Self { line: format!("{what}: {cause}"), code: 1 }
     }
 
+    /// What is printed.
+    pub fn line(&self) -> &str {
+        &self.line
+    }
+
     /// Prints the line, and gives the exit code.
     pub fn report(self) -> ExitCode {
         let line = self.line.lines().collect::<Vec<_>>().join(" ");

@@ -11,6 +11,7 @@ mod progress;
 mod remux;
 mod signals;
 mod source;
+mod worker;
 
 use std::process::ExitCode;
 

@@ -56,7 +56,7 @@ impl TrickleClient {
             publish_url: publish_url.map(Into::into),
             ..StreamRequest::default()
         };
-        let Parts { stream, threads, frames: queue, items, published } =
+        let Parts { stream, threads, tasks, frames: queue, items } =
             Parts::start(request, options, &registry)?;
         let (pictures, frames) = mpsc::channel(1);
         let (shared, sound) = (Arc::clone(&stream), items.clone());
@@ -74,7 +74,7 @@ impl TrickleClient {
                 }
             }
         });
-        supervise(&stream, threads, published);
+        supervise(&stream, threads, tasks);
         Ok(Self { stream, items: Some(items), frames: Some(VideoFrames(frames)) })
     }
 

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use cutrickle_codec::{AudioFormat, VideoCodec, audio};
 use cutrickle_frame::{AudioFrame, DecodeAudio};
-use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event, Loss, Program, Timeline, TrackKind};
+use cutrickle_mpegts::{self as mpegts, AccessUnit, Codec, Demuxer, Loss, Program, Timeline, TrackKind};
 use cutrickle_trickle::Subscriber;
 
 use crate::decode::seconds;
+use crate::events::Event;
 use crate::queue::{CodedPicture, CodedQueue, FrameQueue};
 use crate::sound::LazyDecoder;
 use crate::stream::{Announced, Stream};
@@ -20,8 +21,14 @@ pub(crate) async fn run(
     units: Arc<CodedQueue>,
     frames: Arc<FrameQueue>,
 ) {
-    let mut ingress =
-        Ingress { stream: &stream, units: &units, frames: &frames, timeline: Timeline::new(), audio: None };
+    let mut ingress = Ingress {
+        stream: &stream,
+        units: &units,
+        frames: &frames,
+        timeline: Timeline::new(),
+        audio: None,
+        begun: false,
+    };
     tokio::select! {
         () = stream.stopped() => {}
         () = ingress.receive(&mut subscriber) => {}
@@ -38,6 +45,8 @@ struct Ingress<'a> {
     timeline: Timeline,
     /// The decoder that the packets of the current track carry with them.
     audio: Option<(AudioFormat, Arc<dyn DecodeAudio>)>,
+    /// Whether a segment has come.
+    begun: bool,
 }
 
 impl Ingress<'_> {
@@ -50,6 +59,9 @@ impl Ingress<'_> {
                 Err(e) => return self.stream.fail(format_args!("input: {e}")),
             };
             tracing::debug!(stream = %self.stream.id, seq = segment.seq(), "segment");
+            if !std::mem::replace(&mut self.begun, true) {
+                self.stream.event(Event::new("receive_first_ingest_segment"));
+            }
             while let Some(bytes) = segment.chunk().await {
                 let arrived = Instant::now();
                 self.stream.input_seen();
@@ -64,10 +76,10 @@ impl Ingress<'_> {
         }
     }
 
-    fn event(&mut self, event: Event, arrived: Instant) {
+    fn event(&mut self, event: mpegts::Event, arrived: Instant) {
         match event {
-            Event::Program(program) => self.stream.announce(announced(&program)),
-            Event::Unit(unit) => self.unit(unit, arrived),
+            mpegts::Event::Program(program) => self.stream.announce(announced(&program)),
+            mpegts::Event::Unit(unit) => self.unit(unit, arrived),
         }
     }
 
@@ -87,7 +99,7 @@ impl Ingress<'_> {
     }
 
     fn picture(&mut self, unit: AccessUnit, codec: VideoCodec, arrived: Instant) {
-        self.stream.recorder.arrived.add(1);
+        self.stream.recorder.picture_in(arrived);
         let timestamp = self.timeline.map(TrackKind::Video, unit.pts, unit.dts).pts;
         let dropped = self.units.push(CodedPicture {
             codec,

@@ -18,9 +18,13 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod control;
+mod data;
 mod decode;
 mod egress;
 mod error;
+mod events;
+mod generate;
 mod ingress;
 mod metrics;
 mod options;
@@ -42,6 +46,6 @@ pub use metrics::{Metrics, MetricsRegistry};
 pub use options::{AudioOutput, StreamOptions};
 pub use params::{Params, StreamParams};
 pub use process::initialize;
-pub use processor::{FrameProcessor, StreamContext};
+pub use processor::{FrameProcessor, Generated, StreamContext};
 pub use session::{Session, StreamRequest};
 pub use status::{Backends, StreamState, StreamStatus};

@@ -39,6 +39,12 @@ pub struct Metrics {
     pub frames_failed: u64,
     /// Output bytes dropped because the publishing side did not take them.
     pub output_bytes_dropped: u64,
+    /// Lines of data that the processor emitted.
+    pub data_lines: u64,
+    /// Those of them that were dropped because the data channel did not take them.
+    pub data_lines_dropped: u64,
+    /// Events dropped because the events channel did not take them.
+    pub events_dropped: u64,
 }
 
 /// A counter that many threads add to.
@@ -68,11 +74,13 @@ pub(crate) struct Recorder {
     pub(crate) errors: Counter,
     pub(crate) sent: Counter,
     pub(crate) output_bytes_dropped: Counter,
+    pub(crate) events_dropped: Counter,
     pub(crate) decode: Histogram,
     pub(crate) process: Histogram,
     pub(crate) encode: Histogram,
     total: Histogram,
     recent: Mutex<Recent>,
+    arrivals: Mutex<Recent>,
 }
 
 /// The stages whose time is measured.
@@ -92,12 +100,26 @@ impl Recorder {
             errors: Counter::default(),
             sent: Counter::default(),
             output_bytes_dropped: Counter::default(),
+            events_dropped: Counter::default(),
             decode: stage(STAGES[0]),
             process: stage(STAGES[1]),
             encode: stage(STAGES[2]),
             total: stage(STAGES[3]),
             recent: Mutex::default(),
+            arrivals: Mutex::default(),
         }
+    }
+
+    /// An access unit of video arrived at `now`.
+    pub(crate) fn picture_in(&self, now: Instant) {
+        self.arrived.add(1);
+        // As in `picture_out`: taken once per picture.
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(now, Duration::ZERO);
+    }
+
+    /// Access units of video per second, over the last two seconds.
+    pub(crate) fn input_fps(&self) -> f64 {
+        round(self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).rate_and_latency(Instant::now()).0)
     }
 
     /// A picture that arrived at `arrived` left the encoder at `now`.
@@ -125,6 +147,9 @@ impl Recorder {
             frames_withheld: self.withheld.get(),
             frames_failed: self.failed.get(),
             output_bytes_dropped: self.output_bytes_dropped.get(),
+            data_lines: 0,
+            data_lines_dropped: 0,
+            events_dropped: self.events_dropped.get(),
         }
     }
 }
@@ -219,7 +244,7 @@ impl MetricsRegistry {
             }
             figures.register(Box::new(gauge))?;
         }
-        let counters: [(&str, &str, Read); 10] = [
+        let counters: [(&str, &str, Read); 13] = [
             ("cutrickle_input_bytes_total", "Bytes of input taken", |m| m.input_bytes as f64),
             ("cutrickle_frames_in_total", "Access units of video that arrived", |m| m.frames_in as f64),
             ("cutrickle_frames_processed_total", "Pictures given to the processor", |m| {
@@ -240,6 +265,11 @@ impl MetricsRegistry {
             ("cutrickle_output_bytes_dropped_total", "Output bytes that nobody took", |m| {
                 m.output_bytes_dropped as f64
             }),
+            ("cutrickle_data_lines_total", "Lines of data emitted", |m| m.data_lines as f64),
+            ("cutrickle_data_lines_dropped_total", "Lines of data that nobody took", |m| {
+                m.data_lines_dropped as f64
+            }),
+            ("cutrickle_events_dropped_total", "Events that nobody took", |m| m.events_dropped as f64),
         ];
         for (name, help, read) in counters {
             let counter = prometheus::CounterVec::new(prometheus::Opts::new(name, help), &["stream"])?;

@@ -31,6 +31,11 @@ pub struct StreamOptions {
     pub audio: AudioOutput,
     /// Where tensors are.
     pub device: Device,
+    /// What the worker does, as its status events name it.
+    pub pipeline: String,
+    /// Whether streams with an events channel send their whole status beside each heartbeat. It replaces all that a
+    /// gateway shows of the worker.
+    pub status_events: bool,
     /// How trickle servers are reached.
     pub trickle: ClientConfig,
     /// How long ending a stream may take before what is left is abandoned.
@@ -46,6 +51,8 @@ impl Default for StreamOptions {
             bitrate: None,
             audio: AudioOutput::Source,
             device: Device::Cpu,
+            pipeline: "live-video-to-video".into(),
+            status_events: false,
             trickle: ClientConfig::default(),
             stop_deadline: Duration::from_secs(5),
         }

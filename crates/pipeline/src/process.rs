@@ -3,16 +3,17 @@
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use cutrickle_frame::AudioFrame;
+use cutrickle_frame::{AudioFrame, VideoFrame};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::egress::Item;
+use crate::generate::Grid;
 use crate::queue::{FrameQueue, Picture, Work};
 use crate::stream::{Stream, one_line};
-use crate::{BoxError, FrameProcessor, Result, StreamContext};
+use crate::{BoxError, FrameProcessor, Generated, Result, StreamContext};
 
 /// Runs a prototype's `initialize` on a thread of its own, where it may compute for as long as it likes. Gives the
 /// initialised prototype back.
@@ -51,31 +52,40 @@ struct Processing<'a, P> {
 enum Next {
     Params,
     Work(Work),
+    /// A stream without input makes the picture of this moment.
+    Moment(i64),
     End,
 }
 
 impl<P: FrameProcessor> Processing<'_, P> {
     fn run(mut self, frames: &FrameQueue) {
-        let context = StreamContext {
-            id: self.stream.id.clone(),
-            params: self.stream.params(),
-            device: self.stream.options.device.clone(),
-        };
+        let context = StreamContext::of(self.stream);
         if let Err(e) = guarded(&self.runtime, "on_stream_start", self.processor.on_stream_start(&context)) {
             self.stream.fail(e);
         }
+        let started = tokio::time::Instant::now();
+        let mut grid = (!self.stream.ends.input).then(Grid::default);
+        let mut due = None;
         loop {
+            if let (Some(grid), None) = (&mut grid, due) {
+                due = Some(grid.next(ticks(started.elapsed()), self.stream.most_fps()));
+            }
             let next = self.runtime.block_on(async {
                 tokio::select! {
                     biased;
                     () = self.stream.params_changed() => Next::Params,
                     work = frames.pop() => work.map_or(Next::End, Next::Work),
+                    moment = reached(started, due) => Next::Moment(moment),
                 }
             });
             match next {
                 Next::Params => self.update_params(),
                 Next::Work(Work::Video(picture)) => self.video(picture),
                 Next::Work(Work::Audio(frame)) => self.audio(frame),
+                Next::Moment(timestamp) => {
+                    due = None;
+                    self.generate(timestamp);
+                }
                 Next::End => break,
             }
         }
@@ -106,19 +116,55 @@ impl<P: FrameProcessor> Processing<'_, P> {
         self.stream.recorder.processed.add(1);
         let result = guarded(&self.runtime, "process_video", self.processor.process_video(frame));
         self.stream.recorder.process.observe(started.elapsed().as_secs_f64());
-        self.stream.processed(result.is_ok());
+        self.done(result.is_ok());
         match result {
             // A processor may build its answer from scratch: the picture's time is not its business.
-            Ok(Some(frame)) => {
-                let item = Item::Video { frame: frame.at(timestamp), arrived };
-                // The encoder being slower than the processor is the processor being slow: pictures wait, and
-                // are dropped, before it.
-                if self.output.blocking_send(item).is_err() {
-                    self.stream.recorder.dropped.add(1);
-                }
-            }
+            Ok(Some(frame)) => self.send(frame.at(timestamp), arrived),
             Ok(None) => self.stream.recorder.withheld.add(1),
             Err(e) => self.failed(e),
+        }
+    }
+
+    fn generate(&mut self, timestamp: i64) {
+        let arrived = Instant::now();
+        self.stream.input_seen();
+        let result = guarded(&self.runtime, "generate", self.processor.generate(timestamp));
+        self.done(result.is_ok());
+        match result {
+            Ok(Generated { video, audio }) => {
+                self.send_sound(audio);
+                if let Some(frame) = video {
+                    self.stream.recorder.picture_in(arrived);
+                    self.stream.recorder.processed.add(1);
+                    self.stream.recorder.process.observe(arrived.elapsed().as_secs_f64());
+                    self.send(frame.at(timestamp), arrived);
+                }
+            }
+            Err(e) => self.stream.error(e),
+        }
+    }
+
+    fn done(&self, ok: bool) {
+        self.stream.processed(ok);
+        if ok && !self.stream.ends.output {
+            // Nothing else shows that such a stream gets on.
+            self.stream.output_seen();
+        }
+    }
+
+    fn send(&self, frame: VideoFrame, arrived: Instant) {
+        // The encoder being slower than the processor is the processor being slow: pictures wait, and are dropped,
+        // before it.
+        if self.output.blocking_send(Item::Video { frame, arrived }).is_err() {
+            self.stream.recorder.dropped.add(1);
+        }
+    }
+
+    fn send_sound(&self, frames: Vec<AudioFrame>) {
+        for frame in frames {
+            if self.output.blocking_send(Item::Audio(frame)).is_err() {
+                return;
+            }
         }
     }
 
@@ -129,16 +175,27 @@ impl<P: FrameProcessor> Processing<'_, P> {
 
     fn audio(&mut self, frame: AudioFrame) {
         match guarded(&self.runtime, "process_audio", self.processor.process_audio(frame)) {
-            Ok(frames) => {
-                for frame in frames {
-                    if self.output.blocking_send(Item::Audio(frame)).is_err() {
-                        return;
-                    }
-                }
-            }
+            Ok(frames) => self.send_sound(frames),
             Err(e) => self.stream.error(e),
         }
     }
+}
+
+/// Waits for a moment of a stream that started at `started`; for ever where there is none.
+async fn reached(started: tokio::time::Instant, due: Option<i64>) -> i64 {
+    match due {
+        Some(due) => {
+            let nanos = u64::try_from(due.saturating_mul(100_000) / 9).unwrap_or_default();
+            tokio::time::sleep_until(started + Duration::from_nanos(nanos)).await;
+            due
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// In 90 kHz ticks.
+fn ticks(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos() * 9 / 100_000).unwrap_or(i64::MAX)
 }
 
 /// Drives one of the user's futures on this thread. A panic becomes an error: it costs the frame, not the stream.

@@ -4,10 +4,14 @@ use std::future::{Future, ready};
 
 use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
+use serde::Serialize;
 
-use crate::{Params, Result};
+use crate::data::Emitter;
+use crate::stream::Stream;
+use crate::{Error, Params, Result};
 
-/// What a stream's processor may know of its stream.
+/// What a stream's processor may know of its stream, and its way to the stream's data channel. Cheap to clone: keep one
+/// to [`emit`](Self::emit) from any method.
 #[derive(Debug, Clone)]
 pub struct StreamContext {
     /// The stream's name, as in logs, metrics and the status.
@@ -16,6 +20,40 @@ pub struct StreamContext {
     pub params: Params,
     /// Where the stream's tensors are.
     pub device: Device,
+    emitter: Emitter,
+}
+
+impl StreamContext {
+    /// A context without a stream, for trying a processor out: what it emits goes nowhere.
+    pub fn new(id: impl Into<String>, params: Params, device: Device) -> Self {
+        Self { id: id.into(), params, device, emitter: Emitter::nowhere() }
+    }
+
+    pub(crate) fn of(stream: &Stream) -> Self {
+        Self {
+            emitter: stream.emitter(),
+            ..Self::new(&stream.id, stream.params(), stream.options.device.clone())
+        }
+    }
+
+    /// Sends `value` as one line of JSON to the stream's data channel; lines go out in batches, a third of a second
+    /// after the first of them. Never waits: where the channel is slower than the processor the oldest lines are
+    /// dropped, and counted. A stream without a data channel takes and forgets them.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid`]: something that is not JSON, or a line longer than 64 KiB.
+    pub fn emit(&self, value: &impl Serialize) -> Result<(), Error> {
+        self.emitter.emit(value)
+    }
+}
+
+/// What a processor makes from nothing but time, for a stream without input.
+#[derive(Debug, Default)]
+pub struct Generated {
+    /// The picture, if one goes out.
+    pub video: Option<VideoFrame>,
+    /// The sound from this moment on, about as much as lasts until the next call.
+    pub audio: Vec<AudioFrame>,
 }
 
 /// Turns the pictures and the sound of live streams into others.
@@ -40,6 +78,14 @@ pub trait FrameProcessor: Clone + Send + 'static {
     /// it. Frames returned as they came are sent on without being decoded.
     fn process_audio(&mut self, frame: AudioFrame) -> impl Future<Output = Result<Vec<AudioFrame>>> {
         ready(Ok(vec![frame]))
+    }
+
+    /// Called in the place of the other two for a stream without input, `target_fps` times a second (24 unless set):
+    /// `timestamp` is the time since the stream's start in ticks of 90 kHz, and what is returned goes out with it.
+    /// Moments that pass while an earlier call lasts are left out.
+    fn generate(&mut self, timestamp: i64) -> impl Future<Output = Result<Generated>> {
+        let _ = timestamp;
+        ready(Ok(Generated::default()))
     }
 
     /// Called when parameters arrive in mid-stream, before the next frame. Updates that come faster than they

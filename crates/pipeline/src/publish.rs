@@ -6,18 +6,25 @@ use cutrickle_trickle::{Publisher, SegmentWriter};
 use tokio::sync::mpsc;
 
 use crate::egress::Chunk;
+use crate::events::Event;
 use crate::stream::Stream;
 
 /// Runs until every sender of `chunks` is gone, then closes the channel.
 pub(crate) async fn run(stream: Arc<Stream>, mut publisher: Publisher, mut chunks: mpsc::Receiver<Chunk>) {
     let mut segment: Option<SegmentWriter> = None;
+    let mut begun = false;
     while let Some(chunk) = chunks.recv().await {
         if chunk.starts_segment {
             if let Some(done) = segment.take() {
                 done.finish();
             }
             segment = match publisher.segment().await {
-                Ok(writer) => Some(writer),
+                Ok(writer) => {
+                    if !std::mem::replace(&mut begun, true) {
+                        stream.event(Event::new("send_first_processed_segment"));
+                    }
+                    Some(writer)
+                }
                 Err(e) => {
                     stream.error(format_args!("output: {e}"));
                     None
@@ -45,9 +52,4 @@ pub(crate) async fn run(stream: Arc<Stream>, mut publisher: Publisher, mut chunk
     if let Err(e) = publisher.close().await {
         stream.error(format_args!("ending the output: {e}"));
     }
-}
-
-/// Takes the output of a stream that has nowhere to go.
-pub(crate) async fn discard(mut chunks: mpsc::Receiver<Chunk>) {
-    while chunks.recv().await.is_some() {}
 }

@@ -3,19 +3,21 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use cutrickle_trickle::{Publisher, Start, Subscriber};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
+use crate::data::Lines;
 use crate::egress::{self, Chunk, Item};
 use crate::queue::{CodedQueue, FrameQueue};
-use crate::stream::Stream;
+use crate::stream::{Announced, Ends, Stream};
 use crate::threads::Threads;
 use crate::{
     Error, FrameProcessor, Metrics, MetricsRegistry, Params, StreamOptions, StreamParams, StreamStatus,
-    decode, ingress, process, publish,
+    control, data, decode, events, ingress, process, publish,
 };
 
 /// What a stream is started with.
@@ -27,6 +29,12 @@ pub struct StreamRequest {
     pub subscribe_url: Option<String>,
     /// Where output goes; none for a stream without output.
     pub publish_url: Option<String>,
+    /// Where parameters come from, beside [`Session::update_params`].
+    pub control_url: Option<String>,
+    /// Where events and heartbeats go.
+    pub events_url: Option<String>,
+    /// Where the data goes that the processor emits.
+    pub data_url: Option<String>,
     /// The framework's own parameters and the processor's, as they came.
     pub params: Params,
 }
@@ -54,10 +62,10 @@ impl Session {
         options: StreamOptions,
         metrics: &MetricsRegistry,
     ) -> Result<Self, Error> {
-        let Parts { stream, threads, frames, items, published } = Parts::start(request, options, metrics)?;
+        let Parts { stream, threads, tasks, frames, items } = Parts::start(request, options, metrics)?;
         let (processor, shared, runtime) = (prototype.clone(), Arc::clone(&stream), Handle::current());
         threads.spawn("process", move || process::run(processor, &shared, &frames, items, runtime))?;
-        supervise(&stream, threads, published);
+        supervise(&stream, threads, tasks);
         Ok(Self { stream })
     }
 
@@ -122,7 +130,15 @@ pub(crate) struct Parts {
     pub(crate) frames: Arc<FrameQueue>,
     /// What goes out.
     pub(crate) items: mpsc::Sender<Item>,
-    pub(crate) published: JoinHandle<()>,
+    pub(crate) tasks: Tasks,
+}
+
+/// The tasks that a stream's end waits for.
+pub(crate) struct Tasks {
+    /// Publishes the media.
+    media: JoinHandle<()>,
+    /// Events and data, which end after the media.
+    side: JoinSet<()>,
 }
 
 impl Parts {
@@ -131,24 +147,52 @@ impl Parts {
         options: StreamOptions,
         metrics: &MetricsRegistry,
     ) -> Result<Self, Error> {
-        let StreamRequest { id, subscribe_url, publish_url, mut params } = request;
-        if subscribe_url.is_none() && publish_url.is_none() {
-            return Err(Error::invalid("neither `subscribe_url` nor `publish_url`: a stream needs one"));
+        let mut params = request.params;
+        if request.subscribe_url.is_none() && request.publish_url.is_none() && request.data_url.is_none() {
+            return Err(Error::invalid(
+                "none of `subscribe_url`, `publish_url` and `data_url`: a stream needs one of them",
+            ));
         }
         let settings = StreamParams::take_from(&mut params)?;
-        let subscriber = subscribe_url
-            .map(|url| Subscriber::new(&url, Start::Current, options.trickle.clone()))
-            .transpose()
-            .map_err(|e| Error::invalid("`subscribe_url`").because(e))?;
-        let publisher = publish_url
-            .map(|url| Publisher::new(&url, "video/MP2T", options.trickle.clone()))
-            .transpose()
-            .map_err(|e| Error::invalid("`publish_url`").because(e))?;
-        let stream = Arc::new(Stream::new(id, settings, params, options, metrics));
+        let subscriber = |field, url: Option<String>| {
+            url.map(|url| Subscriber::new(&url, Start::Current, options.trickle.clone()))
+                .transpose()
+                .map_err(|e| Error::invalid(field).because(e))
+        };
+        let publisher = |field, url: Option<String>, content| {
+            url.map(|url| Publisher::new(&url, content, options.trickle.clone()))
+                .transpose()
+                .map_err(|e| Error::invalid(field).because(e))
+        };
+        let input = subscriber("`subscribe_url`", request.subscribe_url)?;
+        let control = subscriber("`control_url`", request.control_url)?;
+        let output = publisher("`publish_url`", request.publish_url, "video/MP2T")?;
+        let events = publisher("`events_url`", request.events_url, "application/json")?;
+        let data = publisher("`data_url`", request.data_url, "application/jsonl")?;
+
+        let (event_sender, event_queue) = events::queue();
+        let lines = data.as_ref().map(|_| Arc::new(Lines::default()));
+        let ends = Ends {
+            input: input.is_some(),
+            output: output.is_some(),
+            events: events.as_ref().map(|_| event_sender),
+            data: lines.clone(),
+        };
+        let stream = Arc::new(Stream::new(request.id, settings, params, options, metrics, ends));
         let threads = Threads::new(&stream);
-        let (items, published) = start_output(&stream, &threads, publisher)?;
-        let frames = start_input(&stream, &threads, subscriber)?;
-        Ok(Self { stream, threads, frames, items, published })
+        let (items, media) = start_output(&stream, &threads, output)?;
+        let frames = start_input(&stream, &threads, input)?;
+        let mut side = JoinSet::new();
+        if let Some(publisher) = events {
+            side.spawn(events::run(Arc::clone(&stream), event_queue, publisher));
+        }
+        if let (Some(publisher), Some(lines)) = (data, lines) {
+            side.spawn(data::run(Arc::clone(&stream), lines, publisher));
+        }
+        if let Some(subscriber) = control {
+            tokio::spawn(control::run(Arc::clone(&stream), subscriber));
+        }
+        Ok(Self { stream, threads, frames, items, tasks: Tasks { media, side } })
     }
 }
 
@@ -160,7 +204,8 @@ fn start_input(
     let frames = Arc::new(FrameQueue::new(stream.options.max_queue_size));
     let (shared, queue) = (Arc::clone(stream), Arc::clone(&frames));
     let Some(subscriber) = subscriber else {
-        // Nothing comes, until the stream is stopped.
+        // Nothing comes but what the processor makes, until the stream is stopped.
+        stream.announce(Announced { video: true, ..Announced::default() });
         tokio::spawn(async move {
             shared.stopped().await;
             queue.close();
@@ -180,27 +225,38 @@ fn start_output(
     publisher: Option<Publisher>,
 ) -> Result<(mpsc::Sender<Item>, JoinHandle<()>), Error> {
     let (items, item_queue) = mpsc::channel::<Item>(MOST_PROCESSED);
+    let Some(publisher) = publisher else {
+        return Ok((items, tokio::spawn(discard(Arc::clone(stream), item_queue))));
+    };
     let (chunks, chunk_queue) = mpsc::channel::<Chunk>(MOST_CHUNKS);
     let (shared, runtime) = (Arc::clone(stream), Handle::current());
     threads.spawn("encode", move || egress::run(shared, item_queue, chunks, &runtime))?;
-    let published = match publisher {
-        Some(publisher) => tokio::spawn(publish::run(Arc::clone(stream), publisher, chunk_queue)),
-        None => tokio::spawn(publish::discard(chunk_queue)),
-    };
-    Ok((items, published))
+    Ok((items, tokio::spawn(publish::run(Arc::clone(stream), publisher, chunk_queue))))
+}
+
+/// Takes what a stream without output puts out, so that it is counted and need not be encoded.
+async fn discard(stream: Arc<Stream>, mut items: mpsc::Receiver<Item>) {
+    while let Some(item) = items.recv().await {
+        if let Item::Video { arrived, .. } = item {
+            stream.recorder.picture_out(arrived, Instant::now());
+        }
+    }
 }
 
 /// Waits for everything to end, and marks the stream's end. From the moment that it was asked to end there is a
 /// deadline, after which what is left is abandoned: a processor that never returns must not hold its slot.
-pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, published: JoinHandle<()>) {
+pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, tasks: Tasks) {
     let stream = Arc::clone(stream);
-    let abort = published.abort_handle();
+    let Tasks { media, mut side } = tasks;
+    let abort = media.abort_handle();
     tokio::spawn(async move {
         let all = async {
             threads.ended().await;
-            if published.await.is_err() {
+            if media.await.is_err() {
                 stream.fail("the publishing task panicked");
             }
+            stream.end_media();
+            while side.join_next().await.is_some() {}
         };
         let deadline = async {
             stream.stopped().await;
@@ -210,6 +266,7 @@ pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, published: JoinH
             () = all => {}
             () = deadline => {
                 abort.abort();
+                stream.end_media();
                 stream.fail(format_args!("not ended within {:?}: abandoned", stream.options.stop_deadline));
             }
         }

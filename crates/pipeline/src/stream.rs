@@ -2,12 +2,14 @@
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cutrickle_codec::AudioFormat;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
+use crate::data::{Emitter, Lines};
+use crate::events::{Event, unix_millis};
 use crate::metrics::Recorder;
 use crate::{
     Backends, Error, MetricsRegistry, Params, StreamOptions, StreamParams, StreamState, StreamStatus,
@@ -28,6 +30,26 @@ pub(crate) enum Outcome {
     Failed,
 }
 
+/// When what happened last, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) started: u64,
+    pub(crate) state: u64,
+    pub(crate) input: Option<u64>,
+    pub(crate) output: Option<u64>,
+    pub(crate) params: Option<u64>,
+    pub(crate) error: Option<u64>,
+}
+
+/// The ends of a stream: which of them it has, and the queues of those beside its media.
+#[derive(Debug, Default)]
+pub(crate) struct Ends {
+    pub(crate) input: bool,
+    pub(crate) output: bool,
+    pub(crate) events: Option<mpsc::Sender<Event>>,
+    pub(crate) data: Option<Arc<Lines>>,
+}
+
 /// The shared part of one stream.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -35,7 +57,9 @@ pub(crate) struct Stream {
     pub(crate) options: StreamOptions,
     pub(crate) recorder: Recorder,
     registry: MetricsRegistry,
+    pub(crate) ends: Ends,
     started: Instant,
+    started_at: u64,
     details: Mutex<Details>,
     announced: watch::Sender<Announced>,
     /// Milliseconds from the start to the newest input and output, plus one; 0: none yet.
@@ -46,6 +70,7 @@ pub(crate) struct Stream {
     params_changed: Notify,
     stop: watch::Sender<bool>,
     failed: AtomicBool,
+    media_ended: watch::Sender<bool>,
     ended: watch::Sender<Option<Outcome>>,
 }
 
@@ -58,6 +83,10 @@ struct Details {
     backends: Backends,
     output_size: Option<(u32, u32)>,
     last_error: Option<String>,
+    /// Milliseconds from the start to the newest parameters, error, and change of state.
+    params_at: Option<u64>,
+    error_at: Option<u64>,
+    state: Option<(StreamState, u64)>,
     /// When an error was last logged, and how many came since.
     logged: Option<Instant>,
     unlogged: u64,
@@ -75,6 +104,7 @@ impl Stream {
         params: Params,
         options: StreamOptions,
         registry: &MetricsRegistry,
+        ends: Ends,
     ) -> Self {
         let backends = Backends { device: Some(device_name(&options.device)), ..Backends::default() };
         Self {
@@ -82,7 +112,9 @@ impl Stream {
             registry: registry.clone(),
             id,
             options,
+            ends,
             started: Instant::now(),
+            started_at: unix_millis(),
             details: Mutex::new(Details { settings, params, backends, ..Details::default() }),
             announced: watch::Sender::new(Announced::default()),
             last_input: AtomicU64::new(0),
@@ -92,6 +124,7 @@ impl Stream {
             params_changed: Notify::new(),
             stop: watch::Sender::new(false),
             failed: AtomicBool::new(false),
+            media_ended: watch::Sender::new(false),
             ended: watch::Sender::new(None),
         }
     }
@@ -119,14 +152,18 @@ impl Stream {
     /// Takes new parameters; the processor is given its own before the next frame.
     pub(crate) fn update_params(&self, mut params: Params) -> Result<(), Error> {
         let taken = StreamParams::take_from(&mut params)?;
+        let event = Event::new("params_updated").with("params", params.clone());
+        let now = self.millis();
         let mut details = self.details();
         details.settings = taken.or(details.settings);
+        details.params_at = Some(now);
         for (name, value) in params {
             details.params.insert(name.clone(), value.clone());
             details.pending.insert(name, value);
         }
         drop(details);
         self.params_changed.notify_one();
+        self.event(event);
         Ok(())
     }
 
@@ -173,17 +210,34 @@ impl Stream {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
     }
 
-    /// Counts and logs an error that the stream survives: one line a second at most, so that a broken input
-    /// cannot flood the log.
+    /// Tells the gateway, if it listens. Never waits.
+    pub(crate) fn event(&self, event: Event) {
+        if let Some(events) = &self.ends.events
+            && events.try_send(event).is_err()
+        {
+            self.recorder.events_dropped.add(1);
+        }
+    }
+
+    /// Where the processor puts its data.
+    pub(crate) fn emitter(&self) -> Emitter {
+        self.ends.data.as_ref().map_or_else(Emitter::nowhere, Emitter::to)
+    }
+
+    /// Counts an error that the stream survives, logs it and tells the gateway: one line and one event a second at
+    /// most, so that a broken input cannot flood either.
     pub(crate) fn error(&self, what: impl Display) {
         let text = one_line(&what);
         self.recorder.errors.add(1);
+        let millis = self.millis();
         let mut details = self.details();
+        details.error_at = Some(millis);
         let now = Instant::now();
         if details.logged.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1)) {
             let unlogged = std::mem::take(&mut details.unlogged);
             details.logged = Some(now);
             tracing::warn!(stream = %self.id, unlogged, "{text}");
+            self.event(Event::new("error").with("message", text.as_str()));
         } else {
             details.unlogged += 1;
         }
@@ -213,6 +267,17 @@ impl Stream {
     pub(crate) async fn stopped(&self) {
         // The sender is a field of this very value, so waiting can only end by the condition.
         let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    /// Marks the end of pictures and sound: what is beside them is flushed now.
+    pub(crate) fn end_media(&self) {
+        self.media_ended.send_replace(true);
+    }
+
+    /// Waits for the end of pictures and sound.
+    pub(crate) async fn media_ended(&self) {
+        // As in `stopped`.
+        let _ = self.media_ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     /// Marks the stream's end; its figures leave the registry.
@@ -253,8 +318,33 @@ impl Stream {
         }
     }
 
+    /// When what happened last.
+    pub(crate) fn times(&self) -> Times {
+        let state = self.state();
+        let at = |millis: u64| self.started_at.saturating_add(millis);
+        let seen = |newest: &AtomicU64| newest.load(Ordering::Relaxed).checked_sub(1).map(at);
+        let now = self.millis();
+        let mut details = self.details();
+        let since = match details.state {
+            Some((known, since)) if known == state => since,
+            _ => now,
+        };
+        details.state = Some((state, since));
+        Times {
+            started: self.started_at,
+            state: at(since),
+            input: seen(&self.last_input),
+            output: seen(&self.last_output),
+            params: details.params_at.map(at),
+            error: details.error_at.map(at),
+        }
+    }
+
     pub(crate) fn status(&self) -> StreamStatus {
-        let metrics = self.recorder.snapshot(Instant::now());
+        let mut metrics = self.recorder.snapshot(Instant::now());
+        if let Some(data) = &self.ends.data {
+            (metrics.data_lines, metrics.data_lines_dropped) = (data.emitted.get(), data.dropped.get());
+        }
         let state = self.state();
         let details = self.details();
         StreamStatus {

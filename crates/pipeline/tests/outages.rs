@@ -141,7 +141,7 @@ async fn a_segment_that_is_gone_is_passed_over_and_a_channel_that_is_gone_ends_t
         id: "test".into(),
         subscribe_url: Some(url),
         publish_url: Some(stage.url("out")),
-        params: serde_json::Map::new(),
+        ..StreamRequest::default()
     };
     let trickle = ClientConfig { missing_grace: Duration::from_millis(300), ..ClientConfig::default() };
     let options = StreamOptions { trickle, ..StreamOptions::default() };

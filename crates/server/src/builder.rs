@@ -8,12 +8,14 @@ use axum::routing::MethodRouter;
 use cutrickle_pipeline::{FrameProcessor, MetricsRegistry, StreamOptions};
 
 use crate::answer::Identity;
+use crate::hosts::AllowedHosts;
 use crate::launch::{Load, loader};
+use crate::token::Token;
 use crate::worker::Worker;
 use crate::{Error, StreamServer, routes};
 
-/// Streams at a time.
-const CAPACITY: usize = 1;
+/// Most streams at a time: far beyond what a machine bears, and far below what would make its tables large.
+const MOST_CAPACITY: usize = 1024;
 
 /// Makes a [`StreamServer`]. From [`StreamServer::builder`].
 pub struct StreamServerBuilder {
@@ -22,6 +24,11 @@ pub struct StreamServerBuilder {
     port: u16,
     identity: Identity,
     options: StreamOptions,
+    capacity: usize,
+    token: Token,
+    hosts: AllowedHosts,
+    /// The first pattern of a host that was malformed.
+    refused: Option<Error>,
     custom: Router,
 }
 
@@ -37,6 +44,10 @@ impl StreamServerBuilder {
                 version: env!("CARGO_PKG_VERSION").into(),
             },
             options: StreamOptions::default(),
+            capacity: 1,
+            token: Token::default(),
+            hosts: AllowedHosts::default(),
+            refused: None,
             custom: Router::new(),
         }
     }
@@ -91,6 +102,31 @@ impl StreamServerBuilder {
         self
     }
 
+    /// How many streams may run at a time, 1 to 1024; a start beyond is answered 503. 1 unless set.
+    #[must_use]
+    pub fn capacity(mut self, streams: usize) -> Self {
+        self.capacity = streams;
+        self
+    }
+
+    /// A token that callers of the stream endpoints have to show (`Authorization: Bearer <token>`); without it they get
+    /// 401. An empty one is none. Open to everyone unless set.
+    #[must_use]
+    pub fn auth_token(mut self, token: &str) -> Self {
+        self.token = if token.is_empty() { Token::default() } else { Token::new(token) };
+        self
+    }
+
+    /// Allows streams to or from hosts like this: `host`, `*.domain` (all below it) or an IP address, with or without
+    /// `:port`. May be called again. Any host unless called.
+    #[must_use]
+    pub fn allow_host(mut self, pattern: &str) -> Self {
+        if let Err(e) = self.hosts.add(pattern) {
+            self.refused.get_or_insert(e);
+        }
+        self
+    }
+
     /// How streams are run, all of it: what [`target_fps`](Self::target_fps) and
     /// [`max_queue_size`](Self::max_queue_size) set before is replaced.
     #[must_use]
@@ -132,7 +168,14 @@ impl StreamServerBuilder {
     /// # Errors
     /// [`Error::is_invalid`]: a setting out of its range; the text names it.
     pub fn build(self) -> Result<StreamServer, Error> {
-        let Self { load, host, port, identity, options, custom } = self;
+        let Self { load, host, port, identity, mut options, capacity, token, hosts, refused, custom } = self;
+        if let Some(refused) = refused {
+            return Err(refused);
+        }
+        if !(1..=MOST_CAPACITY).contains(&capacity) {
+            return Err(Error::invalid(format!("capacity is {capacity}: 1 to {MOST_CAPACITY} is wanted")));
+        }
+        options.pipeline.clone_from(&identity.pipeline);
         if let Some(fps) = options.target_fps
             && !(1..=60).contains(&fps)
         {
@@ -144,7 +187,7 @@ impl StreamServerBuilder {
         let address = address(&host)?;
         let metrics =
             MetricsRegistry::new().map_err(|e| Error::failed("the metrics' registry").because(e))?;
-        let worker = Worker::new(identity, CAPACITY, metrics.clone());
+        let worker = Worker::new(identity, capacity, token, hosts, metrics.clone());
         let router = routes::router(std::sync::Arc::clone(&worker), custom);
         Ok(StreamServer { address: (address, port).into(), worker, load, options, metrics, router })
     }

@@ -14,12 +14,14 @@ mod body;
 mod builder;
 mod connections;
 mod error;
+mod hosts;
 mod launch;
 mod refusal;
 mod request;
 mod routes;
 mod server;
 mod streams;
+mod token;
 mod worker;
 
 pub use builder::StreamServerBuilder;

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -27,6 +27,26 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, error)
     }
 
+    /// 401: the caller has not shown the worker's token.
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "`Authorization: Bearer <token>` with this worker's token is wanted",
+        )
+    }
+
+    /// 409: several streams run, and the call does not say which it means.
+    pub(crate) fn ambiguous(streams: &[&str]) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            format_args!(
+                "{} streams run: name one by the header X-Stream-Id, by ?stream= or by `gateway_request_id`: {}",
+                streams.len(),
+                streams.join(", ")
+            ),
+        )
+    }
+
     /// 503: not now; the caller should try elsewhere.
     pub(crate) fn unavailable(error: impl Display) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
@@ -40,7 +60,11 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({ "error": self.error }))).into_response()
+        let mut response = (self.status, Json(json!({ "error": self.error }))).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 }
 

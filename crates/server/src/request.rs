@@ -1,46 +1,89 @@
 //! What callers send: the JSON of a start and of new parameters, checked field by field.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use axum::extract::{FromRequestParts, Query};
+use axum::http::Uri;
+use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Uri};
 use cutrickle_pipeline::{Params, StreamRequest};
 use serde_json::{Map, Value};
 
+use crate::hosts::AllowedHosts;
 use crate::refusal::Refusal;
 
 /// The header that names the stream of a call.
 const STREAM_ID: &str = "x-stream-id";
 /// Longest name of a stream, in bytes: it stands in every line of the log.
 const MOST_ID: usize = 256;
-/// Channels that may be named beside input and output. Their addresses are checked with the others.
-const SIDE_CHANNELS: [&str; 3] = ["control_url", "events_url", "data_url"];
 
-/// The stream that a call's header names, if it does.
-pub(crate) fn named(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let Some(value) = headers.get(STREAM_ID) else { return Ok(None) };
-    let id = value.to_str().map_err(|_| Refusal::bad("X-Stream-Id has characters other than ASCII"))?;
-    name("X-Stream-Id", id)
+/// The stream that a call names by its header or, failing that, by its query.
+#[derive(Debug)]
+pub(crate) struct Named(pub(crate) Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for Named {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        if let Some(value) = parts.headers.get(STREAM_ID) {
+            let id =
+                value.to_str().map_err(|_| Refusal::bad("X-Stream-Id has characters other than ASCII"))?;
+            if let Some(id) = name("X-Stream-Id", id)? {
+                return Ok(Self(Some(id)));
+            }
+        }
+        let query = Query::<HashMap<String, String>>::try_from_uri(&parts.uri)
+            .map_err(|e| Refusal::bad(format_args!("the query is malformed: {e}")))?;
+        match query.get("stream") {
+            Some(id) => name("`stream`", id).map(Self),
+            None => Ok(Self(None)),
+        }
+    }
 }
 
-/// The body of a start. `named` is the stream's name by the call's header, which goes before
-/// `gateway_request_id`; without either a name is made up.
-pub(crate) fn start(body: &[u8], named: Option<String>) -> Result<StreamRequest, Refusal> {
-    let mut body = object(body)?;
-    let subscribe_url = url(&body, "subscribe_url")?;
-    let publish_url = url(&body, "publish_url")?;
-    for field in SIDE_CHANNELS {
-        url(&body, field)?;
-    }
-    if subscribe_url.is_none() && publish_url.is_none() {
-        return Err(Refusal::bad(
-            "`subscribe_url` and `publish_url` are both missing: one of them is needed",
-        ));
-    }
-    let gateway_request_id = match text(&body, "gateway_request_id")? {
+/// The stream that a body names by `gateway_request_id`, which is taken out of it.
+fn take_gateway_request_id(body: &mut Map<String, Value>) -> Result<Option<String>, Refusal> {
+    let id = match text(body, "gateway_request_id")? {
         Some(id) => name("`gateway_request_id`", id)?,
         None => None,
     };
+    body.remove("gateway_request_id");
+    Ok(id)
+}
+
+/// The body of new parameters, and the stream that they are for: `named` goes before `gateway_request_id`.
+pub(crate) fn params(body: &[u8], named: Option<String>) -> Result<(Params, Option<String>), Refusal> {
+    let mut params = object(body)?;
+    let by_body = take_gateway_request_id(&mut params)?;
+    Ok((params, named.or(by_body)))
+}
+
+/// The stream that the body of a stop names, if any: most have none, or plain text.
+pub(crate) fn stop(body: &[u8], named: Option<String>) -> Option<String> {
+    named.or_else(|| object(body).ok().and_then(|mut body| take_gateway_request_id(&mut body).ok()).flatten())
+}
+
+/// The body of a start. `named` is the stream's name by the call itself, which goes before `gateway_request_id`;
+/// without either a name is made up.
+pub(crate) fn start(
+    body: &[u8],
+    named: Option<String>,
+    hosts: &AllowedHosts,
+) -> Result<StreamRequest, Refusal> {
+    let mut body = object(body)?;
+    let url = |body: &Map<String, Value>, field: &str| url(body, field, hosts);
+    let subscribe_url = url(&body, "subscribe_url")?;
+    let publish_url = url(&body, "publish_url")?;
+    let control_url = url(&body, "control_url")?;
+    let events_url = url(&body, "events_url")?;
+    let data_url = url(&body, "data_url")?;
+    if subscribe_url.is_none() && publish_url.is_none() && data_url.is_none() {
+        return Err(Refusal::bad(
+            "`subscribe_url`, `publish_url` and `data_url` are all missing: one of them is needed",
+        ));
+    }
+    let gateway_request_id = take_gateway_request_id(&mut body)?;
     let params = match body.remove("params") {
         None | Some(Value::Null) => Params::new(),
         Some(Value::Object(params)) => params,
@@ -49,7 +92,7 @@ pub(crate) fn start(body: &[u8], named: Option<String>) -> Result<StreamRequest,
         }
     };
     let id = named.or(gateway_request_id).unwrap_or_else(made_up);
-    Ok(StreamRequest { id, subscribe_url, publish_url, params })
+    Ok(StreamRequest { id, subscribe_url, publish_url, control_url, events_url, data_url, params })
 }
 
 /// A body that must be a JSON object.
@@ -72,16 +115,22 @@ fn text<'a>(body: &'a Map<String, Value>, field: &str) -> Result<Option<&'a str>
     }
 }
 
-fn url(body: &Map<String, Value>, field: &str) -> Result<Option<String>, Refusal> {
+fn url(body: &Map<String, Value>, field: &str, hosts: &AllowedHosts) -> Result<Option<String>, Refusal> {
     let Some(text) = text(body, field)? else { return Ok(None) };
     let wanted = "a URL beginning with http:// or https:// is wanted";
     let uri: Uri =
         text.parse().map_err(|e| Refusal::bad(format_args!("`{field}` is malformed ({e}): {wanted}")))?;
     let web = matches!(uri.scheme_str(), Some("http" | "https"));
-    if web && uri.authority().is_some_and(is_reachable) {
-        Ok(Some(text.to_owned()))
-    } else {
-        Err(Refusal::bad(format_args!("`{field}`: {wanted}")))
+    match uri.authority() {
+        Some(authority) if web && is_reachable(authority) => {
+            if hosts.allow(authority) {
+                Ok(Some(text.to_owned()))
+            } else {
+                let host = authority.host();
+                Err(Refusal::bad(format_args!("`{field}`: this worker does not connect to {host}")))
+            }
+        }
+        _ => Err(Refusal::bad(format_args!("`{field}`: {wanted}"))),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -13,26 +14,28 @@ use tower_http::cors::CorsLayer;
 use crate::answer::{Acknowledged, Health, HealthAnswer, Identity, Status};
 use crate::body::Payload;
 use crate::refusal::Refusal;
-use crate::request;
+use crate::request::Named;
 use crate::worker::Worker;
 
 /// The contract's routes, and the user's own behind them: a path of the contract cannot be taken over.
 pub(crate) fn router(worker: Arc<Worker>, custom: Router) -> Router {
-    let mut router = Router::new()
-        .route("/live-video-to-video", post(start))
-        .route("/health", get(health))
-        .route("/version", get(version))
-        .route("/app-version", get(app_version))
-        .route("/metrics", get(metrics))
-        .route("/hardware/info", get(hardware_info))
-        .route("/hardware/stats", get(hardware_stats));
+    let mut streams = Router::new().route("/live-video-to-video", post(start));
     for prefix in ["/api/stream", "/stream"] {
-        router = router
+        streams = streams
             .route(&format!("{prefix}/start"), post(start))
             .route(&format!("{prefix}/params"), post(params))
             .route(&format!("{prefix}/stop"), post(stop))
             .route(&format!("{prefix}/status"), get(status));
     }
+    let guarded = streams.route_layer(from_fn_with_state(Arc::clone(&worker), with_token));
+    let router = Router::new()
+        .route("/health", get(health))
+        .route("/version", get(version))
+        .route("/app-version", get(app_version))
+        .route("/metrics", get(metrics))
+        .route("/hardware/info", get(hardware_info))
+        .route("/hardware/stats", get(hardware_stats))
+        .merge(guarded);
     let custom = custom.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
     router
         .method_not_allowed_fallback(method_not_allowed)
@@ -43,33 +46,43 @@ pub(crate) fn router(worker: Arc<Worker>, custom: Router) -> Router {
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
-async fn start(
+/// Before the body is read: who has no token costs nothing.
+async fn with_token(
     State(worker): State<Arc<Worker>>,
     headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    worker.token.check(&headers)?;
+    Ok(next.run(request).await)
+}
+
+async fn start(
+    State(worker): State<Arc<Worker>>,
+    Named(named): Named,
     Payload(body): Payload,
 ) -> Answer<Acknowledged> {
-    worker.start(request::named(&headers)?, body).await.map(Json)
+    worker.start(named, body).await.map(Json)
 }
 
 async fn params(
     State(worker): State<Arc<Worker>>,
-    headers: HeaderMap,
+    Named(named): Named,
     Payload(body): Payload,
 ) -> Answer<Acknowledged> {
-    worker.params(request::named(&headers)?, body).await.map(Json)
+    worker.params(named, body).await.map(Json)
 }
 
-/// The body is read and means nothing: orchestrators send none, or plain text.
 async fn stop(
     State(worker): State<Arc<Worker>>,
-    headers: HeaderMap,
-    Payload(_): Payload,
+    Named(named): Named,
+    Payload(body): Payload,
 ) -> Answer<Acknowledged> {
-    worker.stop(request::named(&headers)?).await.map(Json)
+    worker.stop(named, body).await.map(Json)
 }
 
-async fn status(State(worker): State<Arc<Worker>>) -> Json<Status> {
-    Json(worker.status())
+async fn status(State(worker): State<Arc<Worker>>, Named(named): Named) -> Answer<Status> {
+    worker.status(named.as_deref()).map(Json)
 }
 
 async fn health(State(worker): State<Arc<Worker>>) -> (StatusCode, Json<HealthAnswer>) {

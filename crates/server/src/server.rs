@@ -59,16 +59,22 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// | 400 | a malformed body, a field or parameter of the wrong type (named in the text), neither URL; parameters or a stop for a stream that does not run |
 /// | 404, 405 | no such path; not with this method (`Allow` says which) |
 /// | 408, 413 | the body took more than 30 s, or is larger than 10 MiB |
-/// | 503 | a start while loading, after a failed `initialize`, at capacity (one stream at a time), or while shutting down |
+/// | 401 | a call about a stream without the worker's token, where it has one |
+/// | 409 | parameters, a stop or a status that names no stream, while several run |
+/// | 503 | a start while loading, after a failed `initialize`, at capacity, or while shutting down |
 /// | 500 | the stream could not be started for a reason of the worker's own |
 ///
 /// `/health` answers 200 in all states but ERROR, where it is 503: only a failed `initialize` takes a worker out of
 /// rotation. A stream that ends by an error does not, its slot is free for the next one.
 ///
 /// # Streams
-/// A stream's name is the start's `X-Stream-Id` header, else its `gateway_request_id`, else made up. `params` and
-/// `stop` mean the stream that their `X-Stream-Id` names, else the only one. A `Content-Type` may be anything or
-/// missing.
+/// A stream's name is the start's `X-Stream-Id` header, else its `gateway_request_id`, else made up. `params`, `stop`
+/// and `status` mean the stream that their `X-Stream-Id` names, else their `?stream=`, else the
+/// `gateway_request_id` of the body, else the only one. A `Content-Type` may be anything or missing.
+///
+/// Any of input (`subscribe_url`), output (`publish_url`) and data (`data_url`) may be left out, but not all three.
+/// Parameters may also come over `control_url`, one JSON object a segment; what happens to the stream is told on
+/// `events_url`.
 ///
 /// A start answers as soon as the stream runs; it does not wait for media, so that an address at which nothing
 /// answers is seen in the status, not here. A stream whose input ends frees its slot by itself. Stopping a stream

@@ -76,14 +76,21 @@ impl Streams {
         Ok(Reservation { streams: Arc::clone(self), slot: Some(slot) })
     }
 
-    /// The stream of that name; without a name the only one.
-    pub(crate) fn find(&self, id: Option<&str>) -> Option<Arc<Slot>> {
+    /// The stream of that name; without a name the only one, if there is one.
+    ///
+    /// # Errors
+    /// Several run, and none was named.
+    pub(crate) fn find(&self, id: Option<&str>) -> Result<Option<Arc<Slot>>, Refusal> {
         let slots = self.slots();
-        match id {
+        let found = match id {
             Some(id) => slots.taken.get(id),
+            None if slots.taken.len() > 1 => {
+                let names: Vec<_> = slots.taken.keys().map(String::as_str).collect();
+                return Err(Refusal::ambiguous(&names));
+            }
             None => slots.taken.values().next(),
-        }
-        .map(Arc::clone)
+        };
+        Ok(found.map(Arc::clone))
     }
 
     /// The streams that run, by name.
@@ -202,6 +209,17 @@ mod tests {
     }
 
     #[test]
+    fn of_several_streams_one_has_to_be_named() {
+        let streams = Streams::new(2);
+        let _a = streams.reserve("a").unwrap();
+        assert_eq!(streams.find(None).unwrap().unwrap().id(), "a");
+        let _b = streams.reserve("b").unwrap();
+        assert!(streams.find(None).is_err());
+        assert_eq!(streams.find(Some("b")).unwrap().unwrap().id(), "b");
+        assert!(streams.find(Some("c")).unwrap().is_none());
+    }
+
+    #[test]
     fn two_streams_cannot_have_one_name() {
         let streams = Streams::new(2);
         let _first = streams.reserve("a").unwrap();
@@ -232,11 +250,11 @@ mod tests {
     async fn a_stop_during_a_start_that_fails_ends_with_the_start() {
         let streams = Streams::new(1);
         let reservation = streams.reserve("a").unwrap();
-        let slot = streams.find(None).unwrap();
+        let slot = streams.find(None).unwrap().unwrap();
         let stop = tokio::spawn(async move { slot.stop().await });
         drop(reservation);
         stop.await.unwrap();
-        assert!(streams.find(None).is_none());
+        assert!(streams.find(None).unwrap().is_none());
     }
 
     #[tokio::test]

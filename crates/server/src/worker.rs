@@ -7,15 +7,19 @@ use bytes::Bytes;
 use cutrickle_pipeline::{BoxError, MetricsRegistry};
 
 use crate::answer::{Acknowledged, Health, Identity, Idle, Status, StatusFigures};
+use crate::hosts::AllowedHosts;
 use crate::launch::Launch;
 use crate::refusal::{Refusal, one_line};
 use crate::request;
 use crate::streams::Streams;
+use crate::token::Token;
 
 /// A worker: its processor, once that is initialised, and its streams.
 pub(crate) struct Worker {
     pub(crate) identity: Identity,
     pub(crate) streams: Arc<Streams>,
+    pub(crate) token: Token,
+    hosts: AllowedHosts,
     metrics: MetricsRegistry,
     phase: Mutex<Phase>,
 }
@@ -28,9 +32,15 @@ enum Phase {
 }
 
 impl Worker {
-    pub(crate) fn new(identity: Identity, capacity: usize, metrics: MetricsRegistry) -> Arc<Self> {
+    pub(crate) fn new(
+        identity: Identity,
+        capacity: usize,
+        token: Token,
+        hosts: AllowedHosts,
+        metrics: MetricsRegistry,
+    ) -> Arc<Self> {
         let phase = Mutex::new(Phase::Loading);
-        Arc::new(Self { identity, streams: Streams::new(capacity), metrics, phase })
+        Arc::new(Self { identity, streams: Streams::new(capacity), token, hosts, metrics, phase })
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
@@ -79,7 +89,7 @@ impl Worker {
         // Parsing and the user's `clone` may take their time, and a caller that hangs up must not leave half a
         // start behind.
         let started = tokio::task::spawn_blocking(move || {
-            let request = request::start(&body, named)?;
+            let request = request::start(&body, named, &self.hosts)?;
             let id = request.id.clone();
             let slot = self.streams.reserve(&id)?;
             let session = launch(request)
@@ -98,8 +108,8 @@ impl Worker {
         body: Bytes,
     ) -> Result<Acknowledged, Refusal> {
         let updated = tokio::task::spawn_blocking(move || {
-            let params = request::object(&body)?;
-            let session = self.streams.find(named.as_deref()).and_then(|slot| slot.session());
+            let (params, named) = request::params(&body, named)?;
+            let session = self.streams.find(named.as_deref())?.and_then(|slot| slot.session());
             let session = session.ok_or_else(|| no_stream(named.as_deref()))?;
             session.update_params(params).map_err(Refusal::bad)?;
             Ok(Acknowledged::new("Parameters updated", session.id().to_owned()))
@@ -108,8 +118,9 @@ impl Worker {
     }
 
     /// Ends a stream, and answers when its slot is free.
-    pub(crate) async fn stop(&self, named: Option<String>) -> Result<Acknowledged, Refusal> {
-        let Some(slot) = self.streams.find(named.as_deref()) else {
+    pub(crate) async fn stop(&self, named: Option<String>, body: Bytes) -> Result<Acknowledged, Refusal> {
+        let named = request::stop(&body, named);
+        let Some(slot) = self.streams.find(named.as_deref())? else {
             let ended = self.streams.last().map(|last| last.stream_id);
             return match named {
                 // The caller named it, so it is that stream which has ended: by itself, or by an earlier stop.
@@ -126,15 +137,23 @@ impl Worker {
         Ok(Acknowledged::new("Stream stopped", id))
     }
 
-    pub(crate) fn status(&self) -> Status {
+    /// How the worker is doing, and the stream that was named or is the only one.
+    pub(crate) fn status(&self, named: Option<&str>) -> Result<Status, Refusal> {
         let (status, error) = self.health();
-        let streams: Vec<_> = self.streams.sessions().iter().map(|session| session.status()).collect();
-        let figures = match streams.first() {
-            Some(stream) => StatusFigures::Stream(Box::new(stream.clone())),
+        let slot = self.streams.find(named)?;
+        let last_stream = self.streams.last();
+        if slot.is_none()
+            && named.is_some()
+            && named != last_stream.as_ref().map(|last| last.stream_id.as_str())
+        {
+            return Err(no_stream(named));
+        }
+        let figures = match slot.and_then(|slot| slot.session()) {
+            Some(session) => StatusFigures::Stream(Box::new(session.status())),
             None => StatusFigures::Idle(Idle::default()),
         };
-        let (capacity, last_stream) = (self.streams.capacity(), self.streams.last());
-        Status { status, error, capacity, figures, streams, last_stream }
+        let streams = self.streams.sessions().iter().map(|session| session.status()).collect();
+        Ok(Status { status, error, capacity: self.streams.capacity(), figures, streams, last_stream })
     }
 
     /// Everything that is counted, as Prometheus text.

@@ -3,7 +3,6 @@
 //! They are put together as on a network: the source publishes over HTTP, the stream is started by a POST to the
 //! worker, and pictures are counted as a viewer gets them.
 
-mod api;
 mod page;
 
 use std::io::Write;
@@ -21,8 +20,8 @@ use tokio::sync::{oneshot, watch};
 use crate::failure::Failure;
 use crate::processors::{Name, with_processor};
 use crate::source::{CLIP, Input, Pace, Source};
+use crate::worker::Worker;
 use crate::{progress, signals};
-use api::Api;
 use page::Told;
 
 /// Arguments of `cutrickle demo`.
@@ -64,14 +63,15 @@ async fn demonstrate<P: FrameProcessor>(processor: P, args: Args) -> Result<(), 
     let trickle = tokio::spawn(trickle.run(std::future::pending()));
 
     let worker = StreamServer::builder(processor).host("127.0.0.1").port(0).build()?.bind().await?;
-    let api = Api(worker.local_addr());
+    let worker_url = format!("http://{}", worker.local_addr());
+    let api = Worker::new(&worker_url)?;
     let (end_worker, worker_ends) = oneshot::channel::<()>();
     let worker = tokio::spawn(worker.run(async {
         let _ = worker_ends.await;
     }));
 
     let told = Told {
-        worker: format!("http://{}", api.0),
+        worker: worker_url,
         processor: args
             .processor
             .to_possible_value()
@@ -84,7 +84,7 @@ async fn demonstrate<P: FrameProcessor>(processor: P, args: Args) -> Result<(), 
 
     let (end_source, source_ends) = oneshot::channel::<()>();
     let mut source = tokio::spawn(stream_clip(input.clone(), source_ends));
-    api.start(&input, &output).await?;
+    api.start_when_ready(&input, &output).await?;
 
     if args.frames.is_none() {
         introduce(page_at, &told);
@@ -100,7 +100,7 @@ async fn demonstrate<P: FrameProcessor>(processor: P, args: Args) -> Result<(), 
             Ok(Err(e)) => e,
             _ => Failure::because("the source", "it ended"),
         }),
-        () = show(counted.clone(), api) => Ok(None),
+        () = show(counted.clone(), &api) => Ok(None),
     };
     let status = result?;
 
@@ -179,7 +179,7 @@ fn introduce(page: SocketAddr, told: &Told) {
 }
 
 /// The progress line; never ends.
-async fn show(counted: watch::Receiver<u64>, api: Api) {
+async fn show(counted: watch::Receiver<u64>, api: &Worker) {
     let line = progress::line("live");
     loop {
         let figure = |status: &Value, name| status.get(name).and_then(Value::as_f64).unwrap_or_default();

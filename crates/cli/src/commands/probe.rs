@@ -14,7 +14,6 @@ mod send;
 mod sound;
 mod source;
 mod stamp;
-mod worker;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -24,11 +23,11 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::progress;
+use crate::worker::Worker;
 use process::Process;
 use report::Report;
 use run::Plan;
 use source::{Source, Wanted};
-use worker::Worker;
 
 /// Arguments of `cutrickle probe`.
 #[derive(Debug, clap::Args)]

@@ -26,6 +26,18 @@ pub struct Args {
     /// The name that the worker goes by.
     #[arg(long, env = "CAPABILITY_NAME", default_value = "live-video-to-video")]
     capability_name: String,
+    /// Streams that may run at a time.
+    #[arg(long, env = "CAPABILITY_CAPACITY", default_value_t = 1)]
+    capacity: usize,
+    /// Token that callers of the stream endpoints must show as `Authorization: Bearer TOKEN`.
+    #[arg(long, env = "CAPABILITY_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    auth_token: Option<String>,
+    /// Connect only to hosts like this: `host`, `*.domain`, with or without `:port`. May be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    allow_host: Vec<String>,
+    /// Send the whole status beside each heartbeat on a stream's events channel.
+    #[arg(long)]
+    status_events: bool,
     /// Output video bits per second; by size and rate if left out.
     #[arg(long)]
     bitrate: Option<u32>,
@@ -60,8 +72,11 @@ async fn serve<P: FrameProcessor>(processor: P, args: Args) -> Result<(), Failur
         .port(args.port)
         .capability_name(args.capability_name)
         .max_queue_size(args.max_queue_size)
+        .capacity(args.capacity)
+        .auth_token(args.auth_token.as_deref().unwrap_or_default())
         .with_options(|options| {
             options.bitrate = args.bitrate;
+            options.status_events = args.status_events;
             options.audio = match args.audio {
                 Sound::Source => AudioOutput::Source,
                 Sound::Opus => AudioOutput::Opus,
@@ -69,6 +84,9 @@ async fn serve<P: FrameProcessor>(processor: P, args: Args) -> Result<(), Failur
             options.trickle.insecure_skip_verify = args.insecure_skip_verify;
             options.trickle.ca_file = args.ca_file;
         });
+    for pattern in &args.allow_host {
+        server = server.allow_host(pattern);
+    }
     if let Some(fps) = args.target_fps {
         server = server.target_fps(fps);
     }

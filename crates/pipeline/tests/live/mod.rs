@@ -55,16 +55,37 @@ impl Stage {
         options: StreamOptions,
     ) -> (Session, Viewer) {
         let params: Params = params.as_object().cloned().unwrap_or_default();
-        let request = StreamRequest {
-            id: "test".into(),
-            subscribe_url: Some(self.url("in")),
-            publish_url: Some(self.url("out")),
-            params,
-        };
+        let request = StreamRequest { params, ..self.request(&["in", "out"]) };
         self.open("out").await;
-        let registry = MetricsRegistry::new().unwrap();
-        let session = Session::start(processor, request, options, &registry).unwrap();
-        (session, Viewer::new(&self.url("out")))
+        (self.run(processor, request, options), Viewer::new(&self.url("out")))
+    }
+
+    /// A request for a stream that has just these of the channels `in`, `out`, `control`, `events` and `data`.
+    pub fn request(&self, channels: &[&str]) -> StreamRequest {
+        let url = |name| channels.contains(&name).then(|| self.url(name));
+        StreamRequest {
+            id: "test".into(),
+            subscribe_url: url("in"),
+            publish_url: url("out"),
+            control_url: url("control"),
+            events_url: url("events"),
+            data_url: url("data"),
+            params: Params::new(),
+        }
+    }
+
+    pub fn run<P: FrameProcessor>(
+        &self,
+        processor: &P,
+        request: StreamRequest,
+        options: StreamOptions,
+    ) -> Session {
+        Session::start(processor, request, options, &MetricsRegistry::new().unwrap()).unwrap()
+    }
+
+    /// Publishes documents into a channel, as a gateway does.
+    pub fn publisher(&self, channel: &str) -> Publisher {
+        Publisher::new(&self.url(channel), "application/json", ClientConfig::default()).unwrap()
     }
 
     /// Makes a channel.
@@ -237,6 +258,36 @@ impl Viewer {
     pub async fn end(self) -> Seen {
         tokio::time::timeout(DEADLINE, self.task).await.expect("the output ends").unwrap();
         self.all.lock().unwrap().clone()
+    }
+}
+
+/// Reads a channel whose segments are documents: events, data.
+pub struct Documents(tokio::sync::mpsc::UnboundedReceiver<Bytes>);
+
+impl Documents {
+    pub fn new(url: &str) -> Self {
+        let config = ClientConfig { missing_grace: DEADLINE, ..ClientConfig::default() };
+        let mut subscriber = Subscriber::new(url, Start::Seq(0), config).unwrap();
+        let (documents, received) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(mut segment) = subscriber.next().await.unwrap() {
+                let document = segment.collect(1 << 24).await.unwrap();
+                if documents.send(document).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(received)
+    }
+
+    /// The next document; `None` at the end of the channel.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        tokio::time::timeout(DEADLINE, self.0.recv()).await.expect("a document, or the channel's end")
+    }
+
+    /// The next document as JSON.
+    pub async fn json(&mut self) -> serde_json::Value {
+        serde_json::from_slice(&self.next().await.expect("a document")).expect("JSON")
     }
 }
 

@@ -13,9 +13,9 @@ use super::process::Process;
 use super::receive::{Recording, receive};
 use super::send::{Sent, send};
 use super::source::Source;
-use super::worker::Worker;
 use crate::failure::Failure;
 use crate::signals;
+use crate::worker::Worker;
 
 /// Pictures of the beginning do not count for latency and CPU.
 pub const WARM_UP: Duration = Duration::from_secs(2);

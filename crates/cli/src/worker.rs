@@ -1,0 +1,137 @@
+//! Calls a worker's REST API, as an orchestrator would.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// The longest that a call may take: workers that load a model on start are slow.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at a worker that is still loading.
+const LOADING: Duration = Duration::from_millis(20);
+/// An answer is cut off here.
+const MOST_ANSWER: usize = 64 << 10;
+
+/// A worker.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    base: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Worker {
+    /// The worker at `url`, to which the API's paths are appended.
+    ///
+    /// # Errors
+    /// Not a URL of http://.
+    pub fn new(url: &str) -> Result<Self, Failure> {
+        let uri: Option<Uri> = url.parse().ok();
+        if !uri.is_some_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some()) {
+            return Err(Failure::usage(format!("--worker {url}: a URL beginning with http:// is wanted")));
+        }
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Ok(Self { base: url.trim_end_matches('/').to_owned(), client })
+    }
+
+    /// Starts a stream between two channels.
+    ///
+    /// # Errors
+    /// The worker is out of reach or refuses; its status and answer are in the text.
+    pub async fn start(&self, subscribe_url: &str, publish_url: &str, params: &Value) -> Result<(), Failure> {
+        accepted(self.try_start(subscribe_url, publish_url, params).await?, "start a stream")
+    }
+
+    /// The same as soon as the worker has loaded.
+    ///
+    /// # Errors
+    /// As `start`, and a worker that stays busy.
+    pub async fn start_when_ready(&self, subscribe_url: &str, publish_url: &str) -> Result<(), Failure> {
+        let ready = async {
+            loop {
+                match self.try_start(subscribe_url, publish_url, &json!({})).await {
+                    Ok((StatusCode::SERVICE_UNAVAILABLE, _)) => tokio::time::sleep(LOADING).await,
+                    answered => return answered,
+                }
+            }
+        };
+        let answered = tokio::time::timeout(PATIENCE, ready).await;
+        accepted(answered.map_err(|e| self.failed(e))??, "start a stream")
+    }
+
+    /// Stops the stream.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn stop(&self) -> Result<(), Failure> {
+        accepted(self.call(Method::POST, "/api/stream/stop", &json!({})).await?, "stop the stream")
+    }
+
+    /// The answer of `/api/stream/status`.
+    ///
+    /// # Errors
+    /// The worker is out of reach, or answers something else than JSON.
+    pub async fn status(&self) -> Result<Value, Failure> {
+        let (_, answer) = self.call(Method::GET, "/api/stream/status", &Value::Null).await?;
+        serde_json::from_str(&answer).map_err(|e| self.failed(e))
+    }
+
+    async fn try_start(
+        &self,
+        subscribe_url: &str,
+        publish_url: &str,
+        params: &Value,
+    ) -> Result<(StatusCode, String), Failure> {
+        let body = json!({ "subscribe_url": subscribe_url, "publish_url": publish_url, "params": params });
+        self.call(Method::POST, "/api/stream/start", &body).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: &Value) -> Result<(StatusCode, String), Failure> {
+        let exchange = async {
+            let request = Request::builder()
+                .method(method)
+                .uri(format!("{}{path}", self.base))
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Full::new(Bytes::from(body.to_string())))?;
+            let answer = self.client.request(request).await?;
+            let status = answer.status();
+            let text = Limited::new(answer.into_body(), MOST_ANSWER).collect().await?.to_bytes();
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>((
+                status,
+                String::from_utf8_lossy(&text).into_owned(),
+            ))
+        };
+        let answered = tokio::time::timeout(PATIENCE, exchange).await;
+        answered.map_err(|e| self.failed(e))?.map_err(|e| self.failed(e))
+    }
+
+    fn failed(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+        Failure::because(format_args!("calling the worker at {}", self.base), Failure::from(cause).line())
+    }
+}
+
+fn accepted((status, answer): (StatusCode, String), what: &str) -> Result<(), Failure> {
+    if status.is_success() {
+        return Ok(());
+    }
+    Err(Failure::because(format!("the worker refused to {what} ({status})"), answer.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_appended_to_the_workers_own() {
+        let worker = Worker::new("http://[::1]/behind/proxy/").unwrap();
+        assert_eq!(worker.base, "http://[::1]/behind/proxy");
+        assert!(Worker::new("https://worker").is_err());
+        assert!(Worker::new("worker:8000").is_err());
+    }
+}

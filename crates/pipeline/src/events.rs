@@ -1,0 +1,140 @@
+//! What a stream tells its gateway: an event when something happens, and a heartbeat in between.
+//!
+//! A task of its own sends them, so a processor that computes for a minute does not look dead.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use cutrickle_trickle::Publisher;
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use crate::Params;
+use crate::stream::Stream;
+
+/// Gateways give a worker up after 30 s of silence.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Events that may wait for the network.
+const MOST_WAITING: usize = 64;
+
+/// What a heartbeat's consumers are told it is; everything else is an event of the stream.
+const QUEUE_HEARTBEAT: &str = "stream_heartbeat";
+const QUEUE_EVENTS: &str = "ai_stream_events";
+
+/// Something that happened to a stream.
+#[derive(Debug)]
+pub(crate) struct Event {
+    kind: &'static str,
+    fields: Map<String, Value>,
+    at: u64,
+}
+
+impl Event {
+    pub(crate) fn new(kind: &'static str) -> Self {
+        Self { kind, fields: Map::new(), at: unix_millis() }
+    }
+
+    pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.fields.insert(field.into(), value.into());
+        self
+    }
+
+    /// `{"event": {"type": …, "timestamp": ms, …}, "queue_event_type": …}`
+    fn document(self, stream: &str) -> Value {
+        let queue = if self.kind == "heartbeat" { QUEUE_HEARTBEAT } else { QUEUE_EVENTS };
+        let mut event = self.fields;
+        event.insert("type".into(), self.kind.into());
+        event.insert("timestamp".into(), self.at.into());
+        event.insert("stream_id".into(), stream.into());
+        json!({ "event": event, "queue_event_type": queue })
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A queue of events: the sender is the stream's, the receiver [`run`]'s.
+pub(crate) fn queue() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
+    mpsc::channel(MOST_WAITING)
+}
+
+/// Publishes events and heartbeats until the stream's media have ended, then the last events, and closes the channel.
+pub(crate) async fn run(stream: Arc<Stream>, mut events: mpsc::Receiver<Event>, mut publisher: Publisher) {
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    publish(&stream, &mut publisher, Event::new("stream_started")).await;
+    loop {
+        tokio::select! {
+            biased;
+            Some(event) = events.recv() => publish(&stream, &mut publisher, event).await,
+            _ = heartbeat.tick() => {
+                publish(&stream, &mut publisher, Event::new("heartbeat")).await;
+                if stream.options.status_events {
+                    publish(&stream, &mut publisher, status(&stream)).await;
+                }
+            }
+            () = stream.media_ended() => break,
+        }
+    }
+    while let Ok(event) = events.try_recv() {
+        publish(&stream, &mut publisher, event).await;
+    }
+    publish(&stream, &mut publisher, Event::new("stream_stopped")).await;
+    if let Err(e) = publisher.close().await {
+        tracing::warn!(stream = %stream.id, "ending the events: {e}");
+    }
+}
+
+/// An event that cannot be sent is only logged: reporting it would make another one.
+async fn publish(stream: &Stream, publisher: &mut Publisher, event: Event) {
+    let body = Bytes::from(event.document(&stream.id).to_string());
+    let sent = async {
+        let mut segment = publisher.segment().await?;
+        segment.write(body).await?;
+        segment.finish();
+        Ok::<_, cutrickle_trickle::Error>(())
+    };
+    if let Err(e) = sent.await {
+        tracing::warn!(stream = %stream.id, "events: {e}");
+    }
+}
+
+/// The shape of a runner's status, which replaces all that the gateway knows of it. Times are milliseconds since 1970,
+/// null where there was none.
+fn status(stream: &Stream) -> Event {
+    let (status, times) = (stream.status(), stream.times());
+    Event::new("status")
+        .with("pipeline", stream.options.pipeline.as_str())
+        .with("start_time", times.started)
+        .with("state", json!(status.state))
+        .with("last_state_update_time", times.state)
+        .with("input_status", json!({ "last_input_time": times.input, "fps": stream.recorder.input_fps() }))
+        .with(
+            "inference_status",
+            json!({
+                "last_output_time": times.output,
+                "fps": status.metrics.fps,
+                "last_params_hash": hash(&status.params),
+                "last_params": status.params,
+                "last_params_update_time": times.params,
+                "last_error": status.last_error,
+                "last_error_time": times.error,
+                "restart_count": 0,
+                "last_restart_time": Value::Null,
+                "last_restart_logs": Value::Null,
+            }),
+        )
+}
+
+/// Tells one set of parameters from another; equal ones have equal hashes, also across processes.
+fn hash(params: &Params) -> String {
+    let mut hasher = DefaultHasher::new();
+    Value::Object(params.clone()).to_string().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
