@@ -22,7 +22,8 @@ async fn refused(worker: &Worker, body: impl AsRef<[u8]>, code: u16, named: &str
 #[tokio::test]
 async fn a_start_without_any_url_is_refused() {
     let worker = Worker::idle().await;
-    for body in [json!({}), json!({ "subscribe_url": null, "publish_url": null }), json!({ "data_url": URL })]
+    for body in
+        [json!({}), json!({ "subscribe_url": null, "publish_url": null }), json!({ "events_url": URL })]
     {
         golden("start_without_urls", &refused(&worker, body.to_string(), 400, "subscribe_url").await);
     }
