@@ -6,6 +6,7 @@
 
 mod commands;
 mod failure;
+mod orchestration;
 mod processors;
 mod progress;
 mod remux;

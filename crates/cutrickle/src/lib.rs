@@ -35,11 +35,11 @@ pub use candle_core;
 pub use cutrickle_codec::open::{BackendNames, backends};
 pub use cutrickle_frame::{AudioFrame, Colour, I420, Matrix, VideoFrame};
 pub use cutrickle_pipeline::{
-    AudioOutput, Backends, BoxError, Error, FrameProcessor, Metrics, MetricsRegistry, Params, Result,
-    Session, StreamContext, StreamOptions, StreamRequest, StreamState, StreamStatus, TrickleClient,
+    AudioOutput, Backends, BoxError, Error, FrameProcessor, Generated, Metrics, MetricsRegistry, Params,
+    Result, Session, StreamContext, StreamOptions, StreamRequest, StreamState, StreamStatus, TrickleClient,
     VideoFrames,
 };
-pub use cutrickle_server::StreamServer;
+pub use cutrickle_server::{LiveRunner, Registration, StreamServer, StreamServerBuilder};
 pub use cutrickle_trickle as trickle;
 
 /// What a program that processes live video needs.
@@ -47,6 +47,7 @@ pub mod prelude {
     pub use candle_core::{DType, Device, Tensor};
 
     pub use crate::{
-        AudioFrame, FrameProcessor, Params, Result, StreamContext, StreamServer, TrickleClient, VideoFrame,
+        AudioFrame, FrameProcessor, Generated, Params, Result, StreamContext, StreamServer, TrickleClient,
+        VideoFrame,
     };
 }

@@ -7,9 +7,12 @@ use axum::Router;
 use axum::routing::MethodRouter;
 use cutrickle_pipeline::{FrameProcessor, MetricsRegistry, StreamOptions};
 
+use crate::announce::Announcement;
 use crate::answer::Identity;
 use crate::hosts::AllowedHosts;
 use crate::launch::{Load, loader};
+use crate::live_runner::LiveRunner;
+use crate::registration::Registration;
 use crate::token::Token;
 use crate::worker::Worker;
 use crate::{Error, StreamServer, routes};
@@ -27,6 +30,8 @@ pub struct StreamServerBuilder {
     capacity: usize,
     token: Token,
     hosts: AllowedHosts,
+    announcement: Announcement,
+    strict_health: bool,
     /// The first pattern of a host that was malformed.
     refused: Option<Error>,
     custom: Router,
@@ -47,6 +52,8 @@ impl StreamServerBuilder {
             capacity: 1,
             token: Token::default(),
             hosts: AllowedHosts::default(),
+            announcement: Announcement::default(),
+            strict_health: false,
             refused: None,
             custom: Router::new(),
         }
@@ -127,6 +134,29 @@ impl StreamServerBuilder {
         self
     }
 
+    /// Registers with an orchestrator once the processor is initialised, trying until it is taken, and takes that back
+    /// at the end.
+    #[must_use]
+    pub fn register(mut self, registration: Registration) -> Self {
+        self.announcement.registration = Some(registration);
+        self
+    }
+
+    /// Sends heartbeats to an orchestrator as a live runner, once the processor is initialised.
+    #[must_use]
+    pub fn live_runner(mut self, runner: LiveRunner) -> Self {
+        self.announcement.live_runner = Some(runner);
+        self
+    }
+
+    /// Whether `/health` answers 503 while the processor is being initialised, as orchestrators want it that poll it
+    /// for a runner of their list. PyTrickle's callers want 200 and read the text. Off unless set.
+    #[must_use]
+    pub fn strict_health(mut self, strict: bool) -> Self {
+        self.strict_health = strict;
+        self
+    }
+
     /// How streams are run, all of it: what [`target_fps`](Self::target_fps) and
     /// [`max_queue_size`](Self::max_queue_size) set before is replaced.
     #[must_use]
@@ -168,7 +198,9 @@ impl StreamServerBuilder {
     /// # Errors
     /// [`Error::is_invalid`]: a setting out of its range; the text names it.
     pub fn build(self) -> Result<StreamServer, Error> {
-        let Self { load, host, port, identity, mut options, capacity, token, hosts, refused, custom } = self;
+        let Self { load, host, port, identity, mut options, capacity, token, hosts, refused, custom, .. } =
+            self;
+        let announcer = self.announcement.checked(&options.trickle)?;
         if let Some(refused) = refused {
             return Err(refused);
         }
@@ -187,9 +219,17 @@ impl StreamServerBuilder {
         let address = address(&host)?;
         let metrics =
             MetricsRegistry::new().map_err(|e| Error::failed("the metrics' registry").because(e))?;
-        let worker = Worker::new(identity, capacity, token, hosts, metrics.clone());
+        let worker = Worker::new(identity, capacity, token, hosts, self.strict_health, metrics.clone());
         let router = routes::router(std::sync::Arc::clone(&worker), custom);
-        Ok(StreamServer { address: (address, port).into(), worker, load, options, metrics, router })
+        Ok(StreamServer {
+            address: (address, port).into(),
+            worker,
+            load,
+            announcer,
+            options,
+            metrics,
+            router,
+        })
     }
 }
 

@@ -6,9 +6,11 @@
 //! what is answered.
 //!
 //! From the outside in: `connections` (sockets), `routes` (paths and methods), `body` and `request` (what callers
-//! send), `worker` (what is done), `streams` (which streams there are), `answer` and `refusal` (what is said).
+//! send), `hosts` and `token` (what they may), `worker` (what is done), `streams` (which streams there are), `answer` and `refusal` (what is said).
+//! `announce` tells orchestrators of the worker: `registration` for BYOC, `live_runner` for its successor.
 #![forbid(unsafe_code)]
 
+mod announce;
 mod answer;
 mod body;
 mod builder;
@@ -16,7 +18,10 @@ mod connections;
 mod error;
 mod hosts;
 mod launch;
+mod live_runner;
+mod orchestrator;
 mod refusal;
+mod registration;
 mod request;
 mod routes;
 mod server;
@@ -26,4 +31,6 @@ mod worker;
 
 pub use builder::StreamServerBuilder;
 pub use error::Error;
+pub use live_runner::LiveRunner;
+pub use registration::Registration;
 pub use server::{BoundServer, StreamServer};

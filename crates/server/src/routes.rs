@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde_json::json;
 use tower_http::cors::CorsLayer;
 
-use crate::answer::{Acknowledged, Health, HealthAnswer, Identity, Status};
+use crate::answer::{Acknowledged, HealthAnswer, Identity, Status};
 use crate::body::Payload;
 use crate::refusal::Refusal;
 use crate::request::Named;
@@ -87,7 +87,7 @@ async fn status(State(worker): State<Arc<Worker>>, Named(named): Named) -> Answe
 
 async fn health(State(worker): State<Arc<Worker>>) -> (StatusCode, Json<HealthAnswer>) {
     let (status, error) = worker.health();
-    let code = if status == Health::Error { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let code = if worker.is_unhealthy(status) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, Json(HealthAnswer { status, error }))
 }
 

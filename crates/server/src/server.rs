@@ -10,7 +10,9 @@ use std::time::Duration;
 use axum::Router;
 use cutrickle_pipeline::{FrameProcessor, MetricsRegistry, StreamOptions};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
+use crate::announce::Announcer;
 use crate::connections::Connections;
 use crate::launch::Load;
 use crate::worker::Worker;
@@ -64,8 +66,10 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// | 503 | a start while loading, after a failed `initialize`, at capacity, or while shutting down |
 /// | 500 | the stream could not be started for a reason of the worker's own |
 ///
-/// `/health` answers 200 in all states but ERROR, where it is 503: only a failed `initialize` takes a worker out of
-/// rotation. A stream that ends by an error does not, its slot is free for the next one.
+/// `/health` answers 200 in all states but ERROR, where it is 503 (and LOADING with
+/// [`strict_health`](StreamServerBuilder::strict_health)): only a failed `initialize` takes a worker out of rotation. A
+/// stream that ends by an error does not, its slot is free for the next one; nor does a worker at its capacity, since
+/// orchestrators that poll it end all streams of one that is not healthy.
 ///
 /// # Streams
 /// A stream's name is the start's `X-Stream-Id` header, else its `gateway_request_id`, else made up. `params`, `stop`
@@ -90,6 +94,7 @@ pub struct StreamServer {
     pub(crate) address: SocketAddr,
     pub(crate) worker: Arc<Worker>,
     pub(crate) load: Load,
+    pub(crate) announcer: Announcer,
     pub(crate) options: StreamOptions,
     pub(crate) metrics: MetricsRegistry,
     pub(crate) router: Router,
@@ -158,18 +163,28 @@ impl BoundServer {
     /// are under way are given. All of that takes [`StreamOptions::stop_deadline`] and two seconds at most; what
     /// is left then is abandoned.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let StreamServer { worker, load, options, metrics, router, .. } = self.server;
+        let StreamServer { worker, load, announcer, options, metrics, router, .. } = self.server;
         let deadline = options.stop_deadline.saturating_add(LAST_ANSWERS);
-        let loading = {
-            let worker = Arc::clone(&worker);
-            tokio::spawn(async move { worker.loaded(load(options, metrics).await) })
+        let (stop, stopping) = watch::channel(false);
+        let known = {
+            let (worker, mut ending) = (Arc::clone(&worker), stopping.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    loaded = load(options, metrics) => worker.loaded(loaded),
+                    _ = ending.wait_for(|stop| *stop) => return,
+                }
+                if worker.is_ready() {
+                    announcer.run(worker, stopping).await;
+                }
+            })
         };
         let mut connections = Connections::new(self.listener, router);
         connections.accept_until(shutdown).await;
-        loading.abort();
+        stop.send_replace(true);
         let mut open = connections.close();
         let all = async {
-            worker.streams.close().await;
+            // No orchestrator sends anybody any more, while the last streams end.
+            let _ = tokio::join!(known, worker.streams.close());
             while open.join_next().await.is_some() {}
         };
         if tokio::time::timeout(deadline, all).await.is_err() {

@@ -17,6 +17,11 @@ impl Token {
         Self(Some(token.into()))
     }
 
+    /// The token itself, for the orchestrator that is to show it; empty where there is none.
+    pub(crate) fn text(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+
     /// Whether the caller has shown the token: `Authorization: Bearer <token>`. Takes as long for a token that is
     /// wrong in its first byte as for one that is wrong in its last.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {

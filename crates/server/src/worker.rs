@@ -20,6 +20,7 @@ pub(crate) struct Worker {
     pub(crate) streams: Arc<Streams>,
     pub(crate) token: Token,
     hosts: AllowedHosts,
+    strict_health: bool,
     metrics: MetricsRegistry,
     phase: Mutex<Phase>,
 }
@@ -37,10 +38,19 @@ impl Worker {
         capacity: usize,
         token: Token,
         hosts: AllowedHosts,
+        strict_health: bool,
         metrics: MetricsRegistry,
     ) -> Arc<Self> {
         let phase = Mutex::new(Phase::Loading);
-        Arc::new(Self { identity, streams: Streams::new(capacity), token, hosts, metrics, phase })
+        Arc::new(Self {
+            identity,
+            streams: Streams::new(capacity),
+            token,
+            hosts,
+            strict_health,
+            metrics,
+            phase,
+        })
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
@@ -77,6 +87,17 @@ impl Worker {
             Phase::Ready(_) if self.streams.is_empty() => (Health::Idle, None),
             Phase::Ready(_) => (Health::Ok, None),
         }
+    }
+
+    /// Whether `/health` is to answer that no stream can be taken. A worker at its capacity is well: orchestrators that
+    /// poll its health end all of its streams when it is not.
+    pub(crate) fn is_unhealthy(&self, health: Health) -> bool {
+        health == Health::Error || (self.strict_health && health == Health::Loading)
+    }
+
+    /// `initialize` has returned, and well.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(&*self.phase(), Phase::Ready(_))
     }
 
     /// Starts a stream; does not wait for its media.

@@ -3,6 +3,7 @@
 use cutrickle::{AudioOutput, FrameProcessor, StreamServer};
 
 use crate::failure::Failure;
+use crate::orchestration;
 use crate::processors::{Name, with_processor};
 
 /// Arguments of `cutrickle serve`.
@@ -44,12 +45,14 @@ pub struct Args {
     /// The codec that sound leaves in.
     #[arg(long, value_enum, default_value_t = Sound::Source)]
     audio: Sound,
-    /// Accept any TLS certificate of the trickle servers (orchestrators often have self-signed ones).
+    /// Accept any TLS certificate (orchestrators often have self-signed ones).
     #[arg(long)]
     insecure_skip_verify: bool,
     /// PEM file of certificates to trust beside the usual roots.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    orchestration: orchestration::Args,
 }
 
 /// The codec that sound leaves in.
@@ -70,7 +73,7 @@ async fn serve<P: FrameProcessor>(processor: P, args: Args) -> Result<(), Failur
     let mut server = StreamServer::builder(processor)
         .host(args.host)
         .port(args.port)
-        .capability_name(args.capability_name)
+        .capability_name(args.capability_name.as_str())
         .max_queue_size(args.max_queue_size)
         .capacity(args.capacity)
         .auth_token(args.auth_token.as_deref().unwrap_or_default())
@@ -90,6 +93,7 @@ async fn serve<P: FrameProcessor>(processor: P, args: Args) -> Result<(), Failur
     if let Some(fps) = args.target_fps {
         server = server.target_fps(fps);
     }
+    server = args.orchestration.apply(server, &args.capability_name)?;
     server.build().map_err(|e| Failure::usage(e.to_string()))?.run_forever().await?;
     Ok(())
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::Error;
+
 /// How a subscriber or publisher connects, waits, and gives up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientConfig {
@@ -29,6 +31,20 @@ pub struct ClientConfig {
     pub insecure_skip_verify: bool,
     /// PEM file of certificates to trust beside the usual roots.
     pub ca_file: Option<PathBuf>,
+}
+
+impl ClientConfig {
+    /// The TLS settings that follow, without application protocols: for other clients of the same servers. Reads
+    /// `ca_file` (blocking).
+    ///
+    /// # Errors
+    /// A `ca_file` that cannot be read or holds no certificate.
+    pub fn tls(&self) -> Result<rustls::ClientConfig, Error> {
+        let mut settings =
+            (*super::tls::settings(self.ca_file.as_deref(), self.insecure_skip_verify)?).clone();
+        settings.alpn_protocols.clear();
+        Ok(settings)
+    }
 }
 
 impl Default for ClientConfig {

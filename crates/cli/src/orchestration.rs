@@ -1,0 +1,99 @@
+//! How `cutrickle serve` makes itself known to an orchestrator: flags, or PyTrickle's environment variables.
+
+use cutrickle::{LiveRunner, Registration, StreamServerBuilder};
+
+use crate::failure::Failure;
+
+/// Arguments about an orchestrator.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Orchestrator")]
+pub struct Args {
+    /// Base URL of an orchestrator to register with, once the processor is initialised.
+    #[arg(long, env = "ORCH_URL", value_name = "URL")]
+    orch_url: Option<String>,
+    /// The orchestrator's secret.
+    #[arg(
+        long,
+        env = "ORCH_SECRET",
+        value_name = "SECRET",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true
+    )]
+    orch_secret: String,
+    /// The URL at which the orchestrator reaches this worker.
+    #[arg(long, env = "CAPABILITY_URL", value_name = "URL")]
+    capability_url: Option<String>,
+    /// One line about the worker.
+    #[arg(long, env = "CAPABILITY_DESCRIPTION", default_value = "", hide_default_value = true)]
+    capability_description: String,
+    /// Price of `--price-scaling` units of work.
+    #[arg(long, env = "CAPABILITY_PRICE_PER_UNIT", default_value_t = 0)]
+    price_per_unit: i64,
+    /// Units of work that the price is for.
+    #[arg(long, env = "CAPABILITY_PRICE_SCALING", default_value_t = 1)]
+    price_scaling: i64,
+    /// Currency of the price: `wei` or `usd`; the orchestrator's choice if left out.
+    #[arg(long, env = "CAPABILITY_CURRENCY", default_value = "", hide_default_value = true)]
+    currency: String,
+    /// Be a live runner: `dynamic` sends heartbeats to the orchestrator; for `static` the operator lists this worker, and
+    /// `/health` answers 503 until it can take a stream.
+    #[arg(long, value_enum, value_name = "MODE")]
+    live_runner: Option<Mode>,
+    /// What a live runner runs; `live-video-to-video/<capability name>` if left out.
+    #[arg(long, env = "LIVE_RUNNER_APP", value_name = "APP")]
+    live_runner_app: Option<String>,
+    /// Dollars for an hour of one stream on a live runner.
+    #[arg(long, env = "LIVE_RUNNER_PRICE", value_name = "USD")]
+    live_runner_price: Option<f64>,
+}
+
+/// How a live runner becomes known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    Dynamic,
+    Static,
+}
+
+impl Args {
+    /// Tells the server what was asked for. `name` is the capability's.
+    ///
+    /// # Errors
+    /// Something that is wanted with what was given is missing.
+    pub fn apply(self, server: StreamServerBuilder, name: &str) -> Result<StreamServerBuilder, Failure> {
+        let wanted = |flag: &str, with: &str| Failure::usage(format!("{flag} is wanted with {with}"));
+        let server = server.strict_health(self.live_runner == Some(Mode::Static));
+        let Some(orchestrator) = self.orch_url else {
+            return match self.live_runner {
+                Some(Mode::Dynamic) => Err(wanted("--orch-url", "--live-runner dynamic")),
+                _ => Ok(server),
+            };
+        };
+        let url = self.capability_url.ok_or_else(|| wanted("--capability-url", "--orch-url"))?;
+        if self.live_runner == Some(Mode::Dynamic) {
+            let price = self
+                .live_runner_price
+                .and_then(serde_json::Number::from_f64)
+                .ok_or_else(|| wanted("--live-runner-price", "--live-runner dynamic"))?;
+            return Ok(server.live_runner(LiveRunner {
+                orchestrator,
+                secret: self.orch_secret,
+                runner_url: url,
+                app: self.live_runner_app.unwrap_or_else(|| format!("live-video-to-video/{name}")),
+                price,
+                currency: "usd".into(),
+                unit: "hour".into(),
+                metadata: serde_json::Map::new(),
+            }));
+        }
+        Ok(server.register(Registration {
+            orchestrator,
+            secret: self.orch_secret,
+            url,
+            description: self.capability_description,
+            price_per_unit: self.price_per_unit,
+            price_scaling: self.price_scaling,
+            currency: self.currency,
+        }))
+    }
+}

@@ -1,0 +1,93 @@
+//! Making a worker known to an orchestrator as a capability (BYOC): once when it has loaded, and taken back at the end.
+//!
+//! Registering again would zero the orchestrator's count of running jobs, so it is no heartbeat and is never repeated
+//! after it has succeeded.
+
+use std::fmt;
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::orchestrator::{Orchestrator, Retry};
+
+/// What an orchestrator is told about a worker. The name and the token are the server's own.
+#[derive(Clone)]
+pub struct Registration {
+    /// The orchestrator's base URL.
+    pub orchestrator: String,
+    /// The orchestrator's secret; sent as `Authorization`, without a scheme. Never printed.
+    pub secret: String,
+    /// The URL at which the orchestrator reaches this worker.
+    pub url: String,
+    /// One line for people.
+    pub description: String,
+    /// Price of `price_scaling` units of work, in `currency`'s smallest unit.
+    pub price_per_unit: i64,
+    /// 0 counts as 1.
+    pub price_scaling: i64,
+    /// `wei` or `usd`; empty leaves it to the orchestrator.
+    pub currency: String,
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("orchestrator", &self.orchestrator)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The body of a registration.
+#[derive(Debug, Serialize)]
+pub(crate) struct Capability {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) url: String,
+    pub(crate) capacity: usize,
+    pub(crate) price_per_unit: i64,
+    pub(crate) price_scaling: i64,
+    pub(crate) currency: String,
+    pub(crate) token: String,
+}
+
+/// Registers until it is taken or refused for good. Gives whether it was taken.
+pub(crate) async fn register(orchestrator: &Orchestrator, secret: &str, capability: &Capability) -> bool {
+    let Ok(body) = serde_json::to_vec(capability) else { return false };
+    let body = Bytes::from(body);
+    let mut retry = Retry::default();
+    loop {
+        let wait = retry.wait();
+        match orchestrator.post("/capability/register", secret, true, body.clone()).await {
+            Ok(answer) if answer.status.is_success() => {
+                tracing::info!(capability = capability.name, "registered");
+                return true;
+            }
+            // The secret or the registration itself is wrong, and would be wrong again.
+            Ok(answer) if answer.status.is_client_error() && !is_passing(answer.status) => {
+                tracing::error!(capability = capability.name, "registration refused: {}", answer.reason());
+                return false;
+            }
+            Ok(answer) => {
+                tracing::warn!(?wait, "registration failed, trying again: {}", answer.reason());
+            }
+            Err(e) => tracing::warn!(?wait, "registration failed, trying again: {e}"),
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Takes a registration back: one try, as the process is about to end.
+pub(crate) async fn unregister(orchestrator: &Orchestrator, secret: &str, name: &str) {
+    match orchestrator.post("/capability/unregister", secret, false, Bytes::from(name.to_owned())).await {
+        Ok(answer) if answer.status.is_success() => tracing::info!(capability = name, "unregistered"),
+        Ok(answer) => tracing::warn!(capability = name, "unregistering: {}", answer.reason()),
+        Err(e) => tracing::warn!(capability = name, "unregistering: {e}"),
+    }
+}
+
+/// Whether a refusal may pass by itself.
+pub(crate) fn is_passing(status: StatusCode) -> bool {
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+}
