@@ -38,7 +38,7 @@ enum Command {
     /// Show everything at work: a source, a trickle server, a worker and a page to watch, in one process.
     Demo(demo::Args),
     /// Run a worker with a built-in processor behind the REST API.
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Run a trickle server.
     TrickleServer(trickle_server::Args),
     /// Publish a file to a trickle channel as a live stream.
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Demo(args) => demo::run(args).await,
-            Command::Serve(args) => serve::run(args).await,
+            Command::Serve(args) => serve::run(*args).await,
             Command::TrickleServer(args) => trickle_server::run(args).await,
             Command::Publish(args) => publish::run(args).await,
             Command::Record(args) => record::run(args).await,
