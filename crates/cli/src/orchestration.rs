@@ -7,7 +7,7 @@ use crate::failure::Failure;
 /// Arguments about an orchestrator.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Orchestrator")]
-pub struct Args {
+pub struct Orchestration {
     /// Base URL of an orchestrator to register with, once the processor is initialised.
     #[arg(long, env = "ORCH_URL", value_name = "URL")]
     orch_url: Option<String>,
@@ -55,7 +55,7 @@ enum Mode {
     Static,
 }
 
-impl Args {
+impl Orchestration {
     /// Tells the server what was asked for. `name` is the capability's.
     ///
     /// # Errors

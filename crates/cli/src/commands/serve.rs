@@ -3,7 +3,7 @@
 use cutrickle::{AudioOutput, FrameProcessor, StreamServer};
 
 use crate::failure::Failure;
-use crate::orchestration;
+use crate::orchestration::Orchestration;
 use crate::processors::{Name, with_processor};
 
 /// Arguments of `cutrickle serve`.
@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     ca_file: Option<std::path::PathBuf>,
     #[command(flatten)]
-    orchestration: orchestration::Args,
+    orchestration: Orchestration,
 }
 
 /// The codec that sound leaves in.

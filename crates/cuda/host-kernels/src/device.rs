@@ -1,0 +1,92 @@
+//! The entry points of the C++ side, and what it tells about itself.
+
+use std::mem::{offset_of, size_of};
+
+use cutrickle_cuda::kernels::{Grid, OverlayBlend, RgbToNv12, Surface, YuvToModel, YuvToRgb};
+
+/// `Launch` of host/launch.cpp.
+#[repr(C)]
+pub(crate) struct Launch {
+    blocks: [u32; 2],
+    threads: [u32; 2],
+}
+
+impl From<Grid> for Launch {
+    fn from(grid: Grid) -> Self {
+        Self { blocks: grid.blocks, threads: grid.threads }
+    }
+}
+
+/// A kernel's launcher.
+pub(crate) type Launcher<P> = unsafe extern "C" fn(*const P, *const Launch);
+
+unsafe extern "C" {
+    pub(crate) fn host_nv12_to_rgb(parameters: *const YuvToRgb, grid: *const Launch);
+    pub(crate) fn host_p010_to_rgb(parameters: *const YuvToRgb, grid: *const Launch);
+    pub(crate) fn host_nv12_to_model_f16(parameters: *const YuvToModel, grid: *const Launch);
+    pub(crate) fn host_nv12_to_model_bf16(parameters: *const YuvToModel, grid: *const Launch);
+    pub(crate) fn host_nv12_to_model_f32(parameters: *const YuvToModel, grid: *const Launch);
+    pub(crate) fn host_p010_to_model_f16(parameters: *const YuvToModel, grid: *const Launch);
+    pub(crate) fn host_p010_to_model_bf16(parameters: *const YuvToModel, grid: *const Launch);
+    pub(crate) fn host_p010_to_model_f32(parameters: *const YuvToModel, grid: *const Launch);
+    pub(crate) fn host_rgb_u8_to_nv12(parameters: *const RgbToNv12, grid: *const Launch);
+    pub(crate) fn host_rgb_f16_to_nv12(parameters: *const RgbToNv12, grid: *const Launch);
+    pub(crate) fn host_rgb_bf16_to_nv12(parameters: *const RgbToNv12, grid: *const Launch);
+    pub(crate) fn host_rgb_f32_to_nv12(parameters: *const RgbToNv12, grid: *const Launch);
+    pub(crate) fn host_overlay_blend(parameters: *const OverlayBlend, grid: *const Launch);
+
+    fn host_take_accesses(counts: *mut u64);
+    safe fn host_round_to_half(value: f32) -> u16;
+    safe fn host_round_to_bfloat(value: f32) -> u16;
+    fn host_layout(numbers: *mut u64);
+}
+
+/// How often runs of pixels were read or written by 1, by 4 and by 16 bytes at a time, since the last call on
+/// this thread.
+pub fn take_accesses() -> [u64; 3] {
+    let mut counts = [0; 3];
+    // SAFETY: three numbers are written, and there is room for three.
+    unsafe { host_take_accesses(counts.as_mut_ptr()) };
+    counts
+}
+
+/// `value` rounded to a binary16, by the shim that stands for CUDA's conversion.
+pub fn round_to_half(value: f32) -> u16 {
+    host_round_to_half(value)
+}
+
+/// `value` rounded to a bfloat16, by the shim that stands for CUDA's conversion.
+pub fn round_to_bfloat(value: f32) -> u16 {
+    host_round_to_bfloat(value)
+}
+
+/// Sizes and offsets of the parameter structs, as Rust and as C++ lay them out.
+pub fn struct_layouts() -> [Vec<u64>; 2] {
+    let here: [u64; 20] = [
+        size_of::<Surface>(),
+        size_of::<YuvToRgb>(),
+        size_of::<YuvToModel>(),
+        size_of::<RgbToNv12>(),
+        size_of::<OverlayBlend>(),
+        offset_of!(Surface, width),
+        offset_of!(YuvToRgb, rgb),
+        offset_of!(YuvToRgb, colour),
+        offset_of!(YuvToRgb, colour.blue),
+        offset_of!(YuvToModel, chroma_y),
+        offset_of!(YuvToModel, colour),
+        offset_of!(YuvToModel, padding),
+        offset_of!(YuvToModel, interleaved),
+        offset_of!(YuvToModel, output),
+        offset_of!(YuvToModel, bottom),
+        offset_of!(RgbToNv12, channels),
+        offset_of!(RgbToNv12, colour),
+        offset_of!(RgbToNv12, colour.chroma_offset),
+        offset_of!(OverlayBlend, offset_x),
+        offset_of!(OverlayBlend, bottom),
+    ]
+    .map(|n| n as u64);
+    let mut there = [0; 20];
+    // SAFETY: host_layout writes as many numbers as are listed above, twenty.
+    unsafe { host_layout(there.as_mut_ptr()) };
+    [here.to_vec(), there.to_vec()]
+}

@@ -1,0 +1,178 @@
+// The arithmetic of pixels and the ways to memory that all kernels share. Leaves what is computed to each kernel.
+//
+// Compiled by nvcc, and as host C++ by crates/cuda/host-kernels, whose shim stands for CUDA's own names. Both must
+// give the same bits. So 8-bit results come from integers; floats are multiplied, added and fused only by the named
+// operations (fmaf, __fmul_rn, __fadd_rn, __frcp_rn), which no compiler contracts and which round alike everywhere.
+#pragma once
+
+#include "parameters.cuh"
+
+#ifdef __CUDACC__
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+// The host build counts by which width memory was reached, so that a test sees that each was.
+__device__ __forceinline__ void note_access(int) {}
+#endif
+
+// Pixels of a row that one thread takes: sixteen bytes of 8-bit luma.
+constexpr uint32_t BLOCK = 16;
+
+__device__ __forceinline__ uint32_t first_column() { return blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ __forceinline__ uint32_t column_step() { return gridDim.x * blockDim.x; }
+__device__ __forceinline__ uint32_t first_row() { return blockIdx.y * blockDim.y + threadIdx.y; }
+__device__ __forceinline__ uint32_t row_step() { return gridDim.y * blockDim.y; }
+
+template <typename T>
+__device__ __forceinline__ const T* row_at(const uint8_t* plane, int64_t pitch, int64_t row) {
+    return reinterpret_cast<const T*>(plane + pitch * row);
+}
+
+__device__ __forceinline__ bool is_aligned(const void* address, uintptr_t to) {
+    return (reinterpret_cast<uintptr_t>(address) & (to - 1)) == 0;
+}
+
+// Sixteen bytes at a time where the address allows, else four, else one T. The bytes come out the same. Addresses of
+// T are aligned to T, as the launching side checks.
+template <typename T, int WORDS>
+__device__ __forceinline__ void load(const void* from, uint32_t (&words)[WORDS]) {
+    static_assert(WORDS % 4 == 0, "whole accesses of sixteen bytes");
+    if (is_aligned(from, 16)) {
+        note_access(16);
+        const uint4* wide = static_cast<const uint4*>(from);
+#pragma unroll
+        for (int i = 0; i < WORDS / 4; i++) {
+            const uint4 four = wide[i];
+            words[4 * i] = four.x;
+            words[4 * i + 1] = four.y;
+            words[4 * i + 2] = four.z;
+            words[4 * i + 3] = four.w;
+        }
+    } else if (sizeof(T) == 4 || is_aligned(from, 4)) {
+        note_access(4);
+        const uint32_t* narrow = static_cast<const uint32_t*>(from);
+#pragma unroll
+        for (int i = 0; i < WORDS; i++) words[i] = narrow[i];
+    } else if (sizeof(T) == 2) {
+        note_access(2);
+        const uint16_t* narrow = static_cast<const uint16_t*>(from);
+#pragma unroll
+        for (int i = 0; i < WORDS; i++) {
+            words[i] = narrow[2 * i] | static_cast<uint32_t>(narrow[2 * i + 1]) << 16;
+        }
+    } else {
+        note_access(1);
+        const uint8_t* bytes = static_cast<const uint8_t*>(from);
+#pragma unroll
+        for (int i = 0; i < WORDS; i++) {
+            words[i] = bytes[4 * i] | bytes[4 * i + 1] << 8 | bytes[4 * i + 2] << 16
+                | static_cast<uint32_t>(bytes[4 * i + 3]) << 24;
+        }
+    }
+}
+
+template <typename T, int WORDS>
+__device__ __forceinline__ void store(void* to, const uint32_t (&words)[WORDS]) {
+    static_assert(WORDS % 4 == 0, "whole accesses of sixteen bytes");
+    if (is_aligned(to, 16)) {
+        note_access(16);
+        uint4* wide = static_cast<uint4*>(to);
+#pragma unroll
+        for (int i = 0; i < WORDS / 4; i++) {
+            wide[i] = make_uint4(words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3]);
+        }
+    } else if (sizeof(T) == 4 || is_aligned(to, 4)) {
+        note_access(4);
+        uint32_t* narrow = static_cast<uint32_t*>(to);
+#pragma unroll
+        for (int i = 0; i < WORDS; i++) narrow[i] = words[i];
+    } else if (sizeof(T) == 2) {
+        note_access(2);
+        uint16_t* narrow = static_cast<uint16_t*>(to);
+#pragma unroll
+        for (int i = 0; i < 2 * WORDS; i++) narrow[i] = static_cast<uint16_t>(words[i / 2] >> 16 * (i % 2));
+    } else {
+        note_access(1);
+        uint8_t* bytes = static_cast<uint8_t*>(to);
+#pragma unroll
+        for (int i = 0; i < 4 * WORDS; i++) bytes[i] = static_cast<uint8_t>(words[i / 4] >> 8 * (i % 4));
+    }
+}
+
+// The element `index` of a row of T held in words, little-endian as every machine with such a GPU is.
+template <typename T, int WORDS>
+__device__ __forceinline__ uint32_t element(const uint32_t (&words)[WORDS], int index) {
+    constexpr int EACH = 4 / sizeof(T);
+    constexpr uint32_t MASK = 0xFFFFFFFFu >> (32 - 8 * sizeof(T));
+    return words[index / EACH] >> 8 * static_cast<int>(sizeof(T)) * (index % EACH) & MASK;
+}
+
+// Puts an element into words that were zero.
+template <typename T, int WORDS>
+__device__ __forceinline__ void put_element(uint32_t (&words)[WORDS], int index, uint32_t bits) {
+    constexpr int EACH = 4 / sizeof(T);
+    words[index / EACH] |= bits << 8 * static_cast<int>(sizeof(T)) * (index % EACH);
+}
+
+// Puts an element behind those that are there, and the first one falls out: so a loop that is not unrolled fills words
+// that stay in registers.
+template <typename T>
+__device__ __forceinline__ void push_element(uint32_t (&words)[4], uint32_t bits) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const uint32_t next = i < 3 ? words[i + 1] : bits;
+        words[i] = sizeof(T) == 4 ? next : words[i] >> 16 | next << 16;
+    }
+}
+
+// The code value of a stored sample: NV12 keeps 8 bits, P010 10 bits above 6 that mean nothing.
+template <typename Sample>
+__device__ __forceinline__ int code_value(uint32_t stored) {
+    return static_cast<int>(sizeof(Sample) == 1 ? stored : stored >> 6);
+}
+
+__device__ __forceinline__ uint32_t clamp_to_byte(int value) {
+    return static_cast<uint32_t>(min(max(value, 0), 255));
+}
+
+// A number that is none becomes 0.
+__device__ __forceinline__ float clamp_to_unit(float value) { return fminf(fmaxf(value, 0.0f), 1.0f); }
+
+// Sixteen bits of each kind of half, named apart from the sixteen bits of a P010 sample.
+struct Half {
+    uint16_t bits;
+};
+struct Brain {
+    uint16_t bits;
+};
+
+// The bits of `value` rounded to T, ties to even.
+template <typename T>
+__device__ __forceinline__ uint32_t rounded_bits(float value);
+template <>
+__device__ __forceinline__ uint32_t rounded_bits<float>(float value) {
+    return __float_as_uint(value);
+}
+template <>
+__device__ __forceinline__ uint32_t rounded_bits<Half>(float value) {
+    return __half_as_ushort(__float2half_rn(value));
+}
+template <>
+__device__ __forceinline__ uint32_t rounded_bits<Brain>(float value) {
+    return __bfloat16_as_ushort(__float2bfloat16_rn(value));
+}
+
+// The float whose bits as a T are given; exact.
+template <typename T>
+__device__ __forceinline__ float float_of(uint32_t bits);
+template <>
+__device__ __forceinline__ float float_of<float>(uint32_t bits) {
+    return __uint_as_float(bits);
+}
+template <>
+__device__ __forceinline__ float float_of<Half>(uint32_t bits) {
+    return __half2float(__ushort_as_half(static_cast<unsigned short>(bits)));
+}
+template <>
+__device__ __forceinline__ float float_of<Brain>(uint32_t bits) {
+    return __uint_as_float(bits << 16);
+}
