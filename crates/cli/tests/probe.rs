@@ -97,7 +97,7 @@ async fn a_worker_out_of_reach_is_one_line_and_exit_code_1() {
     let small = ["--width", "320", "--height", "240", "--seconds", "3"];
     let mut arguments = vec!["--worker", &worker, "--trickle", &trickle];
     arguments.extend(small);
-    assert_one_line(&probe(&arguments).await, 1, &format!("calling the worker at {nobody}"));
+    assert_one_line(&probe(&arguments).await, 1, &format!("calling the worker at {worker}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

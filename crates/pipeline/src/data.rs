@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use cutrickle_trickle::Publisher;
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Error;
+use crate::documents::Documents;
 use crate::metrics::Counter;
 use crate::stream::Stream;
 
@@ -111,7 +111,7 @@ impl Lines {
 }
 
 /// Publishes a stream's data until its media have ended, then what is left, and closes the channel.
-pub(crate) async fn run(stream: Arc<Stream>, lines: Arc<Lines>, mut publisher: Publisher) {
+pub(crate) async fn run(stream: Arc<Stream>, lines: Arc<Lines>, mut documents: Documents) {
     let mut finished = false;
     while !finished {
         let silent = Instant::now() + KEEP_ALIVE;
@@ -133,21 +133,14 @@ pub(crate) async fn run(stream: Arc<Stream>, lines: Arc<Lines>, mut publisher: P
         }
         // An empty line is an empty batch to a reader of lines, and yet a byte that wakes the channel's readers.
         let body = if count == 0 { Bytes::from_static(b"\n") } else { body };
-        if let Err(e) = send(&mut publisher, body).await {
+        if let Err(e) = documents.send(body).await {
             lines.dropped.add(count);
             stream.error(format_args!("data: {e}"));
         }
     }
-    if let Err(e) = publisher.close().await {
+    if let Err(e) = documents.close().await {
         stream.error(format_args!("ending the data: {e}"));
     }
-}
-
-async fn send(publisher: &mut Publisher, body: Bytes) -> Result<(), cutrickle_trickle::Error> {
-    let mut segment = publisher.segment().await?;
-    segment.write(body).await?;
-    segment.finish();
-    Ok(())
 }
 
 #[cfg(test)]

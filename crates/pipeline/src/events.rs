@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use cutrickle_trickle::Publisher;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::Params;
+use crate::documents::Documents;
 use crate::stream::Stream;
 
 /// Gateways give a worker up after 30 s of silence.
@@ -65,42 +65,36 @@ pub(crate) fn queue() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
 }
 
 /// Publishes events and heartbeats until the stream's media have ended, then the last events, and closes the channel.
-pub(crate) async fn run(stream: Arc<Stream>, mut events: mpsc::Receiver<Event>, mut publisher: Publisher) {
+pub(crate) async fn run(stream: Arc<Stream>, mut events: mpsc::Receiver<Event>, mut documents: Documents) {
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    publish(&stream, &mut publisher, Event::new("stream_started")).await;
+    publish(&stream, &mut documents, Event::new("stream_started")).await;
     loop {
         tokio::select! {
             biased;
-            Some(event) = events.recv() => publish(&stream, &mut publisher, event).await,
+            Some(event) = events.recv() => publish(&stream, &mut documents, event).await,
             _ = heartbeat.tick() => {
-                publish(&stream, &mut publisher, Event::new("heartbeat")).await;
+                publish(&stream, &mut documents, Event::new("heartbeat")).await;
                 if stream.options.status_events {
-                    publish(&stream, &mut publisher, status(&stream)).await;
+                    publish(&stream, &mut documents, status(&stream)).await;
                 }
             }
             () = stream.media_ended() => break,
         }
     }
     while let Ok(event) = events.try_recv() {
-        publish(&stream, &mut publisher, event).await;
+        publish(&stream, &mut documents, event).await;
     }
-    publish(&stream, &mut publisher, Event::new("stream_stopped")).await;
-    if let Err(e) = publisher.close().await {
+    publish(&stream, &mut documents, Event::new("stream_stopped")).await;
+    if let Err(e) = documents.close().await {
         tracing::warn!(stream = %stream.id, "ending the events: {e}");
     }
 }
 
 /// An event that cannot be sent is only logged: reporting it would make another one.
-async fn publish(stream: &Stream, publisher: &mut Publisher, event: Event) {
+async fn publish(stream: &Stream, documents: &mut Documents, event: Event) {
     let body = Bytes::from(event.document(&stream.id).to_string());
-    let sent = async {
-        let mut segment = publisher.segment().await?;
-        segment.write(body).await?;
-        segment.finish();
-        Ok::<_, cutrickle_trickle::Error>(())
-    };
-    if let Err(e) = sent.await {
+    if let Err(e) = documents.send(body).await {
         tracing::warn!(stream = %stream.id, "events: {e}");
     }
 }

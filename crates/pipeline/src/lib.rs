@@ -21,6 +21,7 @@ mod client;
 mod control;
 mod data;
 mod decode;
+mod documents;
 mod egress;
 mod error;
 mod events;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cutrickle_trickle::{Publisher, Start, Subscriber};
 use tokio::runtime::Handle;
@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::data::Lines;
+use crate::documents::Documents;
 use crate::egress::{self, Chunk, Item};
 use crate::queue::{CodedQueue, FrameQueue};
 use crate::stream::{Announced, Ends, Stream};
@@ -46,6 +47,9 @@ pub struct Session {
 
 /// Frames and sound between the processor and the encoder. Few: what waits here is late already.
 const MOST_PROCESSED: usize = 4;
+/// How long events and data may take to go out after the media have ended: a little longer than closing
+/// a channel may.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Chunks between the encoder and the network: one each picture, one each packet of sound, about two seconds.
 const MOST_CHUNKS: usize = 160;
 
@@ -184,10 +188,10 @@ impl Parts {
         let frames = start_input(&stream, &threads, input)?;
         let mut side = JoinSet::new();
         if let Some(publisher) = events {
-            side.spawn(events::run(Arc::clone(&stream), event_queue, publisher));
+            side.spawn(events::run(Arc::clone(&stream), event_queue, Documents::new(publisher)));
         }
         if let (Some(publisher), Some(lines)) = (data, lines) {
-            side.spawn(data::run(Arc::clone(&stream), lines, publisher));
+            side.spawn(data::run(Arc::clone(&stream), lines, Documents::new(publisher)));
         }
         if let Some(subscriber) = control {
             tokio::spawn(control::run(Arc::clone(&stream), subscriber));
@@ -255,8 +259,6 @@ pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, tasks: Tasks) {
             if media.await.is_err() {
                 stream.fail("the publishing task panicked");
             }
-            stream.end_media();
-            while side.join_next().await.is_some() {}
         };
         let deadline = async {
             stream.stopped().await;
@@ -266,9 +268,13 @@ pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, tasks: Tasks) {
             () = all => {}
             () = deadline => {
                 abort.abort();
-                stream.end_media();
                 stream.fail(format_args!("not ended within {:?}: abandoned", stream.options.stop_deadline));
             }
+        }
+        stream.end_media();
+        let flushed = async { while side.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WORDS, flushed).await.is_err() {
+            stream.error("events or data could not be flushed: abandoned");
         }
         stream.end();
     });

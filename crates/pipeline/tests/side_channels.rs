@@ -4,6 +4,8 @@
 
 mod live;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use candle_core::{DType, Device, Tensor};
 use cutrickle_frame::{AudioFrame, VideoFrame};
@@ -312,8 +314,9 @@ impl FrameProcessor for Busy {
 #[tokio::test(flavor = "multi_thread")]
 async fn hearts_beat_while_the_processor_computes_and_a_silent_data_channel_is_kept_alive() {
     let stage = Stage::new().await;
-    stage.open("events").await;
-    stage.open("data").await;
+    for channel in ["in", "events", "data"] {
+        stage.open(channel).await;
+    }
     let mut events = Documents::new(&stage.url("events"));
     let mut data = Documents::new(&stage.url("data"));
     let let_go = std::sync::Arc::new(std::sync::Barrier::new(2));
@@ -331,4 +334,24 @@ async fn hearts_beat_while_the_processor_computes_and_a_silent_data_channel_is_k
     let_go.wait();
     session.stop();
     ended(&session).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_hears_of_the_end_of_a_stream_that_had_to_be_abandoned() {
+    let stage = Stage::new().await;
+    stage.open("events").await;
+    let mut events = Documents::new(&stage.url("events"));
+    let let_go = std::sync::Arc::new(std::sync::Barrier::new(2));
+    let processor = Busy(std::sync::Arc::clone(&let_go));
+    let options = StreamOptions { stop_deadline: Duration::from_millis(100), ..StreamOptions::default() };
+    let session = stage.run(&processor, stage.request(&["data", "events"]), options);
+    session.stop();
+    ended(&session).await;
+    assert_eq!(session.status().state, StreamState::Error);
+    let mut last = Value::Null;
+    while let Some(event) = events.next().await {
+        last = serde_json::from_slice(&event).unwrap();
+    }
+    assert_eq!(last["event"]["type"], "stream_stopped");
+    let_go.wait();
 }

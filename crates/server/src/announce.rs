@@ -1,6 +1,7 @@
 //! Tells orchestrators of a worker, from the moment that it has loaded until it ends.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use cutrickle_trickle::ClientConfig;
 use tokio::sync::watch;
@@ -87,12 +88,12 @@ async fn register(
         currency: registration.currency,
         token: worker.token.text().to_owned(),
     };
-    let registered = tokio::select! {
-        registered = registration::register(&orchestrator, &registration.secret, &capability) => registered,
-        () = stopped(stop.clone()) => false,
-    };
-    if registered {
-        stopped(stop).await;
+    let perhaps_taken = AtomicBool::new(false);
+    tokio::select! {
+        () = registration::register(&orchestrator, &registration.secret, &capability, &perhaps_taken) => stopped(stop).await,
+        () = stopped(stop.clone()) => {}
+    }
+    if perhaps_taken.into_inner() {
         registration::unregister(&orchestrator, &registration.secret, &capability.name).await;
     }
 }

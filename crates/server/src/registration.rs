@@ -4,6 +4,7 @@
 //! after it has succeeded.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -52,22 +53,32 @@ pub(crate) struct Capability {
     pub(crate) token: String,
 }
 
-/// Registers until it is taken or refused for good. Gives whether it was taken.
-pub(crate) async fn register(orchestrator: &Orchestrator, secret: &str, capability: &Capability) -> bool {
-    let Ok(body) = serde_json::to_vec(capability) else { return false };
+/// Registers until it is taken or refused for good. `perhaps_taken` tells whether the orchestrator has taken it, or was
+/// asked and has not answered yet, also when this is dropped.
+pub(crate) async fn register(
+    orchestrator: &Orchestrator,
+    secret: &str,
+    capability: &Capability,
+    perhaps_taken: &AtomicBool,
+) {
+    let Ok(body) = serde_json::to_vec(capability) else { return };
     let body = Bytes::from(body);
     let mut retry = Retry::default();
     loop {
         let wait = retry.wait();
-        match orchestrator.post("/capability/register", secret, true, body.clone()).await {
+        perhaps_taken.store(true, Ordering::Relaxed);
+        let answered = orchestrator.post("/capability/register", secret, true, body.clone()).await;
+        let taken = answered.as_ref().is_ok_and(|answer| answer.status.is_success());
+        perhaps_taken.store(taken, Ordering::Relaxed);
+        match answered {
             Ok(answer) if answer.status.is_success() => {
                 tracing::info!(capability = capability.name, "registered");
-                return true;
+                return;
             }
             // The secret or the registration itself is wrong, and would be wrong again.
             Ok(answer) if answer.status.is_client_error() && !is_passing(answer.status) => {
                 tracing::error!(capability = capability.name, "registration refused: {}", answer.reason());
-                return false;
+                return;
             }
             Ok(answer) => {
                 tracing::warn!(?wait, "registration failed, trying again: {}", answer.reason());
