@@ -24,7 +24,7 @@ fn main() {
 
     let colour = Colour::unspecified(height);
     let mut encoder =
-        open::video_encoder(EncoderConfig { width, height, fps: 30.0, bitrate, colour }).unwrap();
+        open::host_video_encoder(EncoderConfig { width, height, fps: 30.0, bitrate, colour }).unwrap();
     let (mut bytes, mut number) = (0, 0);
     let mut meter = Meter::new();
     decode(&units, &mut meter, |frame| {
@@ -37,7 +37,7 @@ fn main() {
 
 /// Decodes a stream without reordering, and lets `each` have every frame at once.
 fn decode(units: &[&[u8]], meter: &mut Meter, mut each: impl FnMut(VideoFrame)) -> &'static str {
-    let mut decoder = open::video_decoder(VideoCodec::H264).unwrap();
+    let mut decoder = open::host_video_decoder(VideoCodec::H264).unwrap();
     for (number, data) in units.iter().enumerate() {
         let unit = VideoUnit { data, timestamp: number as i64 * 3000, keyframe: number == 0, damaged: false };
         meter.picture(|| decoder.decode(&unit, &mut each).unwrap());

@@ -36,6 +36,13 @@ impl Error {
         self
     }
 
+    /// The same error, of the picture at `timestamp`.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn at(mut self, timestamp: i64) -> Self {
+        self.what = format!("{} at timestamp {timestamp}", self.what);
+        self
+    }
+
     /// The input is of a kind that this backend never takes: trying the next unit is useless.
     pub fn is_unsupported(&self) -> bool {
         self.kind == Kind::Unsupported

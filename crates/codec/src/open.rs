@@ -1,16 +1,35 @@
 //! Picks a backend for each stage.
 
+use candle_core::Device;
+
 use crate::audio::{self, AudioFormat};
+#[cfg(feature = "cuda")]
+use crate::video::nvdec::GpuFirst;
+#[cfg(feature = "cuda")]
+use crate::video::nvenc::NvencEncoder;
 use crate::video::openh264::{self, H264Encoder};
 use crate::{EncoderConfig, Result, VideoCodec, VideoDecoder, VideoEncoder};
 
 pub use crate::audio::{decoder as audio_decoder, encoder as audio_encoder};
 
-/// A decoder for `codec`: libavcodec with the feature `ffmpeg`, else openh264.
+/// A decoder for `codec` whose pictures are for tensors on `device`: the GPU's own on a CUDA device, else the host's.
+///
+/// # Errors
+/// As [`host_video_decoder`].
+pub fn video_decoder(codec: VideoCodec, device: &Device) -> Result<Box<dyn VideoDecoder>> {
+    #[cfg(feature = "cuda")]
+    if device.is_cuda() {
+        return Ok(Box::new(GpuFirst::open(codec, device)?));
+    }
+    let _ = device;
+    host_video_decoder(codec)
+}
+
+/// A decoder for `codec` on the host: libavcodec with the feature `ffmpeg`, else openh264.
 ///
 /// # Errors
 /// `is_unsupported` for H.265 without the feature `ffmpeg`; else the backend's.
-pub fn video_decoder(codec: VideoCodec) -> Result<Box<dyn VideoDecoder>> {
+pub fn host_video_decoder(codec: VideoCodec) -> Result<Box<dyn VideoDecoder>> {
     #[cfg(feature = "ffmpeg")]
     return Ok(Box::new(crate::video::ffmpeg::FfmpegDecoder::new(codec)?));
     #[cfg(not(feature = "ffmpeg"))]
@@ -20,11 +39,27 @@ pub fn video_decoder(codec: VideoCodec) -> Result<Box<dyn VideoDecoder>> {
     }
 }
 
-/// An encoder to H.264.
+/// An encoder to H.264 for frames on `device`: the GPU's own on a CUDA device that has one to spare, else the host's.
 ///
 /// # Errors
 /// The backend's, among them sizes that it does not take.
-pub fn video_encoder(config: EncoderConfig) -> Result<Box<dyn VideoEncoder>> {
+pub fn video_encoder(config: EncoderConfig, device: &Device) -> Result<Box<dyn VideoEncoder>> {
+    #[cfg(feature = "cuda")]
+    if device.is_cuda() {
+        match NvencEncoder::new(config, device) {
+            Ok(encoder) => return Ok(Box::new(encoder)),
+            Err(e) => tracing::warn!("encoding on the host: {e}"),
+        }
+    }
+    let _ = device;
+    host_video_encoder(config)
+}
+
+/// An encoder to H.264 on the host: openh264.
+///
+/// # Errors
+/// The backend's, among them sizes that it does not take.
+pub fn host_video_encoder(config: EncoderConfig) -> Result<Box<dyn VideoEncoder>> {
     Ok(Box::new(H264Encoder::new(config)?))
 }
 
@@ -61,7 +96,7 @@ mod tests {
     #[test]
     fn the_names_are_those_of_the_backends_that_are_opened() {
         let names = backends();
-        assert_eq!(video_decoder(VideoCodec::H264).unwrap().backend(), names.video_decode);
+        assert_eq!(video_decoder(VideoCodec::H264, &Device::Cpu).unwrap().backend(), names.video_decode);
         for format in [AudioFormat::Aac, AudioFormat::Opus] {
             assert!(names.audio_decode.contains(audio::decoder_backend(format)));
             let encoder = audio::encoder_backend(format).unwrap_or_default();

@@ -8,6 +8,10 @@ use crate::Result;
 #[cfg(feature = "ffmpeg")]
 pub mod ffmpeg;
 mod nal;
+#[cfg(feature = "cuda")]
+pub mod nvdec;
+#[cfg(feature = "cuda")]
+pub mod nvenc;
 pub mod openh264;
 mod reorder;
 mod sps;
@@ -50,7 +54,11 @@ pub trait VideoDecoder: Send {
     /// As `decode`.
     fn flush(&mut self, out: &mut dyn FnMut(VideoFrame)) -> Result<()>;
 
-    /// The backend's name, as in the status.
+    /// Asks for pictures of this size, scaled and cropped around their centre, from the next keyframe on. A backend that
+    /// cannot do that hands them out as they are.
+    fn scale_to(&mut self, _size: Option<(u32, u32)>) {}
+
+    /// The backend's name, as in the status. It may change where one backend stands in for another.
     fn backend(&self) -> &'static str;
 }
 

@@ -23,6 +23,23 @@ pub use parameters::{OverlayBlend, Pixels, RgbToNv12, Surface, YuvToRgb};
 
 use crate::{Error, Result};
 
+/// Every kernel's name.
+pub const NAMES: [&str; 13] = [
+    "nv12_to_rgb",
+    "p010_to_rgb",
+    "nv12_to_model_f16",
+    "nv12_to_model_bf16",
+    "nv12_to_model_f32",
+    "p010_to_model_f16",
+    "p010_to_model_bf16",
+    "p010_to_model_f32",
+    "rgb_u8_to_nv12",
+    "rgb_f16_to_nv12",
+    "rgb_bf16_to_nv12",
+    "rgb_f32_to_nv12",
+    "overlay_blend",
+];
+
 /// Machine code of every kernel for every supported GPU, as `cuModuleLoadData` takes it.
 #[cfg(feature = "cuda")]
 pub static IMAGE: &[u8] = {

@@ -1,12 +1,50 @@
 //! NVIDIA devices for live video: kernels, surfaces, decoder, encoder.
 //!
 //! Without the feature `cuda` this builds on any machine, with no toolkit, and describes only: what the
-//! kernels are called, what they are launched with, and the numbers of each colour space. With it the
-//! compiled kernels are there too.
+//! kernels are called, what they are launched with, and the numbers of each colour space. With it there are
+//! the compiled kernels and all that runs on a device:
+//!
+//! - [`Gpu`]: one device and the one stream that all work on it is ordered by. Nothing here uses another, and
+//!   nothing ever uses the NULL stream.
+//! - [`Picture`]: a decoded picture in the device's memory, and its conversions.
+//! - [`nvdec`], [`nvenc`]: the decoder and the encoder. Their libraries are opened when they are first asked
+//!   for.
+//!
+//! Tensors are others' business: pixels come and go as cudarc's slices.
 
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "cuda"), forbid(unsafe_code))]
 
 mod error;
 pub mod kernels;
 
+#[cfg(feature = "cuda")]
+mod conversion;
+#[cfg(feature = "cuda")]
+mod device;
+#[cfg(feature = "cuda")]
+mod library;
+#[cfg(feature = "cuda")]
+pub mod nvdec;
+#[cfg(feature = "cuda")]
+pub mod nvenc;
+#[cfg(feature = "cuda")]
+mod picture;
+#[cfg(feature = "cuda")]
+mod signal;
+#[cfg(feature = "cuda")]
+mod transfer;
+
 pub use error::{Error, Result};
+
+#[cfg(feature = "cuda")]
+pub use conversion::{Sample, TensorPixels};
+#[cfg(feature = "cuda")]
+pub use cudarc;
+#[cfg(feature = "cuda")]
+pub use device::Gpu;
+#[cfg(feature = "cuda")]
+pub use picture::Picture;
+#[cfg(feature = "cuda")]
+pub use signal::Signal;
+#[cfg(feature = "cuda")]
+pub use transfer::{Download, HostPicture, Transfers};

@@ -67,7 +67,7 @@ pub(crate) fn rgb_to_i420(tensor: &Tensor, colour: Colour) -> Result<I420> {
     Ok(picture)
 }
 
-/// Checks that `tensor` can be a frame's pixels, and brings it to u8: (H, W, 1|3|4), u8 0-255 or float 0-1.
+/// Checks that `tensor` can be a frame's pixels: (H, W, 1|3|4), u8 0-255 or float 0-1.
 pub(crate) fn accept_pixels(tensor: Tensor) -> Result<Tensor> {
     let dims = tensor.dims();
     let [height, width, 1 | 3 | 4] = *dims else {
@@ -77,16 +77,22 @@ pub(crate) fn accept_pixels(tensor: Tensor) -> Result<Tensor> {
     };
     I420::check_size(width, height)?;
     match tensor.dtype() {
-        DType::U8 => Ok(tensor),
-        DType::F32 | DType::F16 | DType::BF16 | DType::F64 => {
-            // Half of a step is added because the cast truncates.
-            let scaled = (tensor.to_dtype(DType::F32)?.clamp(0f32, 1f32)? * 255.0)?;
-            Ok((scaled + 0.5)?.to_dtype(DType::U8)?)
-        }
+        DType::U8 | DType::F32 | DType::F16 | DType::BF16 => Ok(tensor),
+        DType::F64 => Ok(tensor.to_dtype(DType::F32)?),
         other => Err(Error::new(format!(
             "pixels of type {other:?} and shape {dims:?}: a frame takes u8 (0-255) or float (0-1)"
         ))),
     }
+}
+
+/// Pixels that [`accept_pixels`] took, as u8.
+pub(crate) fn to_u8(pixels: &Tensor) -> Result<Tensor> {
+    if pixels.dtype() == DType::U8 {
+        return Ok(pixels.clone());
+    }
+    // Half of a step is added because the cast truncates.
+    let scaled = (pixels.to_dtype(DType::F32)?.clamp(0f32, 1f32)? * 255.0)?;
+    Ok((scaled + 0.5)?.to_dtype(DType::U8)?)
 }
 
 fn range(colour: Colour) -> YuvRange {
@@ -176,7 +182,7 @@ mod tests {
     #[test]
     fn floats_are_rounded_and_clamped() {
         let t = Tensor::new(&[[[-1f32, 0.5, 2.0]]], &Device::Cpu).unwrap();
-        assert_eq!(accept_pixels(t).unwrap().to_vec3::<u8>().unwrap(), [[[0, 128, 255]]]);
+        assert_eq!(to_u8(&accept_pixels(t).unwrap()).unwrap().to_vec3::<u8>().unwrap(), [[[0, 128, 255]]]);
     }
 
     #[test]

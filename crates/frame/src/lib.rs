@@ -11,6 +11,9 @@
 mod audio;
 mod colour;
 mod convert;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod device;
 mod error;
 mod picture;
 mod scale;
@@ -18,6 +21,9 @@ mod video;
 
 pub use audio::{AudioFrame, DecodeAudio};
 pub use colour::{Colour, Matrix};
+#[cfg(feature = "cuda")]
+pub use cuda::{cuda_device, fill, gpu};
+pub use device::{DeviceChoice, OpenedDevices};
 pub use error::{Error, Result};
 pub use picture::{I420, Plane, PlaneMut};
 pub use scale::Scaler;

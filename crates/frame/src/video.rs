@@ -2,8 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
+#[cfg(feature = "cuda")]
+use cutrickle_cuda::Picture;
+
+#[cfg(feature = "cuda")]
+use crate::cuda;
 use crate::{Colour, Error, I420, Result, TICKS_PER_SECOND, convert};
 
 /// One picture with its time.
@@ -19,11 +24,14 @@ pub struct VideoFrame {
     rgb: OnceLock<Tensor>,
 }
 
-/// Where a frame's truth lies. A decoder that leaves pictures in device memory adds its own variant.
+/// Where a frame's truth lies.
 #[derive(Debug, Clone)]
 enum Pixels {
     I420(Arc<I420>),
-    /// (H, W, 1|3|4), u8.
+    /// As the GPU decoded it, on the device of the frame.
+    #[cfg(feature = "cuda")]
+    Device(Arc<Picture>),
+    /// (H, W, 1|3|4), u8 or a float.
     Rgb(Tensor),
 }
 
@@ -37,6 +45,19 @@ impl VideoFrame {
             device: Device::Cpu,
             rgb: OnceLock::new(),
         }
+    }
+
+    /// A frame from a picture that a decoder left in the memory of `device`. `timestamp` counts 90 kHz ticks.
+    ///
+    /// # Errors
+    /// A picture that is not on `device`.
+    #[cfg(feature = "cuda")]
+    pub fn from_picture(picture: Picture, colour: Colour, timestamp: i64, device: Device) -> Result<Self> {
+        if !cuda::is_on(&picture, &device) {
+            return Err(Error::new(format!("a picture on {:?} for a frame on {device:?}", picture.gpu())));
+        }
+        let pixels = Pixels::Device(Arc::new(picture));
+        Ok(Self { pixels, timestamp, colour, device, rgb: OnceLock::new() })
     }
 
     /// A frame from pixels of shape (H, W, 1|3|4), u8 (0-255) or float (0-1). `timestamp` counts 90 kHz ticks.
@@ -56,14 +77,20 @@ impl VideoFrame {
     /// # Errors
     /// The conversion's, or the device's.
     pub fn tensor(&self) -> Result<Tensor> {
-        let picture = match &self.pixels {
-            Pixels::Rgb(tensor) => return Ok(tensor.clone()),
-            Pixels::I420(picture) => picture,
-        };
+        if let Pixels::Rgb(tensor) = &self.pixels
+            && tensor.dtype() == DType::U8
+        {
+            return Ok(tensor.clone());
+        }
         if let Some(rgb) = self.rgb.get() {
             return Ok(rgb.clone());
         }
-        let rgb = convert::i420_to_rgb(picture, self.colour)?.to_device(&self.device)?;
+        let rgb = match &self.pixels {
+            Pixels::Rgb(tensor) => convert::to_u8(tensor)?,
+            Pixels::I420(picture) => convert::i420_to_rgb(picture, self.colour)?.to_device(&self.device)?,
+            #[cfg(feature = "cuda")]
+            Pixels::Device(picture) => cuda::rgb_of(picture, self.colour, &self.device)?,
+        };
         Ok(self.rgb.get_or_init(|| rgb).clone())
     }
 
@@ -78,17 +105,43 @@ impl VideoFrame {
         Ok(Self { pixels: Pixels::Rgb(pixels), device, rgb: OnceLock::new(), ..self })
     }
 
-    /// The picture that an encoder takes: the decoder's own where the pixels were not replaced, else converted
-    /// with the frame's colour.
+    /// The picture that an encoder on the host takes: the decoder's own where the pixels were not replaced, else
+    /// converted with the frame's colour. What is on a device is converted there, and one copy of 1.5 bytes a pixel is
+    /// waited for.
     ///
     /// # Errors
     /// The conversion's, or the device's.
     pub fn i420(&self) -> Result<Arc<I420>> {
         match &self.pixels {
             Pixels::I420(picture) => Ok(Arc::clone(picture)),
+            #[cfg(feature = "cuda")]
+            Pixels::Device(picture) => cuda::i420_of(picture).map(Arc::new),
+            #[cfg(feature = "cuda")]
+            Pixels::Rgb(tensor) if tensor.device().is_cuda() => {
+                cuda::i420_of(&cuda::picture_of(tensor, self.colour)?).map(Arc::new)
+            }
             Pixels::Rgb(tensor) => {
-                let host = tensor.to_device(&Device::Cpu)?;
+                let host = convert::to_u8(&tensor.to_device(&Device::Cpu)?)?;
                 Ok(Arc::new(convert::rgb_to_i420(&host, self.colour)?))
+            }
+        }
+    }
+
+    /// Enqueues the frame's pixels into `input`, an encoder's NV12 picture on the frame's device that is at most as large
+    /// as the frame. No pixel leaves the device.
+    ///
+    /// # Errors
+    /// A frame whose pixels are not on a CUDA device; the device's.
+    #[cfg(feature = "cuda")]
+    pub fn write_to(&self, input: &mut Picture) -> Result<()> {
+        match &self.pixels {
+            Pixels::Device(picture) if picture.format() == input.format() => {
+                input.copy_picture(picture).map_err(|e| Error::caused_by("a frame to an encoder's input", e))
+            }
+            Pixels::Rgb(tensor) => cuda::fill(input, tensor, self.colour),
+            Pixels::Device(_) | Pixels::I420(_) => {
+                let tensor = self.tensor()?;
+                cuda::fill(input, &tensor, self.colour)
             }
         }
     }
@@ -100,9 +153,15 @@ impl VideoFrame {
     pub fn to(self, device: &Device) -> Result<Self> {
         let pixels = match self.pixels {
             Pixels::Rgb(tensor) => Pixels::Rgb(tensor.to_device(device)?),
+            #[cfg(feature = "cuda")]
+            Pixels::Device(picture) if !cuda::is_on(&picture, device) => {
+                Pixels::I420(Arc::new(cuda::i420_of(&picture)?))
+            }
             decoded => decoded,
         };
-        Ok(Self { pixels, device: device.clone(), rgb: OnceLock::new(), ..self })
+        // What was converted for the same device stays.
+        let rgb = if self.device.same_device(device) { self.rgb } else { OnceLock::new() };
+        Ok(Self { pixels, device: device.clone(), rgb, ..self })
     }
 
     /// The same picture at another time, in 90 kHz ticks.
@@ -115,6 +174,8 @@ impl VideoFrame {
     pub fn width(&self) -> u32 {
         match &self.pixels {
             Pixels::I420(picture) => picture.width(),
+            #[cfg(feature = "cuda")]
+            Pixels::Device(picture) => picture.width(),
             Pixels::Rgb(tensor) => side(tensor, 1),
         }
     }
@@ -123,6 +184,8 @@ impl VideoFrame {
     pub fn height(&self) -> u32 {
         match &self.pixels {
             Pixels::I420(picture) => picture.height(),
+            #[cfg(feature = "cuda")]
+            Pixels::Device(picture) => picture.height(),
             Pixels::Rgb(tensor) => side(tensor, 0),
         }
     }

@@ -68,11 +68,17 @@ impl Decoding<'_> {
             keyframe: unit.keyframe,
             damaged: unit.damaged,
         };
+        decoder.scale_to(self.stream.settings().size);
+        let backend = decoder.backend();
         let started = Instant::now();
         // At most one a call but where reordering ends; no allocation while it is empty.
         let mut ready = Vec::new();
         let result = decoder.decode(&coded, &mut |frame| ready.push(frame));
         self.stream.recorder.decode.observe(started.elapsed().as_secs_f64());
+        if decoder.backend() != backend {
+            let name = decoder.backend().to_owned();
+            self.stream.set_backend(|backends| backends.video_decode = Some(name));
+        }
         self.stream.decoded(result.is_ok());
         if let Err(e) = result {
             if ready.is_empty() && self.arrivals.pop_back().is_some() {
@@ -101,7 +107,7 @@ impl Decoding<'_> {
         if self.refused == Some(codec) {
             return None;
         }
-        match open::video_decoder(codec) {
+        match open::video_decoder(codec, &self.stream.options.device) {
             Ok(decoder) => {
                 let name = decoder.backend().to_owned();
                 self.stream.set_backend(|backends| backends.video_decode = Some(name));

@@ -146,7 +146,7 @@ impl Egress {
             Some(encoder) if fits(encoder.config()) => self.encoder.insert(encoder),
             _ => {
                 self.idr_owed = true;
-                let opened = open::video_encoder(self.config(frame))?;
+                let opened = open::video_encoder(self.config(frame), &self.stream.options.device)?;
                 let name = opened.backend().to_owned();
                 self.stream.set_backend(|backends| backends.video_encode = Some(name));
                 self.stream.set_output_size(size);

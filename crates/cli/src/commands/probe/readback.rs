@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
     fn picture(&mut self, codec: VideoCodec, unit: &AccessUnit, at: Instant) -> Result<(), Failure> {
         let decoder = match &mut self.video {
             Some(decoder) => decoder,
-            none => none.insert(open::video_decoder(codec)?),
+            none => none.insert(open::host_video_decoder(codec)?),
         };
         self.arrived.insert(unit.pts, at);
         let unit = VideoUnit {

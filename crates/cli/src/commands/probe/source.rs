@@ -126,7 +126,7 @@ impl Source {
             stamp::write(&mut picture, &layout, number);
             let encoder = match &mut encoder {
                 Some(encoder) => encoder,
-                none => none.insert(open::video_encoder(EncoderConfig {
+                none => none.insert(open::host_video_encoder(EncoderConfig {
                     width,
                     height,
                     fps: f64::from(wanted.fps),
@@ -196,7 +196,7 @@ impl Clip {
             Some(_) => VideoCodec::H264,
             None => return Err(Failure::usage("the clip is no MPEG transport stream with H.264 video")),
         };
-        let decoder = open::video_decoder(codec)?;
+        let decoder = open::host_video_decoder(codec)?;
         Ok(Self { units, codec, next: 0, decoder, ready: VecDeque::new(), pictures: 0 })
     }
 
@@ -212,7 +212,7 @@ impl Clip {
                 if self.pictures + ready.len() == 0 {
                     return Err(Failure::usage("no picture of the clip can be decoded"));
                 }
-                self.decoder = open::video_decoder(self.codec)?;
+                self.decoder = open::host_video_decoder(self.codec)?;
                 (self.next, self.pictures) = (0, 0);
                 continue;
             };

@@ -213,8 +213,8 @@ mod tests {
                 bitrate: width * height / 2,
                 colour: Colour::BT709,
             };
-            let mut encoder = open::video_encoder(config).unwrap();
-            let mut decoder = open::video_decoder(VideoCodec::H264).unwrap();
+            let mut encoder = open::host_video_encoder(config).unwrap();
+            let mut decoder = open::host_video_decoder(VideoCodec::H264).unwrap();
             let mut read_back = Vec::new();
             for (n, number) in NUMBERS_TO_TRY.into_iter().enumerate() {
                 let (picture, layout) = stamped(width, height, number);

@@ -1,0 +1,184 @@
+//! H.264 and H.265 by the GPU's decoder. Pictures stay in the device's memory.
+//!
+//! What the GPU does not decode (4:2:2, sizes beyond its own, no decoder left) is decoded on the host from then on, and
+//! said so.
+
+use candle_core::Device;
+use cutrickle_cuda::nvdec::{Codec, Decoded, Decoder, Target};
+use cutrickle_frame::{Colour, VideoFrame};
+
+use crate::video::nal;
+use crate::video::reorder::Reorder;
+use crate::video::sps::Sps;
+use crate::{Error, Result, VideoCodec, VideoDecoder, VideoUnit};
+
+/// The backend's name, as in the status.
+pub const BACKEND: &str = "nvdec";
+
+/// A decoder for one stream. It follows changes of size and format by itself.
+pub struct NvdecDecoder {
+    decoder: Decoder,
+    codec: VideoCodec,
+    device: Device,
+    reorder: Reorder,
+    sps: Option<Sps>,
+    /// A keyframe was decoded whole; before that, pictures are guesses.
+    started: bool,
+}
+
+impl NvdecDecoder {
+    /// A decoder on `device` that waits for the first keyframe.
+    ///
+    /// # Errors
+    /// A device that is none of CUDA's, no driver, or a GPU that does not decode this codec.
+    pub fn new(codec: VideoCodec, device: &Device) -> Result<Self> {
+        let gpu = cutrickle_frame::gpu(device)?;
+        let on_device = match codec {
+            VideoCodec::H264 => Codec::H264,
+            VideoCodec::H265 => Codec::H265,
+        };
+        let decoder = Decoder::new(&gpu, on_device).map_err(failed)?;
+        let reorder = Reorder::new();
+        Ok(Self { decoder, codec, device: device.clone(), reorder, sps: None, started: false })
+    }
+
+    /// Reads how far the stream reorders, and tells whether the unit is an IDR picture. An H.265 stream's depth is learnt
+    /// from its timestamps.
+    fn survey(&mut self, data: &[u8]) -> bool {
+        if self.codec != VideoCodec::H264 {
+            return false;
+        }
+        for unit in nal::units(data) {
+            match nal::kind(unit) {
+                nal::SPS => {
+                    if let Some(sps) = Sps::parse(unit)
+                        && self.sps != Some(sps)
+                    {
+                        self.reorder.set_depth(sps.reorder);
+                        self.sps = Some(sps);
+                    }
+                }
+                kind @ nal::SLICE..=nal::IDR_SLICE => return kind == nal::IDR_SLICE,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    fn frame(&self, decoded: Decoded, timestamp: i64) -> Result<VideoFrame> {
+        let Decoded { picture, signal } = decoded;
+        let colour = Colour::from_vui(
+            signal.matrix,
+            signal.primaries,
+            signal.transfer,
+            signal.full_range,
+            picture.height(),
+        );
+        Ok(VideoFrame::from_picture(picture, colour, timestamp, self.device.clone())?)
+    }
+}
+
+impl VideoDecoder for NvdecDecoder {
+    fn decode(&mut self, unit: &VideoUnit<'_>, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
+        if unit.data.is_empty() || !(self.started || unit.keyframe) {
+            return Ok(());
+        }
+        if self.survey(unit.data) {
+            self.reorder.drain(out);
+        }
+        // The last of a unit's pictures is the unit's; one before it would be a guess at a lost one.
+        let mut decoded = None;
+        let result = self.decoder.decode(unit.data, unit.keyframe, &mut |picture| decoded = Some(picture));
+        if let Err(e) = result {
+            self.started = false;
+            return Err(failed(e).at(unit.timestamp));
+        }
+        if unit.keyframe && unit.damaged {
+            self.started = false;
+            return Err(Error::failed(format!("a damaged keyframe at timestamp {}", unit.timestamp)));
+        }
+        self.started = true;
+        if let Some(decoded) = decoded {
+            let frame = self.frame(decoded, unit.timestamp)?;
+            self.reorder.push(frame, out);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
+        self.reorder.drain(out);
+        Ok(())
+    }
+
+    fn scale_to(&mut self, size: Option<(u32, u32)>) {
+        self.decoder.scale_to(size.map(|(width, height)| Target { width, height }));
+    }
+
+    fn backend(&self) -> &'static str {
+        BACKEND
+    }
+}
+
+fn failed(e: cutrickle_cuda::Error) -> Error {
+    if e.is_unsupported() || e.is_unavailable() {
+        Error::unsupported("nvdec")
+    } else {
+        Error::failed("nvdec")
+    }
+    .because(e)
+}
+
+/// A decoder on the GPU, and on the host what the GPU does not decode.
+pub(crate) struct GpuFirst {
+    decoder: Box<dyn VideoDecoder>,
+    codec: VideoCodec,
+    size: Option<(u32, u32)>,
+    on_host: bool,
+}
+
+impl GpuFirst {
+    /// Opens whichever there is.
+    ///
+    /// # Errors
+    /// The host's.
+    pub(crate) fn open(codec: VideoCodec, device: &Device) -> Result<Self> {
+        match NvdecDecoder::new(codec, device) {
+            Ok(decoder) => Ok(Self { decoder: Box::new(decoder), codec, size: None, on_host: false }),
+            Err(e) => {
+                tracing::warn!("decoding {codec:?} on the host: {e}");
+                let decoder = crate::open::host_video_decoder(codec)?;
+                Ok(Self { decoder, codec, size: None, on_host: true })
+            }
+        }
+    }
+}
+
+impl VideoDecoder for GpuFirst {
+    fn decode(&mut self, unit: &VideoUnit<'_>, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
+        let result = self.decoder.decode(unit, out);
+        match result {
+            Err(e) if e.is_unsupported() && !self.on_host => {
+                let codec = self.codec;
+                tracing::warn!("decoding {codec:?} on the host from now on: {e}");
+                self.decoder = crate::open::host_video_decoder(codec)?;
+                self.on_host = true;
+                self.decoder.scale_to(self.size);
+                self.decoder.decode(unit, out)
+            }
+            result => result,
+        }
+    }
+
+    fn flush(&mut self, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
+        self.decoder.flush(out)
+    }
+
+    fn scale_to(&mut self, size: Option<(u32, u32)>) {
+        self.size = size;
+        self.decoder.scale_to(size);
+    }
+
+    fn backend(&self) -> &'static str {
+        self.decoder.backend()
+    }
+}

@@ -1,0 +1,185 @@
+//! The GPU's decoder and encoder against the host's: the same pictures, bit for bit before colour conversion, and streams
+//! that the host's decoder reads back. Needs a device, and fails without one: real hardware, or the stand-in driver
+//! (ci/stand-in.sh). Which encoder a device has is found out; what must happen without one is tested where there is none.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+
+use candle_core::Device;
+use cutrickle_codec::{EncoderConfig, VideoCodec, VideoDecoder, VideoEncoder, VideoUnit, open};
+use cutrickle_frame::{Colour, I420, VideoFrame};
+use cutrickle_mpegts::{Demuxer, Event, TrackKind};
+
+fn device() -> Device {
+    cutrickle_frame::cuda_device(0).expect("these tests need a device")
+}
+
+/// The clip that ships with the project: its file, wherever the tests were started.
+fn clip() -> Vec<u8> {
+    let root = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(PathBuf::new, |at| PathBuf::from(at).join("../.."));
+    std::fs::read(root.join("assets/clip/big-buck-bunny.ts")).unwrap()
+}
+
+struct Unit {
+    data: Vec<u8>,
+    timestamp: i64,
+    keyframe: bool,
+}
+
+impl Unit {
+    fn borrow(&self) -> VideoUnit<'_> {
+        VideoUnit { data: &self.data, timestamp: self.timestamp, keyframe: self.keyframe, damaged: false }
+    }
+}
+
+fn units() -> Vec<Unit> {
+    let mut units = Vec::new();
+    let mut sink = |event| {
+        if let Event::Unit(unit) = event
+            && unit.codec.kind() == TrackKind::Video
+        {
+            let timestamp = i64::try_from(unit.pts).unwrap();
+            units.push(Unit { data: unit.data.to_vec(), timestamp, keyframe: unit.keyframe });
+        }
+    };
+    let mut demuxer = Demuxer::new();
+    demuxer.push(&clip(), &mut sink);
+    demuxer.end_segment(&mut sink);
+    assert!(units.len() > 100, "{} pictures in the clip", units.len());
+    units
+}
+
+fn decode(decoder: &mut dyn VideoDecoder, units: &[Unit]) -> Vec<VideoFrame> {
+    let mut frames = Vec::new();
+    for unit in units {
+        decoder.decode(&unit.borrow(), &mut |frame| frames.push(frame)).unwrap();
+    }
+    decoder.flush(&mut |frame| frames.push(frame)).unwrap();
+    frames
+}
+
+/// Peak signal to noise ratio of luma in dB.
+fn psnr(a: &I420, b: &I420) -> f64 {
+    let ([a, ..], [b, ..]) = (a.planes(), b.planes());
+    let squares: f64 = a.data.iter().zip(b.data).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum();
+    10.0 * (255.0 * 255.0 * a.data.len() as f64 / squares.max(1e-9)).log10()
+}
+
+#[test]
+fn pictures_are_those_of_the_hosts_decoder_bit_for_bit() {
+    let units = units();
+    let mut on_gpu = open::video_decoder(VideoCodec::H264, &device()).unwrap();
+    let mut on_host = open::host_video_decoder(VideoCodec::H264).unwrap();
+    let (gpu, host) = (decode(&mut *on_gpu, &units), decode(&mut *on_host, &units));
+    assert_eq!(on_gpu.backend(), "nvdec");
+    assert_eq!(gpu.len(), units.len());
+    assert_eq!(gpu.len(), host.len());
+    for (gpu, host) in gpu.iter().zip(&host) {
+        assert!(gpu.device().is_cuda());
+        assert_eq!((gpu.timestamp(), gpu.colour()), (host.timestamp(), host.colour()));
+        assert!(gpu.i420().unwrap() == host.i420().unwrap(), "the picture at {}", gpu.timestamp());
+    }
+}
+
+#[test]
+fn each_unit_gives_its_picture_at_once() {
+    let mut decoder = open::video_decoder(VideoCodec::H264, &device()).unwrap();
+    for unit in units().iter().take(40) {
+        let mut times = Vec::new();
+        decoder.decode(&unit.borrow(), &mut |frame| times.push(frame.timestamp())).unwrap();
+        assert_eq!(times, [unit.timestamp]);
+    }
+}
+
+#[test]
+fn pictures_outlive_their_decoder() {
+    let units = units();
+    let mut decoder = open::video_decoder(VideoCodec::H264, &device()).unwrap();
+    let kept = decode(&mut *decoder, &units[..32]);
+    drop(decoder);
+    let mut host = open::host_video_decoder(VideoCodec::H264).unwrap();
+    for (gpu, host) in kept.iter().zip(decode(&mut *host, &units[..32])) {
+        assert!(gpu.i420().unwrap() == host.i420().unwrap(), "the picture at {}", gpu.timestamp());
+    }
+}
+
+#[test]
+fn a_target_size_is_reached_by_the_decoder_from_the_next_keyframe_on() {
+    let units = units();
+    let second = units.iter().skip(1).position(|unit| unit.keyframe).unwrap() + 1;
+    let mut decoder = open::video_decoder(VideoCodec::H264, &device()).unwrap();
+    let before = decode(&mut *decoder, &units[..second - 4]);
+    let (width, height) = (before[0].width(), before[0].height());
+    decoder.scale_to(Some((320, 320)));
+    let mut sizes = Vec::new();
+    for unit in &units[second - 4..second + 4] {
+        decoder.decode(&unit.borrow(), &mut |frame| sizes.push((frame.width(), frame.height()))).unwrap();
+    }
+    assert_eq!(sizes, [[(width, height); 4], [(320, 320); 4]].concat());
+}
+
+#[test]
+fn damage_costs_pictures_until_the_next_keyframe_and_no_more() {
+    let mut units = units();
+    let second = units.iter().skip(1).position(|unit| unit.keyframe).unwrap() + 1;
+    // The header of the slice stays, and what follows is noise.
+    let damaged = &mut units[5].data;
+    let from = damaged.len() / 3;
+    damaged[from..].iter_mut().enumerate().for_each(|(at, byte)| *byte = (at * 151 + 89) as u8 | 1);
+    let mut decoder = open::video_decoder(VideoCodec::H264, &device()).unwrap();
+    let mut times = Vec::new();
+    for unit in &units {
+        // An error is allowed for what cannot be decoded.
+        let _ = decoder.decode(&unit.borrow(), &mut |frame| times.push(frame.timestamp()));
+    }
+    let whole: Vec<i64> = units[second..].iter().map(|unit| unit.timestamp).collect();
+    assert!(times.ends_with(&whole), "all pictures from the second keyframe on");
+    assert!(times.iter().is_sorted());
+}
+
+#[test]
+fn rgb_and_back_changes_a_picture_by_little() {
+    let units = units();
+    let mut decoder = open::video_decoder(VideoCodec::H264, &device()).unwrap();
+    for frame in decode(&mut *decoder, &units[..8]) {
+        let before = frame.i420().unwrap();
+        let rgb = frame.tensor().unwrap();
+        assert!(rgb.device().is_cuda());
+        assert_eq!(rgb.dims(), [frame.height() as usize, frame.width() as usize, 3]);
+        let after = frame.replace_tensor(rgb).unwrap().i420().unwrap();
+        // Chroma is averaged over what it was spread over, so that luma alone is rounded.
+        assert!(psnr(&before, &after) > 48.0, "{:.1} dB", psnr(&before, &after));
+    }
+}
+
+#[test]
+fn an_encoder_is_found_and_its_stream_is_read_by_the_host() {
+    let device = device();
+    let units = units();
+    let mut decoder = open::video_decoder(VideoCodec::H264, &device).unwrap();
+    let frames = decode(&mut *decoder, &units[..60]);
+    let config = EncoderConfig {
+        width: frames[0].width(),
+        height: frames[0].height(),
+        fps: 30.0,
+        bitrate: 6_000_000,
+        colour: Colour::BT709,
+    };
+    let mut encoder: Box<dyn VideoEncoder> = open::video_encoder(config, &device).unwrap();
+    let mut coded = Vec::new();
+    for (at, frame) in frames.iter().enumerate() {
+        let unit = encoder.encode(frame, at % 30 == 0).unwrap();
+        assert_eq!(unit.keyframe, at % 30 == 0, "picture {at}");
+        coded.push(Unit { data: unit.data.to_vec(), timestamp: unit.timestamp, keyframe: unit.keyframe });
+    }
+    println!("encoded by {}", encoder.backend());
+    let mut host = open::host_video_decoder(VideoCodec::H264).unwrap();
+    let back = decode(&mut *host, &coded);
+    assert_eq!(back.len(), frames.len());
+    for (frame, back) in frames.iter().zip(&back) {
+        assert_eq!((back.timestamp(), back.colour()), (frame.timestamp(), Colour::BT709));
+        let quality = psnr(&frame.i420().unwrap(), &back.i420().unwrap());
+        assert!(quality > 32.0, "{quality:.1} dB at {}", frame.timestamp());
+    }
+}

@@ -1,0 +1,155 @@
+//! The kernels, launched: between a picture and tensors' pixels.
+
+use std::sync::Arc;
+
+use cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut, DeviceRepr};
+use half::{bf16, f16};
+
+use crate::device::driver;
+use crate::kernels::{ColourSpace, Element, ModelInput, RgbToNv12, SurfaceFormat, YuvToModel, YuvToRgb};
+use crate::{Error, Gpu, Picture, Result};
+
+/// A type of a tensor's elements.
+pub trait Sample: DeviceRepr + sealed::Sealed {
+    /// The kernels' word for it.
+    const ELEMENT: Element;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! samples {
+    ($($type:ty => $element:ident),*) => {
+        $(impl sealed::Sealed for $type {}
+        impl Sample for $type {
+            const ELEMENT: Element = Element::$element;
+        })*
+    };
+}
+
+samples!(u8 => U8, f16 => F16, bf16 => Bf16, f32 => F32);
+
+// SAFETY: these are plain numbers in the layout that kernels/parameters.cuh declares for the kernels.
+unsafe impl DeviceRepr for YuvToRgb {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for YuvToModel {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for RgbToNv12 {}
+
+/// Pixels of a tensor on a device, HWC.
+#[derive(Debug)]
+pub struct TensorPixels<'a, T> {
+    /// The memory that they lie in.
+    pub values: &'a CudaSlice<T>,
+    /// Elements before the first pixel.
+    pub offset: usize,
+    /// Elements from a row to the next.
+    pub row_stride: usize,
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Elements of a pixel: 1 (grey), 3, or 4 (the last is left out).
+    pub channels: u32,
+}
+
+impl<T> TensorPixels<'_, T> {
+    fn check(&self) -> Result<()> {
+        let row = self.width as usize * self.channels as usize;
+        let needed = (self.height as usize)
+            .saturating_sub(1)
+            .saturating_mul(self.row_stride)
+            .saturating_add(self.offset)
+            .saturating_add(row);
+        if row <= self.row_stride && needed <= self.values.len() {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "{} rows of {row} elements, {} apart, from {} on, in {} elements",
+            self.height,
+            self.row_stride,
+            self.offset,
+            self.values.len()
+        )))
+    }
+}
+
+impl Picture {
+    /// The picture as R'G'B' u8, (height, width, 3), packed.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn to_rgb(&self, colour: ColourSpace) -> Result<CudaSlice<u8>> {
+        let length = self.width() as usize * self.height() as usize * 3;
+        let mut rgb = allocate::<u8>(self.gpu(), length)?;
+        self.read(|surface| {
+            let (address, _guard) = rgb.device_ptr_mut(self.gpu().stream());
+            let pitch = 3 * i64::from(self.width());
+            let parameters = YuvToRgb::new(surface, self.format(), colour, address, pitch)?;
+            // SAFETY: `surface` is this picture, `address` has `height` rows of `pitch` bytes, and both are freed on the
+            // stream.
+            unsafe { self.gpu().launch(YuvToRgb::kernel(self.format()), parameters.grid(), &parameters) }
+        })?;
+        Ok(rgb)
+    }
+
+    /// The picture as a model's input: 3 x `input.height` x `input.width` elements in `input.layout`.
+    ///
+    /// # Errors
+    /// A `T` that is not `input.element`; what [`YuvToModel::new`] refuses; the driver's.
+    pub fn to_model<T: Sample>(&self, colour: ColourSpace, input: &ModelInput) -> Result<CudaSlice<T>> {
+        if input.element != T::ELEMENT {
+            return Err(Error::new(format!("{:?} elements in a buffer of {:?}", input.element, T::ELEMENT)));
+        }
+        let mut output = allocate::<T>(self.gpu(), input.width as usize * input.height as usize * 3)?;
+        self.read(|surface| {
+            let (address, _guard) = output.device_ptr_mut(self.gpu().stream());
+            let parameters = YuvToModel::new(surface, self.format(), colour, input, address)?;
+            let kernel = YuvToModel::kernel(self.format(), input.element)?;
+            // SAFETY: `surface` is this picture, `address` has all the elements, and both are freed on the stream.
+            unsafe { self.gpu().launch(kernel, parameters.grid(input.element), &parameters) }
+        })?;
+        Ok(output)
+    }
+
+    /// A new NV12 picture of `pixels`: u8 from 0 to 255, floats from 0 to 1.
+    ///
+    /// # Errors
+    /// Rows that do not lie in their memory; what [`RgbToNv12::new`] refuses; the driver's.
+    pub fn from_pixels<T: Sample>(
+        gpu: &Arc<Gpu>,
+        pixels: &TensorPixels<'_, T>,
+        colour: ColourSpace,
+    ) -> Result<Self> {
+        let mut picture = Self::new(gpu, SurfaceFormat::Nv12, pixels.width, pixels.height)?;
+        picture.fill(pixels, colour)?;
+        Ok(picture)
+    }
+
+    /// Writes `pixels` into this NV12 picture of the same size.
+    ///
+    /// # Errors
+    /// As [`from_pixels`](Self::from_pixels); another size, or a picture that is no NV12.
+    pub fn fill<T: Sample>(&mut self, pixels: &TensorPixels<'_, T>, colour: ColourSpace) -> Result<()> {
+        pixels.check()?;
+        let size = (self.width(), self.height(), self.format());
+        if size != (pixels.width, pixels.height, SurfaceFormat::Nv12) {
+            return Err(Error::new(format!("{}x{} pixels for {size:?}", pixels.width, pixels.height)));
+        }
+        self.write(|gpu, surface| {
+            let (address, _guard) = pixels.values.device_ptr(gpu.stream());
+            let size = T::ELEMENT.size();
+            let first = address + pixels.offset as u64 * size;
+            let pitch = i64::try_from(pixels.row_stride as u64 * size).unwrap_or(i64::MAX);
+            let parameters = RgbToNv12::new(first, pitch, pixels.channels, T::ELEMENT, surface, colour)?;
+            // SAFETY: the rows lie in `values`, as checked; `surface` is this picture. Both are freed on the stream.
+            unsafe { gpu.launch(RgbToNv12::kernel(T::ELEMENT), parameters.grid(), &parameters) }
+        })
+    }
+}
+
+fn allocate<T: Sample>(gpu: &Gpu, length: usize) -> Result<CudaSlice<T>> {
+    // SAFETY: plain numbers have no invalid values, and a kernel writes all of them before anything reads them.
+    unsafe { gpu.stream().alloc(length) }.map_err(|e| driver("cuMemAllocAsync", &e))
+}

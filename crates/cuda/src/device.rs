@@ -1,0 +1,209 @@
+//! One device, and the one stream that orders all work on it.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+use std::sync::Arc;
+
+use cudarc::driver::sys::{CUDA_MEMCPY2D, CUmemorytype};
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaModule, CudaStream, DeviceRepr, DriverError, LaunchConfig, PushKernelArg,
+};
+
+use crate::kernels::{self, Grid};
+use crate::transfer::Transfers;
+use crate::{Error, Result};
+
+/// A device with the kernels loaded on it, and the stream that everything is ordered by.
+///
+/// Work that several threads enqueue is executed in the order in which they enqueued it. No method waits for
+/// the device but those that say so.
+pub struct Gpu {
+    stream: Arc<CudaStream>,
+    functions: HashMap<&'static str, CudaFunction>,
+    transfers: Transfers,
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gpu({})", self.ordinal())
+    }
+}
+
+impl Gpu {
+    /// The device of `stream`, with all its work on that stream.
+    ///
+    /// # Errors
+    /// The NULL stream or a thread's default stream, which order nothing between threads; the driver's, if it
+    /// does not take the kernels.
+    pub fn on(stream: Arc<CudaStream>) -> Result<Arc<Self>> {
+        if stream.cu_stream() as usize <= PER_THREAD_STREAM {
+            return Err(Error::new("a default stream: work from several threads needs a stream of its own"));
+        }
+        let context = stream.context();
+        keep_freed_memory(context)?;
+        let module = load(context)?;
+        let functions = kernels::NAMES
+            .into_iter()
+            .map(|name| {
+                Ok((name, module.load_function(name).map_err(|e| driver("cuModuleGetFunction", &e))?))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Arc::new(Self { stream, functions, transfers: Transfers::default() }))
+    }
+
+    /// A device by its number, with a stream of its own.
+    ///
+    /// # Errors
+    /// [`Error::is_unavailable`] without a driver; a number that no device has.
+    pub fn open(ordinal: usize) -> Result<Arc<Self>> {
+        let context = CudaContext::new(ordinal).map_err(|e| driver("opening the device", &e))?;
+        let stream = context.new_stream().map_err(|e| driver("cuStreamCreate", &e))?;
+        Self::on(stream)
+    }
+
+    /// The device's number.
+    pub fn ordinal(&self) -> usize {
+        self.stream.context().ordinal()
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &Arc<CudaStream> {
+        &self.stream
+    }
+
+    /// Bytes that went between this device and the host.
+    pub fn transfers(&self) -> &Transfers {
+        &self.transfers
+    }
+
+    /// Makes the device's context the current one of this thread, as calls of the other libraries need it.
+    pub(crate) fn bind(&self) -> Result<()> {
+        self.stream.context().bind_to_thread().map_err(|e| driver("cuCtxSetCurrent", &e))
+    }
+
+    pub(crate) fn context(&self) -> *mut c_void {
+        self.stream.context().cu_ctx().cast()
+    }
+
+    /// Enqueues the kernel `name`.
+    ///
+    /// # Safety
+    /// Every address in `parameters` is that of memory of this device, as large as `parameters` says, which is
+    /// freed or written by work enqueued on this stream later, or by nothing; `P` is what the kernel takes.
+    pub(crate) unsafe fn launch<P: DeviceRepr>(&self, name: &str, grid: Grid, parameters: &P) -> Result<()> {
+        let function = self.functions.get(name).ok_or_else(|| Error::new(format!("no kernel {name}")))?;
+        let ([across, down], [x, y]) = (grid.blocks, grid.threads);
+        let config = LaunchConfig { grid_dim: (across, down, 1), block_dim: (x, y, 1), shared_mem_bytes: 0 };
+        let mut launch = self.stream.launch_builder(function);
+        // SAFETY: the caller answers for the parameters; they are copied before the call returns.
+        unsafe { launch.arg(parameters).launch(config) }
+            .map(drop)
+            .map_err(|e| driver(&format!("launching {name}"), &e))
+    }
+}
+
+/// Rows in device memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows {
+    pub(crate) address: u64,
+    /// Bytes from a row to the next.
+    pub(crate) pitch: usize,
+}
+
+impl Gpu {
+    /// Enqueues a copy of `rows` rows of `width` bytes from `from` to `to`, both in the device's memory.
+    ///
+    /// # Safety
+    /// As for [`launch`](Self::launch): the rows are memory of this device, for as long as the stream needs it.
+    pub(crate) unsafe fn copy_rows(&self, from: Rows, to: Rows, width: usize, rows: usize) -> Result<()> {
+        self.bind()?;
+        let copy = CUDA_MEMCPY2D {
+            srcXInBytes: 0,
+            srcY: 0,
+            srcMemoryType: CUmemorytype::CU_MEMORYTYPE_DEVICE,
+            srcHost: ptr::null(),
+            srcDevice: from.address,
+            srcArray: ptr::null_mut(),
+            srcPitch: from.pitch,
+            dstXInBytes: 0,
+            dstY: 0,
+            dstMemoryType: CUmemorytype::CU_MEMORYTYPE_DEVICE,
+            dstHost: ptr::null_mut(),
+            dstDevice: to.address,
+            dstArray: ptr::null_mut(),
+            dstPitch: to.pitch,
+            WidthInBytes: width,
+            Height: rows,
+        };
+        // SAFETY: the description is read before the call returns; the caller answers for the memory.
+        checked("cuMemcpy2DAsync", unsafe { cuMemcpy2DAsync_v2(&copy, self.stream.cu_stream().cast()) })
+    }
+}
+
+/// Loads the kernels. cudarc takes an image only as text or from a file.
+fn load(context: &Arc<CudaContext>) -> Result<Arc<CudaModule>> {
+    let image = cudarc::nvrtc::Ptx::from_binary(kernels::IMAGE.to_vec());
+    context.load_module(image).map_err(|e| driver("loading the kernels", &e))
+}
+
+/// Keeps what is freed for what is allocated next. By default the device's pool gives everything back to the
+/// system whenever a stream is waited for, and a picture's memory then costs as much as the first one's.
+fn keep_freed_memory(context: &Arc<CudaContext>) -> Result<()> {
+    if !context.has_async_alloc() {
+        return Ok(());
+    }
+    let mut pool = ptr::null_mut();
+    let mut threshold = u64::MAX;
+    // SAFETY: the device is the context's; the pool is the device's own and lives as long as the driver; the
+    // attribute is a 64-bit number.
+    let code = unsafe {
+        let code = cuDeviceGetDefaultMemPool(&mut pool, context.cu_device());
+        match code {
+            0 => cuMemPoolSetAttribute(pool, RELEASE_THRESHOLD, (&raw mut threshold).cast()),
+            code => code,
+        }
+    };
+    checked("cuMemPoolSetAttribute", code)
+}
+
+/// `CU_STREAM_PER_THREAD`, a number in place of a pointer, as `CU_STREAM_LEGACY` (1) and NULL are.
+const PER_THREAD_STREAM: usize = 2;
+/// `CU_MEMPOOL_ATTR_RELEASE_THRESHOLD`.
+const RELEASE_THRESHOLD: c_int = 4;
+
+// Declared with integers for results: a driver newer than cudarc may answer with a code that its enum does not know.
+unsafe extern "C" {
+    fn cuDeviceGetDefaultMemPool(pool: *mut *mut c_void, device: c_int) -> c_int;
+    fn cuMemPoolSetAttribute(pool: *mut c_void, attribute: c_int, value: *mut c_void) -> c_int;
+    fn cuMemcpy2DAsync_v2(copy: *const CUDA_MEMCPY2D, stream: *mut c_void) -> c_int;
+    fn cuGetErrorName(code: c_int, name: *mut *const c_char) -> c_int;
+}
+
+/// An error where `code`, of a driver's call, is one.
+pub(crate) fn checked(call: &str, code: c_int) -> Result<()> {
+    if code == 0 { Ok(()) } else { Err(failure(call, code)) }
+}
+
+/// The error that a driver's call gave as `code`.
+pub(crate) fn failure(call: &str, code: c_int) -> Error {
+    let mut name = ptr::null();
+    // SAFETY: the driver writes a pointer to a constant string of its own, or null.
+    let name = unsafe {
+        cuGetErrorName(code, &mut name);
+        if name.is_null() { "an unknown error".into() } else { CStr::from_ptr(name).to_string_lossy() }
+    };
+    let what = format!("{call}: {name} ({code})");
+    match code {
+        // No device, no driver that fits, not initialised, no library, no such function in it.
+        100 | 34 | 35 | 36 | 3 | 302 | 303 => Error::unavailable(what),
+        801 => Error::unsupported(what),
+        _ => Error::new(what),
+    }
+    .with_code(code)
+}
+
+/// The error of one of cudarc's calls.
+pub(crate) fn driver(call: &str, error: &DriverError) -> Error {
+    failure(call, error.0 as c_int)
+}

@@ -1,0 +1,158 @@
+//! What the parser calls: a new sequence, a picture to decode. Errors are kept until the parse call returns, since C
+//! cannot pass them on.
+
+use std::ffi::{c_int, c_void};
+use std::sync::Arc;
+
+use nvidia_video_codec_sdk::sys::cuviddec::CUVIDPICPARAMS;
+use nvidia_video_codec_sdk::sys::nvcuvid::CUVIDEOFORMAT;
+
+use super::api::Cuvid;
+use super::session::{Format, Session};
+use super::{Codec, Counters, Decoded, Target};
+use crate::device::checked;
+use crate::{Error, Gpu, Result};
+
+/// What one stream's callbacks work on.
+pub(super) struct Core {
+    api: &'static Cuvid,
+    gpu: Arc<Gpu>,
+    codec: Codec,
+    target: Option<Target>,
+    session: Option<Session>,
+    ready: Vec<Decoded>,
+    error: Option<Error>,
+    /// A picture was damaged, and others may refer to it: nothing is handed out until decoding starts afresh.
+    broken: bool,
+    counters: Counters,
+}
+
+/// The library's answers to a callback.
+const FAILED: c_int = 0;
+const DONE: c_int = 1;
+
+impl Core {
+    pub(super) fn new(api: &'static Cuvid, gpu: Arc<Gpu>, codec: Codec) -> Self {
+        Self {
+            api,
+            gpu,
+            codec,
+            target: None,
+            session: None,
+            ready: Vec::new(),
+            error: None,
+            broken: false,
+            counters: Counters::default(),
+        }
+    }
+
+    pub(super) fn target(&self) -> Option<Target> {
+        self.target
+    }
+
+    /// The next sequence is brought to `target`.
+    pub(super) fn begin(&mut self, target: Option<Target>) {
+        self.target = target;
+    }
+
+    /// A unit comes at which decoding can start.
+    pub(super) fn keyframe(&mut self) {
+        self.broken = false;
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        let waits = self.session.as_ref().map_or(0, Session::waits);
+        Counters { surface_waits: self.counters.surface_waits + waits, ..self.counters }
+    }
+
+    pub(super) fn close(&mut self) {
+        self.counters = self.counters();
+        self.session = None;
+        self.ready.clear();
+    }
+
+    pub(super) fn hand_out(&mut self, out: &mut dyn FnMut(Decoded)) {
+        self.ready.drain(..).for_each(out);
+    }
+
+    /// The first error of the callbacks, else the parse call's own.
+    pub(super) fn finish_unit(&mut self, call: &str, code: c_int) -> Result<()> {
+        match self.error.take() {
+            Some(error) => Err(error),
+            None => checked(call, code),
+        }
+    }
+
+    fn answer(&mut self, result: Result<c_int>) -> c_int {
+        match result {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.broken = true;
+                self.error.get_or_insert(error);
+                FAILED
+            }
+        }
+    }
+
+    /// A sequence begins; gives the number of surfaces that the parser may use.
+    fn sequence(&mut self, format: &Format) -> Result<c_int> {
+        if let Some(session) = &mut self.session
+            && session.fits(format)
+        {
+            if session.reconfigure(*format, self.target)? {
+                self.counters.reconfigured += 1;
+            }
+        } else {
+            if self.session.is_some() {
+                self.close();
+                self.counters.recreated += 1;
+            }
+            let session = Session::open(self.api, &self.gpu, self.codec, *format, self.target)?;
+            self.session = Some(session);
+        }
+        let surfaces = self.session.as_ref().map_or(0, Session::surfaces);
+        Ok(c_int::try_from(surfaces).unwrap_or(c_int::MAX))
+    }
+
+    /// # Safety
+    /// `parameters` is what the parser gave to the callback.
+    unsafe fn picture(&mut self, parameters: *mut CUVIDPICPARAMS) -> Result<c_int> {
+        let Some(session) = &mut self.session else {
+            return Err(Error::new("a picture before its sequence"));
+        };
+        // SAFETY: the caller's.
+        let (index, first_field) = unsafe {
+            session.decode(parameters)?;
+            let of = &*parameters;
+            (of.CurrPicIdx, of.field_pic_flag != 0 && of.second_field == 0)
+        };
+        if !first_field && !self.broken {
+            self.ready.push(session.take(index)?);
+        }
+        Ok(DONE)
+    }
+}
+
+/// `PFNVIDSEQUENCECALLBACK`.
+///
+/// # Safety
+/// `core` is the address of the decoder's [`Core`], to which no reference is alive; `format` is the parser's.
+pub(super) unsafe extern "C" fn sequence(core: *mut c_void, format: *mut CUVIDEOFORMAT) -> c_int {
+    // SAFETY: the caller's; the format is read by field, as its enums may have values that ours do not know.
+    let (core, format) = unsafe { (&mut *core.cast::<Core>(), Format::read(format)) };
+    let result = core.sequence(&format);
+    core.answer(result)
+}
+
+/// `PFNVIDDECODECALLBACK`.
+///
+/// # Safety
+/// As [`sequence`]; `parameters` is the parser's.
+pub(super) unsafe extern "C" fn picture(core: *mut c_void, parameters: *mut CUVIDPICPARAMS) -> c_int {
+    // SAFETY: the caller's.
+    unsafe {
+        let core = &mut *core.cast::<Core>();
+        let result = core.picture(parameters);
+        core.answer(result)
+    }
+}

@@ -1,0 +1,192 @@
+//! The decoder's output surfaces: mapped, copied from, given back.
+
+use std::collections::VecDeque;
+use std::ffi::{c_int, c_uint, c_void};
+use std::sync::Arc;
+
+use cudarc::driver::CudaEvent;
+use nvidia_video_codec_sdk::sys::cuviddec::{CUVIDGETDECODESTATUS, CUVIDPROCPARAMS, cuvidDecodeStatus_enum};
+
+use super::api::{self, Cuvid};
+use crate::device::{checked, driver};
+use crate::kernels::{Surface, SurfaceFormat};
+use crate::{Error, Gpu, Picture, Result};
+
+/// What a surface holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output {
+    pub(super) format: SurfaceFormat,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// Rows of luma in the surface: chroma lies behind them.
+    pub(super) rows: u32,
+    pub(super) progressive: bool,
+}
+
+/// The output surfaces of one decoder. At most [`MOST`](Self::MOST) are out at a time; where all are still being copied,
+/// the next picture waits for the oldest, and that is counted.
+pub(super) struct Surfaces {
+    api: &'static Cuvid,
+    gpu: Arc<Gpu>,
+    /// The decoder, which outlives this: see `Session`.
+    decoder: *mut c_void,
+    /// Surfaces whose copy is enqueued, oldest first, with the event behind it.
+    copying: VecDeque<(u64, CudaEvent)>,
+    /// Events to use again.
+    idle: Vec<CudaEvent>,
+    waits: u64,
+}
+
+/// A mapped surface. It is given back by an event behind its copy, or, if it was never copied, when it is dropped.
+pub(super) struct Mapped<'a> {
+    surfaces: &'a mut Surfaces,
+    address: u64,
+    pitch: u32,
+    output: Output,
+    copying: bool,
+}
+
+impl Surfaces {
+    /// Surfaces that may be mapped at a time.
+    pub(super) const MOST: usize = 4;
+
+    pub(super) fn new(api: &'static Cuvid, gpu: Arc<Gpu>, decoder: *mut c_void) -> Self {
+        Self { api, gpu, decoder, copying: VecDeque::with_capacity(Self::MOST), idle: Vec::new(), waits: 0 }
+    }
+
+    /// How often a picture had to wait for a surface.
+    pub(super) fn waits(&self) -> u64 {
+        self.waits
+    }
+
+    /// Maps picture `index` once it is decoded.
+    pub(super) fn map(&mut self, index: c_int, output: Output) -> Result<Mapped<'_>> {
+        self.give_back_copied()?;
+        if self.copying.len() >= Self::MOST {
+            self.waits += 1;
+            self.give_back_oldest()?;
+        }
+        let mut parameters = api::zeroed::<CUVIDPROCPARAMS>();
+        parameters.progressive_frame = c_int::from(output.progressive);
+        parameters.top_field_first = 1;
+        parameters.output_stream = self.gpu.stream().cu_stream().cast();
+        let (mut address, mut pitch): (u64, c_uint) = (0, 0);
+        // SAFETY: the decoder is alive; the library reads the one struct and writes the two numbers.
+        let code = unsafe { (self.api.map)(self.decoder, index, &mut address, &mut pitch, &mut parameters) };
+        checked("cuvidMapVideoFrame64", code)?;
+        let mapped = Mapped { surfaces: self, address, pitch, output, copying: false };
+        mapped.surfaces.check_decoded(index)?;
+        Ok(mapped)
+    }
+
+    /// An error if the hardware says that picture `index` is damaged.
+    fn check_decoded(&self, index: c_int) -> Result<()> {
+        const DAMAGED: [c_int; 2] = [
+            cuvidDecodeStatus_enum::cuvidDecodeStatus_Error as c_int,
+            cuvidDecodeStatus_enum::cuvidDecodeStatus_Error_Concealed as c_int,
+        ];
+        let mut status = std::mem::MaybeUninit::<CUVIDGETDECODESTATUS>::zeroed();
+        // SAFETY: the decoder is alive; the library writes the one struct, of which the status, a C enum of any value, is
+        // read as the integer that it is.
+        let (code, status) = unsafe {
+            let code = (self.api.status)(self.decoder, index, status.as_mut_ptr());
+            (code, (&raw const (*status.as_ptr()).decodeStatus).cast::<c_int>().read())
+        };
+        // Not every GPU tells; that is no reason to withhold a picture.
+        if code == 0 && DAMAGED.contains(&status) {
+            return Err(Error::new("the picture is damaged").with_code(status));
+        }
+        Ok(())
+    }
+
+    /// Gives back the surfaces whose copies are done. Waits for none.
+    pub(super) fn give_back_copied(&mut self) -> Result<()> {
+        while let Some((_, copied)) = self.copying.front() {
+            if !copied.try_is_complete().map_err(|e| driver("cuEventQuery", &e))? {
+                break;
+            }
+            self.unmap_oldest()?;
+        }
+        Ok(())
+    }
+
+    /// Gives back every surface; waits for their copies.
+    pub(super) fn give_back_all(&mut self) -> Result<()> {
+        while !self.copying.is_empty() {
+            self.give_back_oldest()?;
+        }
+        Ok(())
+    }
+
+    fn give_back_oldest(&mut self) -> Result<()> {
+        if let Some((_, copied)) = self.copying.front() {
+            copied.synchronize().map_err(|e| driver("cuEventSynchronize", &e))?;
+        }
+        self.unmap_oldest()
+    }
+
+    fn unmap_oldest(&mut self) -> Result<()> {
+        let Some((address, copied)) = self.copying.pop_front() else { return Ok(()) };
+        self.idle.push(copied);
+        self.unmap(address)
+    }
+
+    fn unmap(&self, address: u64) -> Result<()> {
+        // SAFETY: the decoder is alive, and `address` is one of its mapped surfaces, which nothing reads any more.
+        checked("cuvidUnmapVideoFrame64", unsafe { (self.api.unmap)(self.decoder, address) })
+    }
+
+    fn event(&mut self) -> Result<CudaEvent> {
+        match self.idle.pop() {
+            Some(event) => Ok(event),
+            None => self.gpu.stream().context().new_event(None).map_err(|e| driver("cuEventCreate", &e)),
+        }
+    }
+}
+
+impl Drop for Surfaces {
+    fn drop(&mut self) {
+        while !self.copying.is_empty() {
+            // A surface whose copy cannot be waited for is given back all the same: the decoder goes next.
+            if let Err(e) = self.give_back_oldest() {
+                tracing::warn!("{e}");
+            }
+        }
+    }
+}
+
+impl Mapped<'_> {
+    /// Enqueues a copy into memory of its own, and gives the surface back when that is done.
+    pub(super) fn copy(mut self) -> Result<Picture> {
+        let Output { format, width, height, rows, .. } = self.output;
+        let gpu = Arc::clone(&self.surfaces.gpu);
+        let mut picture = Picture::new(&gpu, format, width, height)?;
+        let pitch = i64::from(self.pitch);
+        let surface = Surface {
+            luma: self.address,
+            chroma: self.address + u64::from(self.pitch) * u64::from(rows),
+            luma_pitch: pitch,
+            chroma_pitch: pitch,
+            width,
+            height,
+        };
+        let copied = self.surfaces.event()?;
+        self.copying = true;
+        // SAFETY: the surface is mapped until the event behind the copy has come: it is put in the queue below, even where
+        // a call fails.
+        let result = unsafe { picture.copy_from(surface) };
+        let recorded = copied.record(gpu.stream()).map_err(|e| driver("cuEventRecord", &e));
+        self.surfaces.copying.push_back((self.address, copied));
+        result.and(recorded).map(|()| picture)
+    }
+}
+
+impl Drop for Mapped<'_> {
+    fn drop(&mut self) {
+        if !self.copying
+            && let Err(e) = self.surfaces.unmap(self.address)
+        {
+            tracing::warn!("{e}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Pictures in a CUDA device's memory, and tensors made of them without a copy.
+//!
+//! candle's device and the framework's own work share one stream, by which everything is ordered; the device's
+//! per-thread default stream, which candle would take by itself, orders nothing between threads.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::cuda_backend::CudaDevice;
+use candle_core::op::BackpropOp;
+use candle_core::{CudaStorage, DType, Device, Storage, Tensor};
+use cutrickle_cuda::kernels::{self, ColourSpace, SurfaceFormat};
+use cutrickle_cuda::{Download, Gpu, HostPicture, Picture, Sample, TensorPixels};
+
+use crate::{Colour, Error, I420, Matrix, Result};
+
+/// The CUDA device `ordinal` for tensors and pictures.
+///
+/// # Errors
+/// No driver, no such device, or one that does not take the kernels; the text says which.
+pub fn cuda_device(ordinal: usize) -> Result<Device> {
+    let device = Device::new_cuda_with_stream(ordinal)
+        .map_err(|e| Error::caused_by(format!("opening cuda:{ordinal}"), e))?;
+    gpu(&device)?;
+    Ok(device)
+}
+
+/// What runs kernels, decoder and encoder on the device that tensors are on. One for each of candle's devices; it lives
+/// as long as the process.
+///
+/// # Errors
+/// A device that is none of CUDA's; a default stream; the driver's.
+pub fn gpu(device: &Device) -> Result<Arc<Gpu>> {
+    static OPEN: Mutex<Vec<Arc<Gpu>>> = Mutex::new(Vec::new());
+    let device = cuda(device)?;
+    let stream = device.cuda_stream();
+    // Taken when a stream of video is opened, and once for a frame whose pixels were replaced.
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(gpu) = open.iter().find(|gpu| Arc::ptr_eq(gpu.stream(), &stream)) {
+        return Ok(Arc::clone(gpu));
+    }
+    let gpu = Gpu::on(stream).map_err(|e| Error::caused_by("preparing the device", e))?;
+    open.push(Arc::clone(&gpu));
+    Ok(gpu)
+}
+
+fn cuda(device: &Device) -> Result<&CudaDevice> {
+    device.as_cuda_device().map_err(|e| Error::caused_by("a picture on a device that is none of CUDA's", e))
+}
+
+/// Whether `picture` is in the memory that `device`'s tensors are in.
+pub(crate) fn is_on(picture: &Picture, device: &Device) -> bool {
+    matches!(device, Device::Cuda(device) if Arc::ptr_eq(picture.gpu().stream(), &device.cuda_stream()))
+}
+
+/// `picture` as a tensor of shape (H, W, 3), u8, RGB, on `device`, which it is on.
+pub(crate) fn rgb_of(picture: &Picture, colour: Colour, device: &Device) -> Result<Tensor> {
+    let rgb = picture.to_rgb(space(colour)).map_err(|e| Error::caused_by("a picture to RGB", e))?;
+    let storage = CudaStorage::wrap_cuda_slice(rgb, cuda(device)?.clone());
+    let shape = (picture.height() as usize, picture.width() as usize, 3);
+    Ok(Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false))
+}
+
+/// Pixels of shape (H, W, 1|3|4) on a CUDA device as an NV12 picture.
+pub(crate) fn picture_of(pixels: &Tensor, colour: Colour) -> Result<Picture> {
+    let gpu = gpu(pixels.device())?;
+    let (height, width, _) = pixels.dims3()?;
+    let new = Picture::new(&gpu, SurfaceFormat::Nv12, width as u32, height as u32);
+    let mut picture = new.map_err(|e| Error::caused_by("pixels to NV12", e))?;
+    fill(&mut picture, pixels, colour)?;
+    Ok(picture)
+}
+
+/// Writes pixels of shape (H, W, 1|3|4) into a picture that is at most as large: their upper left part.
+///
+/// # Errors
+/// A type that is none of u8, f16, bf16, f32; a picture that is larger; the driver's.
+pub fn fill(picture: &mut Picture, pixels: &Tensor, colour: Colour) -> Result<()> {
+    match pixels.dtype() {
+        DType::U8 => fill_with::<u8>(picture, pixels, colour),
+        DType::F16 => fill_with::<half::f16>(picture, pixels, colour),
+        DType::BF16 => fill_with::<half::bf16>(picture, pixels, colour),
+        DType::F32 => fill_with::<f32>(picture, pixels, colour),
+        other => Err(Error::new(format!("pixels of type {other:?} to NV12"))),
+    }
+}
+
+fn fill_with<T>(picture: &mut Picture, pixels: &Tensor, colour: Colour) -> Result<()>
+where
+    T: Sample + candle_core::cuda_backend::CudaDType,
+{
+    // Rows may lie apart, but a pixel's channels and a row's pixels may not.
+    let (_, _, channels) = pixels.dims3()?;
+    let packed = matches!(pixels.stride(), [_, pixel, 1] if *pixel == channels);
+    let pixels = if packed { pixels.clone() } else { pixels.contiguous()? };
+    let (storage, layout) = pixels.storage_and_layout();
+    let Storage::Cuda(storage) = &*storage else {
+        return Err(Error::new("pixels in host memory for a picture on a device"));
+    };
+    let pixels = TensorPixels {
+        values: storage.as_cuda_slice::<T>()?,
+        offset: layout.start_offset(),
+        row_stride: layout.stride().first().copied().unwrap_or(0),
+        width: picture.width(),
+        height: picture.height(),
+        channels: channels as u32,
+    };
+    picture.fill(&pixels, space(colour)).map_err(|e| Error::caused_by("pixels to NV12", e))
+}
+
+/// `picture` in host memory: one copy through page-locked memory, for which this waits.
+pub(crate) fn i420_of(picture: &Picture) -> Result<I420> {
+    // As many as pictures are fetched at the same time: an encoder of each stream's.
+    static IDLE: Mutex<Vec<Download>> = Mutex::new(Vec::new());
+    const MOST_IDLE: usize = 8;
+    let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = |downloads: &[Download]| downloads.iter().position(|of| Arc::ptr_eq(of.gpu(), picture.gpu()));
+    let taken = {
+        let mut idle = idle();
+        place(&idle).map(|at| idle.swap_remove(at))
+    };
+    let mut download = taken.unwrap_or_else(|| Download::new(Arc::clone(picture.gpu())));
+    let host = download.fetch(picture).map_err(|e| Error::caused_by("a picture to the host", e))?;
+    let i420 = planes_of(&host)?;
+    let mut idle = idle();
+    if idle.len() < MOST_IDLE {
+        idle.push(download);
+    }
+    Ok(i420)
+}
+
+/// Three planes of 8 bits.
+fn planes_of(host: &HostPicture<'_>) -> Result<I420> {
+    let mut i420 = I420::new(host.width, host.height)?;
+    let [y, u, v] = i420.planes_mut();
+    // P010 has its ten bits at the upper end of 16, little-endian: the upper byte is the picture in 8 bits.
+    let (step, high) = match host.format {
+        SurfaceFormat::Nv12 => (1, 0),
+        SurfaceFormat::P010 => (2, 1),
+    };
+    for (to, from) in y.data.chunks_exact_mut(y.width).zip(host.luma.chunks_exact(host.pitch)) {
+        match step {
+            1 => to.copy_from_slice(&from[..y.width]),
+            _ => to.iter_mut().zip(from.chunks_exact(step)).for_each(|(to, from)| *to = from[high]),
+        }
+    }
+    let chroma = u.data.chunks_exact_mut(u.width).zip(v.data.chunks_exact_mut(v.width));
+    for ((u, v), from) in chroma.zip(host.chroma.chunks_exact(host.pitch)) {
+        for ((u, v), pair) in u.iter_mut().zip(v).zip(from.chunks_exact(2 * step)) {
+            (*u, *v) = (pair[high], pair[step + high]);
+        }
+    }
+    Ok(i420)
+}
+
+/// What the kernels need to know of `colour`.
+pub(crate) fn space(colour: Colour) -> ColourSpace {
+    let matrix = match colour.matrix {
+        Matrix::Bt601 => kernels::Matrix::Bt601,
+        Matrix::Bt709 => kernels::Matrix::Bt709,
+        Matrix::Bt2020 => kernels::Matrix::Bt2020,
+    };
+    ColourSpace { matrix, full_range: colour.full_range }
+}

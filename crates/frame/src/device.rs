@@ -1,0 +1,126 @@
+//! Where a worker's tensors are: the choice that a user makes, and what comes of it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::Device;
+
+use crate::{Error, Result};
+
+/// What a user asks for: `auto`, `cpu`, or `cuda:0`, several of them with commas between.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first CUDA device where there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// These CUDA devices and no other.
+    Cuda(Vec<usize>),
+}
+
+/// Devices that were opened.
+#[derive(Debug, Clone)]
+pub struct OpenedDevices {
+    /// At least one.
+    pub devices: Vec<Device>,
+    /// Why `auto` is not a GPU.
+    pub fallback: Option<String>,
+}
+
+impl DeviceChoice {
+    /// Opens what was chosen.
+    ///
+    /// # Errors
+    /// A CUDA device that was asked for by number and cannot be had; the text says why. `Auto` never fails.
+    pub fn open(&self) -> Result<OpenedDevices> {
+        match self {
+            Self::Cpu => Ok(OpenedDevices { devices: vec![Device::Cpu], fallback: None }),
+            Self::Auto => Ok(match open_cuda(0) {
+                Ok(device) => OpenedDevices { devices: vec![device], fallback: None },
+                Err(e) => OpenedDevices { devices: vec![Device::Cpu], fallback: Some(one_line(&e)) },
+            }),
+            Self::Cuda(ordinals) => {
+                let devices = ordinals.iter().map(|ordinal| open_cuda(*ordinal)).collect::<Result<_>>()?;
+                Ok(OpenedDevices { devices, fallback: None })
+            }
+        }
+    }
+}
+
+/// candle's errors carry backtraces.
+fn one_line(e: &Error) -> String {
+    e.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda(ordinal: usize) -> Result<Device> {
+    crate::cuda_device(ordinal)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(ordinal: usize) -> Result<Device> {
+    Err(Error::new(format!("cuda:{ordinal}: this program was built without the feature `cuda`")))
+}
+
+impl FromStr for DeviceChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let unknown = || Error::new(format!("`{text}` is none of auto, cpu, cuda:N, cuda:N,cuda:M"));
+        match text {
+            "auto" => return Ok(Self::Auto),
+            "cpu" => return Ok(Self::Cpu),
+            _ => {}
+        }
+        let mut ordinals = Vec::new();
+        for device in text.split(',') {
+            let ordinal = match device.trim() {
+                "cuda" => 0,
+                device => device.strip_prefix("cuda:").and_then(|n| n.parse().ok()).ok_or_else(unknown)?,
+            };
+            if ordinals.contains(&ordinal) {
+                return Err(Error::new(format!("cuda:{ordinal} twice in `{text}`")));
+            }
+            ordinals.push(ordinal);
+        }
+        Ok(Self::Cuda(ordinals))
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinals) => {
+                let names: Vec<String> = ordinals.iter().map(|ordinal| format!("cuda:{ordinal}")).collect();
+                f.write_str(&names.join(","))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_is_read_as_it_is_written() {
+        for text in ["auto", "cpu", "cuda:0", "cuda:1,cuda:0"] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        }
+        assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(vec![0]));
+        for text in ["", "gpu", "cuda:", "cuda:x", "cuda:0,", "cuda:0,cuda:0", "cpu,cuda:0"] {
+            assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn auto_says_why_it_is_the_cpu_and_a_named_device_refuses() {
+        let opened = DeviceChoice::Auto.open().unwrap();
+        assert_eq!(opened.devices.first().is_some_and(Device::is_cuda), opened.fallback.is_none());
+        let far = DeviceChoice::Cuda(vec![4711]).open().unwrap_err();
+        assert!(far.to_string().contains("cuda:4711"), "{far}");
+    }
+}
