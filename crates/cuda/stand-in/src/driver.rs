@@ -12,7 +12,7 @@ mod module;
 mod pool;
 pub(crate) mod stream;
 
-use crate::math;
+use crate::{decoder, math};
 
 /// What is still open, by kind.
 pub(crate) fn left() -> Vec<(&'static str, usize)> {
@@ -24,5 +24,6 @@ pub(crate) fn left() -> Vec<(&'static str, usize)> {
         ("modules", module::live()),
     ];
     left.extend(math::left());
+    left.extend(decoder::left());
     left
 }

@@ -53,10 +53,6 @@ impl Guarded {
         Ok(memory)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.length
-    }
-
     /// The byte at `offset`, which may be the one behind the last.
     pub(crate) fn at(&self, offset: usize) -> *mut u8 {
         assert!(offset <= self.length);

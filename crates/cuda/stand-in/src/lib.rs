@@ -27,6 +27,7 @@
 
 mod call;
 mod chance;
+mod decoder;
 mod driver;
 mod guarded;
 mod math;

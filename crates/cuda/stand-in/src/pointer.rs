@@ -33,6 +33,11 @@ impl<T> Out<T> {
         Out(self.0.cast())
     }
 
+    /// What the caller has put there.
+    pub(crate) fn asked(self) -> In<T> {
+        In(self.0.cast_const())
+    }
+
     /// Writes where there is something to write to.
     pub(crate) fn put_if_wanted(self, value: T) {
         // A null pointer is all that can be wrong, and means that the value is not wanted.
@@ -40,7 +45,7 @@ impl<T> Out<T> {
     }
 }
 
-/// Something of the caller's that is read, or null.
+/// Something of the caller's that is read, or null: a struct of C, which can be copied.
 #[repr(transparent)]
 pub(crate) struct In<T>(*const T);
 
@@ -52,7 +57,7 @@ impl<T> Clone for In<T> {
 
 impl<T> Copy for In<T> {}
 
-impl<T: Copy> In<T> {
+impl<T> In<T> {
     /// # Errors
     /// A null pointer.
     pub(crate) fn get(self) -> Answer<T> {
@@ -65,6 +70,15 @@ impl<T: Copy> In<T> {
 }
 
 impl<T> In<T> {
+    /// An enumeration's number, which may be none that it has: it must be known before the whole is looked at.
+    pub(crate) fn number(self, offset: usize) -> Answer<u32> {
+        if self.0.is_null() {
+            return Err(Status::INVALID_VALUE);
+        }
+        // SAFETY: a field of a T, which is what every function that takes one asks of its caller.
+        Ok(unsafe { self.0.byte_add(offset).cast::<u32>().read_unaligned() })
+    }
+
     /// The same place, as something else.
     pub(crate) fn cast<U>(self) -> In<U> {
         In(self.0.cast())

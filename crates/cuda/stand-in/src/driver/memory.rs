@@ -44,17 +44,12 @@ const DEAD: u8 = 2;
 pub(crate) struct Range {
     stored: Arc<Guarded>,
     offset: usize,
-    length: usize,
 }
 
 impl Range {
     /// The address of its first byte in host memory.
     pub(crate) fn host(&self) -> *mut u8 {
         self.stored.at(self.offset)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.length
     }
 }
 
@@ -195,7 +190,7 @@ pub(crate) fn range(context: &Context, address: u64, length: u64) -> Result<Rang
         _ => lock(&block.stored).clone(),
     };
     let stored = stored.ok_or_else(|| fault("used after it was freed"))?;
-    Ok(Range { stored, offset: offset as usize, length: length as usize })
+    Ok(Range { stored, offset: offset as usize })
 }
 
 /// The block that begins at an address, for freeing it.
