@@ -40,7 +40,10 @@ fn main() -> io::Result<()> {
                 _ => ("i32", format!("status({name:?}, {status})")),
             };
             // Writing into a string does not fail.
-            let _ = writeln!(source, "#[unsafe(no_mangle)]\nextern \"C\" fn {name}() -> {kind} {{\n    {value}\n}}");
+            let _ = writeln!(
+                source,
+                "#[unsafe(no_mangle)]\nextern \"C\" fn {name}() -> {kind} {{\n    {value}\n}}"
+            );
         }
     }
     let folder = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());

@@ -35,7 +35,14 @@ impl Guarded {
         let mapped = body.checked_add(2 * PAGE).ok_or(Status::OUT_OF_MEMORY)?;
         // SAFETY: a new private mapping, placed where the system likes.
         let mapping = unsafe {
-            libc::mmap(ptr::null_mut(), mapped, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+            libc::mmap(
+                ptr::null_mut(),
+                mapped,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
         };
         let Some(mapping) = NonNull::new(mapping.cast::<u8>()).filter(|_| mapping != libc::MAP_FAILED) else {
             return Err(Status::OUT_OF_MEMORY);

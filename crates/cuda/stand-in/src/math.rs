@@ -47,7 +47,13 @@ fn create(name: &'static str, table: &Table<Library>, to: Out<Handle>, codes: &C
     if ready().is_ok() { 0 } else { codes.not_initialised }
 }
 
-fn with(name: &'static str, table: &Table<Library>, of: Handle, codes: &Codes, then: impl FnOnce(&Library) -> i32) -> i32 {
+fn with(
+    name: &'static str,
+    table: &Table<Library>,
+    of: Handle,
+    codes: &Codes,
+    then: impl FnOnce(&Library) -> i32,
+) -> i32 {
     if let Err(status) = call::admit(name) {
         return status.0;
     }

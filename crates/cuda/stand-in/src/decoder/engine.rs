@@ -110,8 +110,12 @@ fn layout(name: &str, size: (u32, u32), target: (u32, u32), areas: [[i16; 4]; 2]
         return refuse(name, &format!("a target of {}x{}: sides are even", target.0, target.1));
     }
     let [shown, placed] = areas;
-    let Some(shown) = Area::new(shown, size) else { return refuse(name, "display_area outside of the picture") };
-    let Some(placed) = Area::new(placed, target) else { return refuse(name, "target_rect outside of the target") };
+    let Some(shown) = Area::new(shown, size) else {
+        return refuse(name, "display_area outside of the picture");
+    };
+    let Some(placed) = Area::new(placed, target) else {
+        return refuse(name, "target_rect outside of the target");
+    };
     Ok(Layout { shown, placed, width: target.0, height: target.1 })
 }
 

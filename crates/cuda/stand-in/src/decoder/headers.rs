@@ -85,7 +85,8 @@ impl Sps {
         let map_units = bits.ue()?.checked_add(1)?;
         sps.frames_only = bits.flag()?;
         sps.height = map_units.checked_mul(if sps.frames_only { 1 } else { 2 })?;
-        if sps.width > 1024 || sps.height > 1024 || sps.log2_max_frame_num > 16 || sps.log2_max_order_lsb > 16 {
+        if sps.width > 1024 || sps.height > 1024 || sps.log2_max_frame_num > 16 || sps.log2_max_order_lsb > 16
+        {
             return None;
         }
         if !sps.frames_only {

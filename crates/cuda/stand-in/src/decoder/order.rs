@@ -40,7 +40,8 @@ impl Order {
 
     /// A surface that nobody needs any more.
     pub(super) fn free_surface(&self) -> Option<usize> {
-        let shown_later = |surface| self.waiting.iter().chain(&self.ready).any(|picture| picture.surface == surface);
+        let shown_later =
+            |surface| self.waiting.iter().chain(&self.ready).any(|picture| picture.surface == surface);
         (0..self.surfaces).find(|surface| !self.references.contains(surface) && !shown_later(*surface))
     }
 

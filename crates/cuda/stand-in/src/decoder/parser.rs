@@ -205,7 +205,10 @@ impl State {
             match self.order.hurry() {
                 Some(early) => self.display(&[early])?,
                 None => {
-                    report::wrong("cuvidParseVideoData", "fewer surfaces than the stream has reference pictures");
+                    report::wrong(
+                        "cuvidParseVideoData",
+                        "fewer surfaces than the stream has reference pictures",
+                    );
                     return Err(Status::UNKNOWN);
                 }
             }

@@ -19,7 +19,8 @@ impl Area {
         }
         let side = |number: i16| u32::try_from(number).ok();
         let area = Self { left: side(left)?, top: side(top)?, right: side(right)?, bottom: side(bottom)? };
-        let inside = area.left < area.right && area.top < area.bottom && area.right <= width && area.bottom <= height;
+        let inside =
+            area.left < area.right && area.top < area.bottom && area.right <= width && area.bottom <= height;
         inside.then_some(area)
     }
 
@@ -102,7 +103,8 @@ fn resample(plane: Plane<'_>, from: Area, to: &mut [u8], at: Area, pitch: usize,
                     (begin as usize + place as usize, place.fract())
                 };
                 let ((x, right), (y, below)) = (place(x, scale.0, from.left), place(y, scale.1, from.top));
-                let across = |y| f64::from(sample(x, y)) * (1.0 - right) + f64::from(sample(x + 1, y)) * right;
+                let across =
+                    |y| f64::from(sample(x, y)) * (1.0 - right) + f64::from(sample(x + 1, y)) * right;
                 (across(y) * (1.0 - below) + across(y + 1) * below).round() as u8
             };
             to[(at.top + y) as usize * pitch + (at.left + x) as usize * step] = value;

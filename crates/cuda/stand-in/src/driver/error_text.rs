@@ -6,7 +6,11 @@ use crate::call::entry_points;
 use crate::pointer::Out;
 use crate::status::{Answer, Status};
 
-fn tell(code: i32, to: Out<*const c_char>, which: fn((&'static CStr, &'static CStr)) -> &'static CStr) -> Answer {
+fn tell(
+    code: i32,
+    to: Out<*const c_char>,
+    which: fn((&'static CStr, &'static CStr)) -> &'static CStr,
+) -> Answer {
     match Status::describe(code) {
         Some(texts) => to.put(which(texts).as_ptr()),
         None => {

@@ -63,7 +63,8 @@ pub(crate) fn live() -> usize {
 }
 
 fn find(name: &str, handle: Handle) -> Answer<Arc<Event>> {
-    let event = EVENTS.get(handle).filter(|event| context::current().is_ok_and(|c| std::ptr::eq(c, event.context)));
+    let event =
+        EVENTS.get(handle).filter(|event| context::current().is_ok_and(|c| std::ptr::eq(c, event.context)));
     event.ok_or_else(|| {
         report::wrong(name, "there is no such event in this context");
         Status::INVALID_HANDLE

@@ -33,7 +33,14 @@ struct Mover {
 
 impl Mover {
     /// `rows` rows of `row` bytes, `pitch` apart, of elements of `element` bytes.
-    fn rows(&mut self, address: &mut u64, pitch: i64, row: u64, rows: u32, element: u64) -> Result<(), Fault> {
+    fn rows(
+        &mut self,
+        address: &mut u64,
+        pitch: i64,
+        row: u64,
+        rows: u32,
+        element: u64,
+    ) -> Result<(), Fault> {
         let fault = |what: &str, status| Fault {
             what: format!("{rows} rows of {row} bytes at {:#x}, {pitch} apart: {what}", *address),
             status,
@@ -117,8 +124,7 @@ impl Work {
                 let mut picture = work.picture + skipped;
                 mover.rows(&mut picture, work.picture_pitch, 4 * u64::from(across), down, 1)?;
                 work.picture = picture.wrapping_sub(skipped);
-                let skipped =
-                    u64::from(work.top) * work.rgb_pitch.unsigned_abs() + 3 * u64::from(work.left);
+                let skipped = u64::from(work.top) * work.rgb_pitch.unsigned_abs() + 3 * u64::from(work.left);
                 let mut rgb = work.rgb + skipped;
                 mover.rows(&mut rgb, work.rgb_pitch, 3 * u64::from(across), down, 1)?;
                 work.rgb = rgb.wrapping_sub(skipped);

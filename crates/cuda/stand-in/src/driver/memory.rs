@@ -62,7 +62,8 @@ struct Blocks {
 
 static BLOCKS: Mutex<Blocks> = Mutex::new(Blocks { by_address: BTreeMap::new(), next: 0 });
 /// Bytes in use, of all devices.
-static USED: LazyLock<Vec<AtomicU64>> = LazyLock::new(|| (0..SETTINGS.devices).map(|_| AtomicU64::new(0)).collect());
+static USED: LazyLock<Vec<AtomicU64>> =
+    LazyLock::new(|| (0..SETTINGS.devices).map(|_| AtomicU64::new(0)).collect());
 
 /// Dead blocks are remembered in order to say that an address is one of theirs, up to so many blocks.
 const REMEMBERED: usize = 16_384;
@@ -77,7 +78,11 @@ static RESERVED: LazyLock<Option<u64>> = LazyLock::new(|| {
 /// Allocations that were not freed.
 pub(crate) fn live() -> usize {
     let blocks = lock(&BLOCKS);
-    blocks.by_address.values().filter(|block| !block.surface && block.state.load(Ordering::Acquire) != DEAD).count()
+    blocks
+        .by_address
+        .values()
+        .filter(|block| !block.surface && block.state.load(Ordering::Acquire) != DEAD)
+        .count()
 }
 
 /// Whether an address is one of a device.
@@ -124,7 +129,9 @@ impl Block {
         blocks.by_address.insert(address, Arc::clone(&block));
         while blocks.by_address.len() > REMEMBERED {
             let dead = |(_, block): &(&u64, &Arc<Self>)| block.state.load(Ordering::Acquire) == DEAD;
-            let Some(oldest) = blocks.by_address.iter().find(dead).map(|(&address, _)| address) else { break };
+            let Some(oldest) = blocks.by_address.iter().find(dead).map(|(&address, _)| address) else {
+                break;
+            };
             blocks.by_address.remove(&oldest);
         }
         Ok(block)
@@ -176,7 +183,10 @@ pub(crate) fn range(context: &Context, address: u64, length: u64) -> Result<Rang
     let block = at_or_before(address).ok_or_else(|| fault("not allocated"))?;
     let offset = address - block.address;
     if offset >= block.size {
-        return Err(fault(&format!("not allocated; {} bytes at {:#x} end before", block.size, block.address)));
+        return Err(fault(&format!(
+            "not allocated; {} bytes at {:#x} end before",
+            block.size, block.address
+        )));
     }
     if length > block.size - offset {
         return Err(fault(&format!("beyond the end of {} bytes at {:#x}", block.size, block.address)));

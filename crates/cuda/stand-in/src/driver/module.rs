@@ -90,7 +90,9 @@ impl Module {
     /// Whether the image has a kernel of this name: code for it has a section that is called so.
     fn holds(&self, name: &str) -> bool {
         let section = format!(".text.{name}\0");
-        self.image.as_ref().is_some_and(|image| image.windows(section.len()).any(|at| at == section.as_bytes()))
+        self.image
+            .as_ref()
+            .is_some_and(|image| image.windows(section.len()).any(|at| at == section.as_bytes()))
     }
 }
 

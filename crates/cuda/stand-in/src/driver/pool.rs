@@ -20,7 +20,8 @@ fn of_device(device: c_int) -> Answer<Handle> {
 }
 
 fn device_of(name: &str, pool: Handle) -> Answer<usize> {
-    let device = pool.checked_sub(FIRST).map(|offset| offset / STEP).filter(|&device| device < SETTINGS.devices);
+    let device =
+        pool.checked_sub(FIRST).map(|offset| offset / STEP).filter(|&device| device < SETTINGS.devices);
     device.ok_or_else(|| {
         report::wrong(name, "there is no such pool");
         Status::INVALID_VALUE

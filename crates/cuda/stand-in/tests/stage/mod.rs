@@ -10,7 +10,7 @@ use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use serde_json::Value;
 
 /// The library that was built with this test.
@@ -85,13 +85,13 @@ pub fn open() -> Library {
 
 macro_rules! functions {
     ($name:ident: $(fn $function:ident($($argument:ident: $type:ty),*);)*) => {
-        pub struct $name(pub Library);
+        pub struct $name(pub libloading::os::unix::Library);
 
         impl $name {
             $(pub fn $function(&self, $($argument: $type),*) -> i32 {
                 // SAFETY: the signature is that of the library's documentation; the pointers are a test's own.
                 unsafe {
-                    let function: Symbol<unsafe extern "C" fn($($type),*) -> i32> =
+                    let function: libloading::os::unix::Symbol<unsafe extern "C" fn($($type),*) -> i32> =
                         self.0.get(concat!(stringify!($function), "\0").as_bytes()).unwrap();
                     function($($argument),*)
                 }
@@ -99,6 +99,7 @@ macro_rules! functions {
         }
     };
 }
+#[allow(unused_imports, reason = "each test uses a part of it")]
 pub(crate) use functions;
 
 pub type Handle = usize;
