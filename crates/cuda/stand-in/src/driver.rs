@@ -12,7 +12,7 @@ mod module;
 mod pool;
 pub(crate) mod stream;
 
-use crate::{decoder, math};
+use crate::{decoder, encoder, math};
 
 /// What is still open, by kind.
 pub(crate) fn left() -> Vec<(&'static str, usize)> {
@@ -25,5 +25,6 @@ pub(crate) fn left() -> Vec<(&'static str, usize)> {
     ];
     left.extend(math::left());
     left.extend(decoder::left());
+    left.extend(encoder::left());
     left
 }

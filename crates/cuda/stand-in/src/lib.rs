@@ -29,6 +29,7 @@ mod call;
 mod chance;
 mod decoder;
 mod driver;
+mod encoder;
 mod guarded;
 mod math;
 mod missing;

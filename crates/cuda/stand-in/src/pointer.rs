@@ -16,6 +16,12 @@ impl<T> Clone for Out<T> {
 
 impl<T> Copy for Out<T> {}
 
+impl<T> From<*mut T> for Out<T> {
+    fn from(at: *mut T) -> Self {
+        Self(at)
+    }
+}
+
 impl<T> Out<T> {
     /// # Errors
     /// A null pointer.

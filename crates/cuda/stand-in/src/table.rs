@@ -12,6 +12,11 @@ pub(crate) type Handle = usize;
 static NEXT: AtomicUsize = AtomicUsize::new(0x10);
 const NOWHERE: usize = 0x5AFE << 48;
 
+/// A handle that was never given.
+pub(crate) fn new_handle() -> Handle {
+    NOWHERE + NEXT.fetch_add(0x10, Ordering::Relaxed)
+}
+
 /// A mutex that another thread's panic does not spoil.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -28,7 +33,7 @@ impl<T> Table<T> {
     }
 
     pub(crate) fn insert(&self, object: Arc<T>) -> Handle {
-        let handle = NOWHERE + NEXT.fetch_add(0x10, Ordering::Relaxed);
+        let handle = new_handle();
         lock(&self.objects).insert(handle, object);
         handle
     }

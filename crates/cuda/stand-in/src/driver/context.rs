@@ -69,6 +69,11 @@ impl Context {
         FIRST + self.device * STEP
     }
 
+    /// Whether somebody retains it.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.retained.load(Ordering::Acquire) > 0
+    }
+
     /// # Errors
     /// What went wrong on the device, if anything has.
     pub(crate) fn check(&self) -> Answer {

@@ -28,7 +28,7 @@ pub(crate) struct Mark {
 }
 
 /// Tells a mark that it is reached, also where the stream could not go on and dropped what it had.
-struct Reach(Arc<Mark>);
+pub(crate) struct Reach(Arc<Mark>);
 
 impl Drop for Reach {
     fn drop(&mut self) {
@@ -38,12 +38,19 @@ impl Drop for Reach {
 }
 
 impl Mark {
+    /// One that is reached when what comes with it is dropped.
+    pub(crate) fn new() -> (Arc<Self>, Reach) {
+        let mark = Arc::new(Self::default());
+        let reach = Reach(Arc::clone(&mark));
+        (mark, reach)
+    }
+
     /// When it was reached.
     fn reached(&self) -> Option<Instant> {
         *lock(&self.reached)
     }
 
-    fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let mut reached = lock(&self.reached);
         while reached.is_none() {
             reached = self.told.wait(reached).unwrap_or_else(PoisonError::into_inner);
@@ -105,8 +112,7 @@ entry_points! {
     fn cuEventRecord(event: Handle, on: Handle) needs Context {
         let stream = stream::find("cuEventRecord", on)?;
         let event = find("cuEventRecord", event)?;
-        let mark = Arc::new(Mark::default());
-        let reach = Reach(Arc::clone(&mark));
+        let (mark, reach) = Mark::new();
         stream.submit(move || {
             drop(reach);
             Ok(())

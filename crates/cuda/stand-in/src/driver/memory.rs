@@ -203,6 +203,15 @@ pub(crate) fn range(context: &Context, address: u64, length: u64) -> Result<Rang
     Ok(Range { stored, offset: offset as usize })
 }
 
+/// Whether a range lies in an allocation of a context's device that nobody has freed or asked to be freed.
+pub(crate) fn is_allocated(context: &Context, address: u64, length: u64) -> bool {
+    at_or_before(address).is_some_and(|block| {
+        let offset = address - block.address;
+        let inside = offset < block.size && length <= block.size - offset;
+        inside && block.device == context.device && !block.freeing.load(Ordering::Acquire)
+    })
+}
+
 /// The block that begins at an address, for freeing it.
 fn to_free(name: &str, address: u64) -> Answer<Arc<Block>> {
     let block = at_or_before(address).filter(|block| block.address == address && !block.surface);

@@ -78,6 +78,14 @@ pub(crate) fn drain(context: &Context) {
 /// # Errors
 /// The NULL stream, no stream, and one of another context than the current.
 pub(crate) fn find(name: &str, handle: Handle) -> Answer<Arc<Stream>> {
+    find_for(name, handle, context::current()?)
+}
+
+/// The stream of a handle that work of a context is submitted to, whatever is current.
+///
+/// # Errors
+/// As `find`.
+pub(crate) fn find_for(name: &str, handle: Handle, context: &Context) -> Answer<Arc<Stream>> {
     if NULL_STREAMS.contains(&handle) {
         report::wrong(name, "the NULL stream takes no work here");
         return Err(Status::NOT_PERMITTED);
@@ -86,8 +94,8 @@ pub(crate) fn find(name: &str, handle: Handle) -> Answer<Arc<Stream>> {
         report::wrong(name, "there is no such stream");
         return Err(Status::INVALID_HANDLE);
     };
-    if !std::ptr::eq(stream.context, context::current()?) {
-        report::wrong(name, "the stream is of another context than the current");
+    if !std::ptr::eq(stream.context, context) {
+        report::wrong(name, "the stream is of another context");
         return Err(Status::INVALID_CONTEXT);
     }
     Ok(stream)
