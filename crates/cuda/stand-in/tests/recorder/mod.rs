@@ -192,20 +192,23 @@ impl Recorder {
         // `pictureStruct`, which has no zero, is looked at after the encoder has set it.
         let mut lock = MaybeUninit::<NV_ENC_LOCK_BITSTREAM>::zeroed();
         let at = lock.as_mut_ptr();
-        // SAFETY: the fields of that struct, and what the encoder says is there.
+        // SAFETY: fields of that struct.
         unsafe {
             (&raw mut (*at).version).write(NV_ENC_LOCK_BITSTREAM_VER);
             (&raw mut (*at).outputBitstream).write(self.output);
-            ok(call!(self.nvEncLockBitstream(at)));
+        }
+        ok(call!(self.nvEncLockBitstream(at)));
+        // SAFETY: the encoder has set the field that has no zero; so many bytes are there until they are unlocked.
+        let (lock, bytes) = unsafe {
             let lock = lock.assume_init();
             let data: *const u8 = lock.bitstreamBufferPtr.cast();
-            let bytes = std::slice::from_raw_parts(data, lock.bitstreamSizeInBytes as usize).to_vec();
-            ok(call!(self.nvEncUnlockBitstream(self.output)));
-            // What is looked at after that is no picture.
-            assert_eq!(data.read(), 0xB7);
-            let keyframe = lock.pictureType == NV_ENC_PIC_TYPE::NV_ENC_PIC_TYPE_IDR;
-            Coded { bytes, keyframe, timestamp: lock.outputTimeStamp }
-        }
+            (lock, std::slice::from_raw_parts(data, lock.bitstreamSizeInBytes as usize).to_vec())
+        };
+        ok(call!(self.nvEncUnlockBitstream(self.output)));
+        // SAFETY: the stand-in keeps the memory, so that a late look finds no picture there.
+        assert_eq!(unsafe { lock.bitstreamBufferPtr.cast::<u8>().read() }, 0xB7);
+        let keyframe = lock.pictureType == NV_ENC_PIC_TYPE::NV_ENC_PIC_TYPE_IDR;
+        Coded { bytes, keyframe, timestamp: lock.outputTimeStamp }
     }
 
     pub fn unmap(&mut self) -> i32 {

@@ -1,7 +1,6 @@
 //! Opens the stand-in as a program would, and gives a test a process of its own: what goes wrong on a device stays
 //! wrong for the process.
 #![allow(dead_code, reason = "each test uses a part of it")]
-#![allow(non_snake_case, clippy::too_many_arguments, reason = "C's names and arguments")]
 
 use std::env;
 use std::ffi::c_void;
@@ -88,7 +87,8 @@ macro_rules! functions {
         pub struct $name(pub libloading::os::unix::Library);
 
         impl $name {
-            $(pub fn $function(&self, $($argument: $type),*) -> i32 {
+            $(#[allow(non_snake_case, clippy::too_many_arguments, reason = "C's name and arguments")]
+            pub fn $function(&self, $($argument: $type),*) -> i32 {
                 // SAFETY: the signature is that of the library's documentation; the pointers are a test's own.
                 unsafe {
                     let function: libloading::os::unix::Symbol<unsafe extern "C" fn($($type),*) -> i32> =
