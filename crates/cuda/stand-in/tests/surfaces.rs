@@ -125,10 +125,12 @@ fn a_decoder_grows_no_larger_than_it_was_made_for() {
 }
 
 /// What a decoder is not made with.
+type Change = fn(&mut CUVIDDECODECREATEINFO);
+
 #[test]
 fn a_decoder_is_made_within_the_devices_limits() {
     after_one("a_decoder_is_made_within_the_devices_limits", &[], |player| {
-        let changes: [(i32, fn(&mut CUVIDDECODECREATEINFO)); 8] = [
+        let changes: [(i32, Change); 8] = [
             (1, |info| info.ulWidth = 4112),
             (1, |info| info.ulHeight = 8),
             (1, |info| info.ulNumDecodeSurfaces = 0),

@@ -109,7 +109,7 @@ entry_points! {
 
     fn cuMemHostUnregister(at: Host) needs Context {
         let mut pinned = lock(&PINNED);
-        if !pinned.get(&at.address()).is_some_and(|range| range.memory.is_none()) {
+        if pinned.get(&at.address()).is_none_or(|range| range.memory.is_some()) {
             return Err(Status::HOST_MEMORY_NOT_REGISTERED);
         }
         pinned.remove(&at.address());
