@@ -23,6 +23,10 @@
 //! | `STAND_IN_FAIL` | `name:n=code,...`: the n-th call of a function answers that code |
 //! | `STAND_IN_REPORT` | where to write the report, as JSON, at the end |
 //! | `STAND_IN_STRICT_EXIT` | 1: the process ends with 86 if anything was left open or wrongly used |
+//!
+//! The report has how often each function was called, what was used wrongly, and what was left open. A test in the same
+//! process asks `standInCalls(name)` and `standInWrongUses()` instead. Copies that make the host wait, or stage, as
+//! their memory is not pinned, are counted as `(copy to pageable memory)` and `(copy from pageable memory)`.
 #![cfg(target_os = "linux")]
 
 mod call;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, Once};
 
 use crate::driver;
+use crate::pointer::Text;
 use crate::settings::SETTINGS;
 use crate::table::lock;
 
@@ -34,6 +35,21 @@ pub(crate) fn at_exit() {
         // SAFETY: the function takes and returns nothing, and the library stays loaded until the end.
         unsafe { libc::atexit(end) };
     });
+}
+
+/// How often a function was called up to now, for a test in the same process.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case, reason = "named as the libraries' functions are")]
+extern "C" fn standInCalls(name: Text) -> u64 {
+    let name = name.get().unwrap_or_default();
+    lock(&CALLS).get(name.as_str()).copied().unwrap_or(0)
+}
+
+/// How often something was used wrongly up to now.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case, reason = "named as the libraries' functions are")]
+extern "C" fn standInWrongUses() -> u64 {
+    lock(&WRONG).len() as u64
 }
 
 extern "C" fn end() {

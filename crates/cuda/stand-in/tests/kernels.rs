@@ -141,6 +141,16 @@ fn an_image_of_others_is_taken_and_has_no_functions() {
 }
 
 #[test]
+fn a_gpu_that_the_image_is_not_for_does_not_take_it() {
+    alone("a_gpu_that_the_image_is_not_for_does_not_take_it", &[("STAND_IN_CAPABILITY", "7.5")], || {
+        let cuda = Cuda::ready();
+        assert_eq!(cuda.cuModuleLoadData(&mut 0, image().as_ptr()), 209);
+        cuda.close();
+    })
+    .is_clean();
+}
+
+#[test]
 fn a_launch_is_refused_on_the_null_stream_and_after_its_module() {
     let outcome = alone("a_launch_is_refused_on_the_null_stream_and_after_its_module", &[], || {
         let launch = Launch::new();

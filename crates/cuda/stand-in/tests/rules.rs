@@ -98,7 +98,12 @@ fn a_host_function_does_not_call_the_driver() {
 #[test]
 fn a_function_that_is_not_implemented_says_so() {
     let outcome = alone("a_function_that_is_not_implemented_says_so", &[], || {
-        assert_eq!(Cuda::ready().cuGraphCreate(&mut 0, 0), NOT_SUPPORTED);
+        let cuda = Cuda::ready();
+        assert_eq!(cuda.standInWrongUses(), 0);
+        assert_eq!(cuda.cuGraphCreate(&mut 0, 0), NOT_SUPPORTED);
+        assert_eq!(cuda.standInWrongUses(), 1);
+        assert_eq!(cuda.standInCalls(c"cuGraphCreate".as_ptr().cast()), 1);
+        assert_eq!(cuda.standInCalls(c"cuGraphDestroy".as_ptr().cast()), 0);
     });
     assert_eq!(outcome.wrong(), "cuGraphCreate: the stand-in does not implement it\n");
 }

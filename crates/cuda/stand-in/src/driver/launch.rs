@@ -49,8 +49,7 @@ impl Mover {
             return Ok(());
         }
         if !address.is_multiple_of(element) || !pitch.unsigned_abs().is_multiple_of(element) {
-            // A real device says CUDA_ERROR_MISALIGNED_ADDRESS.
-            return Err(fault("not aligned to its elements", Status(716)));
+            return Err(fault("not aligned to its elements", Status::MISALIGNED_ADDRESS));
         }
         let pitch = u64::try_from(pitch).map_err(|_| fault("backwards", Status::ILLEGAL_ADDRESS))?;
         let extent = u64::from(rows - 1).checked_mul(pitch).and_then(|n| n.checked_add(row));

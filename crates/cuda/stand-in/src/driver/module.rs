@@ -10,6 +10,7 @@ use super::context::{self, Context};
 use crate::call::entry_points;
 use crate::pointer::{Host, In, Out, Text};
 use crate::report;
+use crate::settings::SETTINGS;
 use crate::status::{Answer, Status};
 use crate::table::{Handle, Table};
 
@@ -83,7 +84,12 @@ fn load(module: Out<Handle>, at: Host) -> Answer {
     if at.address() == 0 {
         return Err(Status::INVALID_VALUE);
     }
-    module.put(MODULES.insert(Arc::new(Module { context: context::current()?, image: image(at)? })))
+    let image = image(at)?;
+    // Our image has code from there on.
+    if image.is_some() && SETTINGS.capability < (8, 0) {
+        return Err(Status::NO_BINARY_FOR_GPU);
+    }
+    module.put(MODULES.insert(Arc::new(Module { context: context::current()?, image })))
 }
 
 impl Module {

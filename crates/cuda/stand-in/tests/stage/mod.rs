@@ -145,6 +145,8 @@ functions! { Cuda:
         function: Handle, bx: u32, by: u32, bz: u32, tx: u32, ty: u32, tz: u32, shared: u32, stream: Handle,
         parameters: *const *const c_void, extra: usize
     );
+    fn standInCalls(name: *const u8);
+    fn standInWrongUses();
     fn cuGraphCreate(graph: *mut Handle, flags: u32);
     fn cublasCreate_v2(handle: *mut Handle);
     fn cublasSetStream_v2(handle: Handle, stream: Handle);
