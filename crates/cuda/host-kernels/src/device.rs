@@ -4,21 +4,29 @@ use std::mem::{offset_of, size_of};
 
 use cutrickle_cuda::kernels::{Grid, OverlayBlend, RgbToNv12, Surface, YuvToModel, YuvToRgb};
 
-/// `Launch` of host/launch.cpp.
+/// How many threads a kernel runs with (`Launch` of host/launch.cpp).
+#[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Launch {
+pub struct Launch {
     blocks: [u32; 2],
     threads: [u32; 2],
 }
 
-impl From<Grid> for Launch {
-    fn from(grid: Grid) -> Self {
-        Self { blocks: grid.blocks, threads: grid.threads }
+impl Launch {
+    /// So many blocks of so many threads, across and down.
+    pub fn new(blocks: [u32; 2], threads: [u32; 2]) -> Self {
+        Self { blocks, threads }
     }
 }
 
-/// A kernel's launcher.
-pub(crate) type Launcher<P> = unsafe extern "C" fn(*const P, *const Launch);
+impl From<Grid> for Launch {
+    fn from(grid: Grid) -> Self {
+        Self::new(grid.blocks, grid.threads)
+    }
+}
+
+/// Runs a kernel. Every row that the parameters name must be there, and aligned to its elements.
+pub type Launcher<P> = unsafe extern "C" fn(*const P, *const Launch);
 
 unsafe extern "C" {
     pub(crate) fn host_nv12_to_rgb(parameters: *const YuvToRgb, grid: *const Launch);
@@ -39,6 +47,41 @@ unsafe extern "C" {
     safe fn host_round_to_half(value: f32) -> u16;
     safe fn host_round_to_bfloat(value: f32) -> u16;
     fn host_layout(numbers: *mut u64);
+}
+
+/// A kernel by what it is launched with.
+#[derive(Debug, Clone, Copy)]
+pub enum Kernel {
+    /// Picture to R'G'B'.
+    YuvToRgb(Launcher<YuvToRgb>),
+    /// Picture to a model's input.
+    YuvToModel(Launcher<YuvToModel>),
+    /// R'G'B' to NV12.
+    RgbToNv12(Launcher<RgbToNv12>),
+    /// RGBA over R'G'B'.
+    OverlayBlend(Launcher<OverlayBlend>),
+}
+
+impl Kernel {
+    /// The kernel of this name, as it is written in the image.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "nv12_to_rgb" => Self::YuvToRgb(host_nv12_to_rgb),
+            "p010_to_rgb" => Self::YuvToRgb(host_p010_to_rgb),
+            "nv12_to_model_f16" => Self::YuvToModel(host_nv12_to_model_f16),
+            "nv12_to_model_bf16" => Self::YuvToModel(host_nv12_to_model_bf16),
+            "nv12_to_model_f32" => Self::YuvToModel(host_nv12_to_model_f32),
+            "p010_to_model_f16" => Self::YuvToModel(host_p010_to_model_f16),
+            "p010_to_model_bf16" => Self::YuvToModel(host_p010_to_model_bf16),
+            "p010_to_model_f32" => Self::YuvToModel(host_p010_to_model_f32),
+            "rgb_u8_to_nv12" => Self::RgbToNv12(host_rgb_u8_to_nv12),
+            "rgb_f16_to_nv12" => Self::RgbToNv12(host_rgb_f16_to_nv12),
+            "rgb_bf16_to_nv12" => Self::RgbToNv12(host_rgb_bf16_to_nv12),
+            "rgb_f32_to_nv12" => Self::RgbToNv12(host_rgb_f32_to_nv12),
+            "overlay_blend" => Self::OverlayBlend(host_overlay_blend),
+            _ => return None,
+        })
+    }
 }
 
 /// How often runs of pixels were read or written by 1, by 4 and by 16 bytes at a time, since the last call on

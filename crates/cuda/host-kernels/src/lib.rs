@@ -5,10 +5,11 @@
 //! and written. What it cannot show: races (no kernel lets two threads meet), speed, and the compiler for the
 //! device.
 //!
-//! Each function checks that its slices hold the rows it was told of, so none can touch memory it should not.
+//! Each function checks that its slices hold the rows it was told of, so none can touch memory it should not. Who
+//! launches a [`Kernel`] by name (the stand-in driver) has that to do himself.
 
 mod device;
 mod launch;
 
-pub use device::{round_to_bfloat, round_to_half, struct_layouts, take_accesses};
+pub use device::{Kernel, Launch, Launcher, round_to_bfloat, round_to_half, struct_layouts, take_accesses};
 pub use launch::{ModelOutput, Picture, Rows, RowsMut, overlay_blend, rgb_to_nv12, yuv_to_model, yuv_to_rgb};

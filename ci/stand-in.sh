@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Runs a command with the stand-in driver in the place of NVIDIA's libraries:
+#   ci/stand-in.sh cargo test --workspace --features cuda
+# The variables that it understands are listed in crates/cuda/stand-in/src/lib.rs. STAND_IN_LIBRARY names a library
+# that was built before; without it, it is built. CARGO_TARGET_DIR is heeded.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+library=${STAND_IN_LIBRARY:-}
+if [ -z "$library" ]; then
+    cargo build --quiet --manifest-path "$root/Cargo.toml" --package cutrickle-stand-in >&2
+    library=${CARGO_TARGET_DIR:-$root/target}/debug/libcutrickle_stand_in.so
+fi
+library=$(realpath "$library")
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+# The names that programs open: crates/cuda-delayload/build/archives.rs, and those of the codecs.
+for name in libcuda.so.1 libnvcuvid.so.1 libnvidia-encode.so.1 libcurand.so.10 \
+    libcublas.so.{11,12,13} libcublasLt.so.{11,12,13} libnvrtc.so.{11.2,12,13}; do
+    ln -s "$library" "$folder/$name"
+done
+LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$@"

@@ -1,0 +1,113 @@
+//! A decoded picture as it is mapped: cut out, resized, NV12 with a pitch.
+
+use cutrickle_frame::{I420, Plane};
+
+/// Left, top, right, bottom in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Area {
+    pub(super) left: u32,
+    pub(super) top: u32,
+    pub(super) right: u32,
+    pub(super) bottom: u32,
+}
+
+impl Area {
+    /// From a struct's numbers; all zero is the whole of a size. None where it does not lie in that.
+    pub(super) fn new([left, top, right, bottom]: [i16; 4], (width, height): (u32, u32)) -> Option<Self> {
+        if [left, top, right, bottom] == [0; 4] {
+            return Some(Self { left: 0, top: 0, right: width, bottom: height });
+        }
+        let side = |number: i16| u32::try_from(number).ok();
+        let area = Self { left: side(left)?, top: side(top)?, right: side(right)?, bottom: side(bottom)? };
+        let inside =
+            area.left < area.right && area.top < area.bottom && area.right <= width && area.bottom <= height;
+        inside.then_some(area)
+    }
+
+    fn size(&self) -> (u32, u32) {
+        (self.right - self.left, self.bottom - self.top)
+    }
+
+    fn halved(&self) -> Self {
+        Self {
+            left: self.left / 2,
+            top: self.top / 2,
+            right: self.right.div_ceil(2),
+            bottom: self.bottom.div_ceil(2),
+        }
+    }
+}
+
+/// How a decoder hands its pictures out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    /// What of the coded picture is shown.
+    pub(super) shown: Area,
+    /// Where it goes to.
+    pub(super) placed: Area,
+    /// The surface's size.
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+impl Layout {
+    /// Bytes from row to row: more than a row has, so that nobody takes the one for the other.
+    pub(super) fn pitch(&self) -> usize {
+        (self.width as usize + 1).next_multiple_of(512)
+    }
+
+    /// Rows of luma, behind which chroma begins.
+    fn rows(&self) -> usize {
+        (self.height as usize).next_multiple_of(2)
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.pitch() * (self.rows() + self.rows() / 2)
+    }
+
+    /// The surface's bytes. What is in no row stays 0xDB, what is in no picture black.
+    pub(super) fn fill(&self, picture: &I420) -> Vec<u8> {
+        let pitch = self.pitch();
+        let mut bytes = vec![0xDB; self.size()];
+        let width = (self.width as usize).next_multiple_of(2);
+        for (y, row) in bytes.chunks_exact_mut(pitch).enumerate() {
+            row[..width].fill(if y < self.rows() { 16 } else { 128 });
+        }
+        let [luma, cb, cr] = picture.planes();
+        let (luma_to, chroma_to) = bytes.split_at_mut(pitch * self.rows());
+        resample(luma, self.shown, luma_to, self.placed, pitch, 1);
+        for (offset, plane) in [cb, cr].into_iter().enumerate() {
+            resample(plane, self.shown.halved(), &mut chroma_to[offset..], self.placed.halved(), pitch, 2);
+        }
+        bytes
+    }
+}
+
+/// Bilinear; a plain copy where sizes are the same. Samples beyond the plane's edge are its last ones: a coded
+/// picture is larger than what its decoder hands out.
+fn resample(plane: Plane<'_>, from: Area, to: &mut [u8], at: Area, pitch: usize, step: usize) {
+    let sample = |x: usize, y: usize| {
+        let (x, y) = (x.min(plane.width - 1), y.min(plane.height - 1));
+        plane.data[y * plane.stride + x]
+    };
+    let (width, height) = at.size();
+    let scale = (f64::from(from.size().0) / f64::from(width), f64::from(from.size().1) / f64::from(height));
+    let same = from.size() == at.size();
+    for y in 0..height {
+        for x in 0..width {
+            let value = if same {
+                sample((from.left + x) as usize, (from.top + y) as usize)
+            } else {
+                let place = |n: u32, scale: f64, begin: u32| {
+                    let place = ((f64::from(n) + 0.5) * scale - 0.5).max(0.0);
+                    (begin as usize + place as usize, place.fract())
+                };
+                let ((x, right), (y, below)) = (place(x, scale.0, from.left), place(y, scale.1, from.top));
+                let across =
+                    |y| f64::from(sample(x, y)) * (1.0 - right) + f64::from(sample(x + 1, y)) * right;
+                (across(y) * (1.0 - below) + across(y + 1) * below).round() as u8
+            };
+            to[(at.top + y) as usize * pitch + (at.left + x) as usize * step] = value;
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Launches of kernels. What a kernel's struct says about rows is looked up before it runs, and its addresses are
+//! changed to those in host memory.
+
+use std::ffi::{c_uint, c_void};
+
+use cutrickle_cuda::kernels::{OverlayBlend, RgbToNv12, Surface, YuvToModel, YuvToRgb};
+use cutrickle_host_kernels::{Kernel, Launch};
+
+use super::context::Context;
+use super::memory::{self, Range};
+use super::module;
+use super::stream::{self, Fault};
+use crate::call::entry_points;
+use crate::pointer::In;
+use crate::report;
+use crate::status::{Answer, Status};
+use crate::table::Handle;
+
+/// What a kernel was launched with.
+#[derive(Clone, Copy)]
+enum Work {
+    YuvToRgb(YuvToRgb),
+    YuvToModel(YuvToModel),
+    RgbToNv12(RgbToNv12),
+    OverlayBlend(OverlayBlend),
+}
+
+/// Looks up rows and moves their address; keeps the ranges until the kernel is done.
+struct Mover {
+    context: &'static Context,
+    ranges: Vec<Range>,
+}
+
+impl Mover {
+    /// `rows` rows of `row` bytes, `pitch` apart, of elements of `element` bytes.
+    fn rows(
+        &mut self,
+        address: &mut u64,
+        pitch: i64,
+        row: u64,
+        rows: u32,
+        element: u64,
+    ) -> Result<(), Fault> {
+        let fault = |what: &str, status| Fault {
+            what: format!("{rows} rows of {row} bytes at {:#x}, {pitch} apart: {what}", *address),
+            status,
+        };
+        if row == 0 || rows == 0 {
+            return Ok(());
+        }
+        if !address.is_multiple_of(element) || !pitch.unsigned_abs().is_multiple_of(element) {
+            return Err(fault("not aligned to its elements", Status::MISALIGNED_ADDRESS));
+        }
+        let pitch = u64::try_from(pitch).map_err(|_| fault("backwards", Status::ILLEGAL_ADDRESS))?;
+        let extent = u64::from(rows - 1).checked_mul(pitch).and_then(|n| n.checked_add(row));
+        let extent = extent.ok_or_else(|| fault("too long", Status::ILLEGAL_ADDRESS))?;
+        let range = memory::range(self.context, *address, extent)
+            .map_err(|inner| fault(&inner.what, inner.status))?;
+        *address = range.host().expose_provenance() as u64;
+        self.ranges.push(range);
+        Ok(())
+    }
+
+    fn surface(&mut self, surface: &mut Surface, sample: u64) -> Result<(), Fault> {
+        let width = u64::from(surface.width);
+        self.rows(&mut surface.luma, surface.luma_pitch, width * sample, surface.height, sample)?;
+        let (row, rows) = (width.next_multiple_of(2) * sample, surface.height.div_ceil(2));
+        self.rows(&mut surface.chroma, surface.chroma_pitch, row, rows, sample)
+    }
+}
+
+/// Bytes of a sample of the picture, or of an element of the tensor, that a kernel's name speaks of.
+fn sample_size(name: &str) -> u64 {
+    if name.starts_with("p010") { 2 } else { 1 }
+}
+
+fn element_size(name: &str) -> u64 {
+    if name.contains("f32") {
+        4
+    } else if name.contains("f16") {
+        2
+    } else {
+        1
+    }
+}
+
+impl Work {
+    fn moved(mut self, name: &str, mover: &mut Mover) -> Result<Self, Fault> {
+        match &mut self {
+            Self::YuvToRgb(work) => {
+                let row = 3 * u64::from(work.source.width);
+                mover.rows(&mut work.rgb, work.rgb_pitch, row, work.source.height, 1)?;
+                mover.surface(&mut work.source, sample_size(name))?;
+            }
+            Self::YuvToModel(work) => {
+                mover.surface(&mut work.source, sample_size(name))?;
+                let element = element_size(name);
+                let stride = |elements: i64| elements.saturating_mul(element as i64);
+                let width = u64::from(work.width) * element;
+                let (row, planes) = if work.interleaved == 1 { (3 * width, 1) } else { (width, 3u64) };
+                // Plane by plane, and all of them in one allocation.
+                let mut last = work.output + (planes - 1) * stride(work.plane_stride).unsigned_abs();
+                let all = last.saturating_sub(work.output);
+                mover.rows(&mut last, stride(work.row_stride), row, work.height, element)?;
+                let from_first = (all + row).max(row);
+                mover.rows(&mut work.output, 0, from_first, 1, element)?;
+            }
+            Self::RgbToNv12(work) => {
+                let element = element_size(name);
+                let row = u64::from(work.width) * u64::from(work.channels) * element;
+                mover.rows(&mut work.pixels, work.pixels_pitch, row, work.height, element)?;
+                let width = u64::from(work.width);
+                mover.rows(&mut work.luma, work.luma_pitch, width, work.height, 1)?;
+                let rows = work.height.div_ceil(2);
+                mover.rows(&mut work.chroma, work.chroma_pitch, width.next_multiple_of(2), rows, 1)?;
+            }
+            Self::OverlayBlend(work) => {
+                // What is touched of both: the rows and columns that are covered.
+                let (across, down) = (work.right - work.left, work.bottom - work.top);
+                let within = |at: u32, offset: i32| (i64::from(at) - i64::from(offset)).unsigned_abs();
+                let skipped = within(work.top, work.offset_y) * work.picture_pitch.unsigned_abs()
+                    + 4 * within(work.left, work.offset_x);
+                let mut picture = work.picture + skipped;
+                mover.rows(&mut picture, work.picture_pitch, 4 * u64::from(across), down, 1)?;
+                work.picture = picture.wrapping_sub(skipped);
+                let skipped = u64::from(work.top) * work.rgb_pitch.unsigned_abs() + 3 * u64::from(work.left);
+                let mut rgb = work.rgb + skipped;
+                mover.rows(&mut rgb, work.rgb_pitch, 3 * u64::from(across), down, 1)?;
+                work.rgb = rgb.wrapping_sub(skipped);
+            }
+        }
+        Ok(self)
+    }
+
+    /// # Safety
+    /// Every row that it speaks of must be there in host memory.
+    unsafe fn run(&self, kernel: Kernel, grid: Launch) {
+        // SAFETY: the caller's promise, for each.
+        unsafe {
+            match (self, kernel) {
+                (Self::YuvToRgb(work), Kernel::YuvToRgb(run)) => run(work, &grid),
+                (Self::YuvToModel(work), Kernel::YuvToModel(run)) => run(work, &grid),
+                (Self::RgbToNv12(work), Kernel::RgbToNv12(run)) => run(work, &grid),
+                (Self::OverlayBlend(work), Kernel::OverlayBlend(run)) => run(work, &grid),
+                // It was made for this kernel.
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The kernel's only parameter.
+fn work(kernel: Kernel, parameters: In<In<c_void>>) -> Answer<Work> {
+    let first = parameters.get()?;
+    Ok(match kernel {
+        Kernel::YuvToRgb(_) => Work::YuvToRgb(first.cast().get()?),
+        Kernel::YuvToModel(_) => Work::YuvToModel(first.cast().get()?),
+        Kernel::RgbToNv12(_) => Work::RgbToNv12(first.cast().get()?),
+        Kernel::OverlayBlend(_) => Work::OverlayBlend(first.cast().get()?),
+    })
+}
+
+/// A grid that a device would take.
+fn grid(blocks: [c_uint; 3], threads: [c_uint; 3]) -> Answer<Launch> {
+    let [across, down, deep] = blocks;
+    let [x, y, z] = threads;
+    let in_block = u64::from(x) * u64::from(y) * u64::from(z);
+    let most = across <= i32::MAX as u32 && down <= 65_535;
+    if across == 0 || down == 0 || !most || in_block == 0 || in_block > 1024 {
+        return Err(Status::INVALID_VALUE);
+    }
+    if deep != 1 || z != 1 {
+        report::wrong("cuLaunchKernel", "the kernels are launched with two dimensions");
+        return Err(Status::INVALID_VALUE);
+    }
+    Ok(Launch::new([across, down], [x, y]))
+}
+
+entry_points! {
+    fn cuLaunchKernel(
+        function: Handle,
+        blocks_x: c_uint,
+        blocks_y: c_uint,
+        blocks_z: c_uint,
+        threads_x: c_uint,
+        threads_y: c_uint,
+        threads_z: c_uint,
+        shared: c_uint,
+        on: Handle,
+        parameters: In<In<c_void>>,
+        extra: usize,
+    ) needs Context {
+        let stream = stream::find("cuLaunchKernel", on)?;
+        let function = module::function("cuLaunchKernel", function)?;
+        if !std::ptr::eq(function.context, stream.context) {
+            return Err(Status::INVALID_HANDLE);
+        }
+        if shared > 101_376 || extra != 0 {
+            return Err(Status::INVALID_VALUE);
+        }
+        let grid = grid([blocks_x, blocks_y, blocks_z], [threads_x, threads_y, threads_z])?;
+        let work = work(function.kernel, parameters)?;
+        let context = stream.context;
+        stream.submit(move || {
+            let mut mover = Mover { context, ranges: Vec::new() };
+            let named = |fault: Fault| Fault { what: format!("{}: {}", function.name, fault.what), ..fault };
+            let work = work.moved(&function.name, &mut mover).map_err(named)?;
+            // SAFETY: each row was looked up, and lies in a range that is kept until the kernel is done.
+            unsafe { work.run(function.kernel, grid) };
+            drop(mover);
+            Ok(())
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,402 @@
+//! Pictures in and bitstreams out.
+
+use std::sync::{Arc, PoisonError};
+
+use cutrickle_codec::VideoEncoder;
+use cutrickle_codec::video::openh264::H264Encoder;
+use cutrickle_frame::{I420, TICKS_PER_SECOND, VideoFrame};
+use nvidia_video_codec_sdk::sys::nvEncodeAPI::{
+    NV_ENC_LOCK_BITSTREAM, NV_ENC_LOCK_BITSTREAM_VER, NV_ENC_PIC_PARAMS, NV_ENC_PIC_PARAMS_VER,
+    NV_ENC_SEQUENCE_PARAM_PAYLOAD, NV_ENC_SEQUENCE_PARAM_PAYLOAD_VER,
+};
+
+use super::buffers::{Content, NV12, Registered};
+use super::configuration::Configuration;
+use super::session::{State, check_version, refuse, with};
+use super::{code, number, put, read, zero};
+use crate::driver::context::Context;
+use crate::driver::event::Mark;
+use crate::driver::memory;
+use crate::driver::stream::Fault;
+use crate::guarded::FREED;
+use crate::pointer::Out;
+use crate::status::Answer;
+use crate::table::{Handle, lock};
+
+/// An encoded picture.
+pub(super) struct Coded {
+    bytes: Vec<u8>,
+    keyframe: bool,
+    timestamp: u64,
+    duration: u64,
+    number: u32,
+    failed: bool,
+}
+
+/// The encoder and where it is in its stream.
+pub(super) struct Encoder {
+    encoder: H264Encoder,
+    configuration: Configuration,
+    frames: i64,
+    /// Since the last IDR picture.
+    since: u32,
+    begun: bool,
+}
+
+const IDR_TYPE: u32 = 3;
+const P_TYPE: u32 = 0;
+const FRAME: u32 = 1;
+
+impl Encoder {
+    pub(super) fn new(configuration: Configuration) -> Answer<Self> {
+        let encoder = H264Encoder::new(configuration.encoder).map_err(|_| code::INVALID_PARAM)?;
+        Ok(Self { encoder, configuration, frames: 0, since: 0, begun: false })
+    }
+
+    /// The CPU's encoder cannot be changed as it runs. Another one takes over, with an IDR picture.
+    pub(super) fn reconfigure(&mut self, configuration: Configuration, anew: bool) -> Answer {
+        if anew || configuration.encoder != self.configuration.encoder {
+            self.encoder = H264Encoder::new(configuration.encoder).map_err(|_| code::INVALID_PARAM)?;
+            self.begun = false;
+        }
+        self.configuration = configuration;
+        Ok(())
+    }
+
+    fn encode(&mut self, picture: I420, order: &Order) -> Coded {
+        let due = self.configuration.interval.is_some_and(|interval| self.since >= interval);
+        let config = &self.configuration.encoder;
+        let ticks = (self.frames as f64 * TICKS_PER_SECOND as f64 / config.fps) as i64;
+        let frame = VideoFrame::from_i420(picture, config.colour, ticks);
+        let first = !self.begun;
+        let encoded = self.encoder.encode(&frame, order.idr || due || first);
+        let Order { timestamp, duration, number, .. } = *order;
+        let mut coded =
+            Coded { bytes: Vec::new(), keyframe: false, timestamp, duration, number, failed: false };
+        let Ok(encoded) = encoded else {
+            coded.failed = true;
+            return coded;
+        };
+        (self.begun, self.frames) = (true, self.frames + 1);
+        self.since = if encoded.keyframe { 1 } else { self.since + 1 };
+        coded.keyframe = encoded.keyframe;
+        let with_sets = self.configuration.repeat_sets || order.sets || first;
+        if self.configuration.delimiters {
+            // An access unit delimiter for any slices (H.264, 7.3.2.4).
+            coded.bytes.extend([0, 0, 0, 1, 9, 0xf0]);
+        }
+        for unit in units(&encoded.data) {
+            let is_set = unit.first().is_some_and(|header| matches!(header & 0x1f, 7 | 8));
+            if with_sets || !is_set {
+                coded.bytes.extend([0, 0, 0, 1]);
+                coded.bytes.extend_from_slice(unit);
+            }
+        }
+        coded
+    }
+}
+
+/// The NAL units of an access unit.
+fn units(data: &[u8]) -> Vec<&[u8]> {
+    let starts: Vec<usize> =
+        data.windows(3).enumerate().filter(|(_, at)| *at == [0, 0, 1]).map(|(at, _)| at).collect();
+    let ends = starts.iter().skip(1).copied().chain([data.len()]);
+    let unit = |(begin, end): (&usize, usize)| {
+        let mut unit = &data[begin + 3..end];
+        while let [rest @ .., 0] = unit {
+            unit = rest;
+        }
+        unit
+    };
+    starts.iter().zip(ends).map(unit).collect()
+}
+
+/// What was asked for with a picture.
+struct Order {
+    idr: bool,
+    sets: bool,
+    timestamp: u64,
+    duration: u64,
+    number: u32,
+}
+
+/// The picture that lies in device memory.
+fn picture(context: &Context, from: &Registered, width: u32, height: u32) -> Result<I420, Fault> {
+    let range = memory::range(context, from.address, from.size())?;
+    let fault = |_| Fault { what: "a picture that is none".to_owned(), status: code::GENERIC };
+    let mut picture = I420::new(width, height).map_err(fault)?;
+    let row = |y: usize, length: usize| {
+        // SAFETY: the picture's rows lie in the range, which is kept, and no width is beyond the registered one.
+        unsafe { std::slice::from_raw_parts(range.host().add(y * from.pitch as usize), length) }
+    };
+    let [luma, cb, cr] = picture.planes_mut();
+    let width = luma.width;
+    for (y, to) in luma.data.chunks_mut(width).enumerate() {
+        to.copy_from_slice(row(y, width));
+    }
+    let chroma = cb.width;
+    for (y, (cb, cr)) in cb.data.chunks_mut(chroma).zip(cr.data.chunks_mut(chroma)).enumerate() {
+        let pairs = row(from.height as usize + y, 2 * chroma);
+        for ((pair, cb), cr) in pairs.chunks(2).zip(cb).zip(cr) {
+            (*cb, *cr) = (pair[0], pair[1]);
+        }
+    }
+    Ok(picture)
+}
+
+/// `NV_ENC_PIC_FLAGS`.
+const FORCE_INTRA: u32 = 1;
+const FORCE_IDR: u32 = 2;
+const OUTPUT_SETS: u32 = 4;
+const END: u32 = 8;
+
+pub(super) extern "C" fn encode(encoder: Handle, at: *const NV_ENC_PIC_PARAMS) -> i32 {
+    let name = "nvEncEncodePicture";
+    with(name, encoder, |session| {
+        check_version(name, at, NV_ENC_PIC_PARAMS_VER)?;
+        if !zero!(at, reserved1, reserved2, reservedBitFields, reserved3, reserved4, completionEvent) {
+            return refuse(name, "reserved fields are not zero, or an event", code::INVALID_PARAM);
+        }
+        let mut state = lock(&session.state);
+        if state.configuration.is_none() {
+            return refuse(name, "not initialised", code::ENCODER_NOT_INITIALIZED);
+        }
+        let flags = read!(at, encodePicFlags);
+        let (input, output) = (read!(at, inputBuffer).addr(), read!(at, outputBitstream).addr());
+        if flags & END != 0 {
+            if input != 0 || output != 0 {
+                return refuse(name, "the end with a picture", code::INVALID_PARAM);
+            }
+            state.unfinished = false;
+            return Ok(());
+        }
+        if flags & !(FORCE_INTRA | FORCE_IDR | OUTPUT_SETS) != 0 {
+            return refuse(name, "flags that are not supported", code::UNSUPPORTED_PARAM);
+        }
+        submit(name, session.context, &mut state, at, (input, output), flags)
+    })
+}
+
+/// Has the picture encoded, in the order of the streams.
+fn submit(
+    name: &'static str,
+    context: &'static Context,
+    state: &mut State,
+    at: *const NV_ENC_PIC_PARAMS,
+    (input, output): (Handle, Handle),
+    flags: u32,
+) -> Answer {
+    let State { configuration, encoder, streams, registered, mapped, outputs, unfinished } = state;
+    let (Some(configuration), Some(encoder)) = (configuration, encoder) else {
+        return Err(code::ENCODER_NOT_INITIALIZED);
+    };
+    let Some((input_stream, output_stream)) = streams else {
+        return refuse(
+            name,
+            "without nvEncSetIOCudaStreams it would use the NULL stream",
+            code::INVALID_CALL,
+        );
+    };
+    let Some((of, pictures)) = mapped.get_mut(&input) else {
+        return refuse(name, "the input is not mapped", code::RESOURCE_NOT_MAPPED);
+    };
+    let Some(&from) = registered.get(of) else { return Err(code::RESOURCE_NOT_REGISTERED) };
+    let Some(target) = outputs.get(&output) else {
+        return refuse(name, "there is no such bitstream buffer", code::INVALID_PARAM);
+    };
+    let (width, height) = (configuration.encoder.width, configuration.encoder.height);
+    if (read!(at, inputWidth), read!(at, inputHeight)) != (width, height) {
+        return refuse(name, "a picture of another size than the encoder's", code::INVALID_PARAM);
+    }
+    if from.width < width || from.height < height || read!(at, inputPitch) != from.pitch {
+        return refuse(name, "another size or pitch than was registered", code::INVALID_PARAM);
+    }
+    if number!(at, bufferFmt) != NV12 || number!(at, pictureStruct) != FRAME {
+        return refuse(name, "not a frame of NV12", code::INVALID_PARAM);
+    }
+    let mut content = lock(&target.content);
+    if matches!(*content, Content::Awaited { .. } | Content::Locked(_)) {
+        return refuse(name, "the bitstream buffer is in use", code::INVALID_CALL);
+    }
+    *content = Content::Awaited { from: input, coded: None };
+    drop(content);
+    *pictures += 1;
+    *unfinished = true;
+
+    let order = Order {
+        idr: flags & (FORCE_IDR | FORCE_INTRA) != 0,
+        sets: flags & OUTPUT_SETS != 0,
+        timestamp: read!(at, inputTimeStamp),
+        duration: read!(at, inputDuration),
+        number: read!(at, frameIdx),
+    };
+    let (encoder, target) = (Arc::clone(encoder), Arc::clone(target));
+    // Where the stream cannot go on it drops this, and whoever waits for the bitstream is told so.
+    let filler = Filler { target, order: Some(order) };
+    let (mark, reach) = Mark::new();
+    input_stream.submit(move || {
+        let mut filler = filler;
+        let picture = picture(context, &from, width, height)?;
+        if let Some(order) = filler.order.take() {
+            let coded = lock(&encoder).encode(picture, &order);
+            filler.fill(coded);
+        }
+        drop(reach);
+        Ok(())
+    });
+    if !Arc::ptr_eq(input_stream, output_stream) {
+        output_stream.submit(move || {
+            mark.wait();
+            Ok(())
+        });
+    }
+    Ok(())
+}
+
+/// Fills a bitstream buffer, with nothing if nothing comes.
+struct Filler {
+    target: Arc<super::buffers::Output>,
+    order: Option<Order>,
+}
+
+impl Filler {
+    fn fill(&self, new: Coded) {
+        if let Content::Awaited { coded, .. } = &mut *lock(&self.target.content) {
+            *coded = Some(new);
+        }
+        self.target.filled.notify_all();
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        if let Some(Order { timestamp, duration, number, .. }) = self.order.take() {
+            let bytes = Vec::new();
+            self.fill(Coded { bytes, keyframe: false, timestamp, duration, number, failed: true });
+        }
+    }
+}
+
+pub(super) extern "C" fn lock_output(encoder: Handle, at: *mut NV_ENC_LOCK_BITSTREAM) -> i32 {
+    let name = "nvEncLockBitstream";
+    with(name, encoder, |session| {
+        check_version(name, at, NV_ENC_LOCK_BITSTREAM_VER)?;
+        if !zero!(at, reserved1, reserved2) {
+            return refuse(name, "reserved fields are not zero", code::INVALID_PARAM);
+        }
+        const DO_NOT_WAIT: u32 = 1;
+        let flags = number!(at, _bitfield_1);
+        if flags & !DO_NOT_WAIT != 0 {
+            return refuse(name, "flags that are not supported", code::UNSUPPORTED_PARAM);
+        }
+        let handle = read!(at.cast_const(), outputBitstream).addr();
+        let output = lock(&session.state).outputs.get(&handle).cloned();
+        let Some(output) = output else {
+            return refuse(name, "there is no such bitstream buffer", code::INVALID_PARAM);
+        };
+        let mut content = lock(&output.content);
+        let (from, coded) = loop {
+            match &mut *content {
+                Content::Awaited { from, coded } => {
+                    if let Some(coded) = coded.take() {
+                        break (*from, coded);
+                    }
+                    if flags & DO_NOT_WAIT != 0 {
+                        return Err(code::LOCK_BUSY);
+                    }
+                }
+                Content::Locked(_) => return refuse(name, "it is locked", code::INVALID_CALL),
+                Content::Nothing | Content::Unlocked(_) => {
+                    return refuse(name, "no picture was encoded to it", code::INVALID_CALL);
+                }
+            }
+            content = output.filled.wait(content).unwrap_or_else(PoisonError::into_inner);
+        };
+        // The picture was read, so its memory may go.
+        let fill = |at: *mut NV_ENC_LOCK_BITSTREAM, coded: &Coded| {
+            put!(at, bitstreamBufferPtr, coded.bytes.as_ptr().cast_mut().cast());
+            put!(at, bitstreamSizeInBytes, coded.bytes.len() as u32);
+            put!(at, outputTimeStamp, coded.timestamp);
+            put!(at, outputDuration, coded.duration);
+            put!(at, frameIdx, coded.number);
+            put!(at, hwEncodeStatus, 2);
+            let kind = if coded.keyframe { IDR_TYPE } else { P_TYPE };
+            // SAFETY: the caller's struct is there, as its version was; the fields hold such numbers.
+            unsafe {
+                (&raw mut (*at).pictureType).cast::<u32>().write_unaligned(kind);
+                (&raw mut (*at).pictureStruct).cast::<u32>().write_unaligned(FRAME);
+            }
+        };
+        let failed = coded.failed;
+        if failed {
+            *content = Content::Nothing;
+        } else {
+            fill(at, &coded);
+            *content = Content::Locked(coded);
+        }
+        drop(content);
+        if let Some((_, pictures)) = lock(&session.state).mapped.get_mut(&from) {
+            *pictures = pictures.saturating_sub(1);
+        }
+        if failed { Err(code::GENERIC) } else { Ok(()) }
+    })
+}
+
+pub(super) extern "C" fn unlock_output(encoder: Handle, output: Handle) -> i32 {
+    let name = "nvEncUnlockBitstream";
+    with(name, encoder, |session| {
+        let Some(output) = lock(&session.state).outputs.get(&output).cloned() else {
+            return refuse(name, "there is no such bitstream buffer", code::INVALID_PARAM);
+        };
+        let mut content = lock(&output.content);
+        match std::mem::take(&mut *content) {
+            Content::Locked(mut coded) => {
+                coded.bytes.fill(FREED);
+                *content = Content::Unlocked(coded);
+                Ok(())
+            }
+            other => {
+                *content = other;
+                refuse(name, "it is not locked", code::INVALID_CALL)
+            }
+        }
+    })
+}
+
+pub(super) extern "C" fn sequence_parameters(
+    encoder: Handle,
+    at: *const NV_ENC_SEQUENCE_PARAM_PAYLOAD,
+) -> i32 {
+    let name = "nvEncGetSequenceParams";
+    with(name, encoder, |session| {
+        check_version(name, at, NV_ENC_SEQUENCE_PARAM_PAYLOAD_VER)?;
+        if !zero!(at, reserved, reserved2) {
+            return refuse(name, "reserved fields are not zero", code::INVALID_PARAM);
+        }
+        let Some(mut configuration) = lock(&session.state).configuration.clone() else {
+            return refuse(name, "not initialised", code::ENCODER_NOT_INITIALIZED);
+        };
+        configuration.delimiters = false;
+        // Those of another encoder that is set to the same.
+        let (width, height) = (configuration.encoder.width, configuration.encoder.height);
+        let black = I420::new(width, height).map_err(|_| code::GENERIC)?;
+        let order = Order { idr: true, sets: true, timestamp: 0, duration: 0, number: 0 };
+        let coded = Encoder::new(configuration)?.encode(black, &order);
+        let is_set = |unit: &&[u8]| unit.first().is_some_and(|header| matches!(header & 0x1f, 7 | 8));
+        let sets: Vec<u8> = units(&coded.bytes)
+            .into_iter()
+            .filter(is_set)
+            .flat_map(|unit| [0, 0, 0, 1].into_iter().chain(unit.iter().copied()))
+            .collect();
+        if sets.len() > read!(at, inBufferSize) as usize {
+            return Err(code::INVALID_PARAM);
+        }
+        let to: *mut std::ffi::c_void = read!(at, spsppsBuffer);
+        if to.is_null() {
+            return Err(code::INVALID_PTR);
+        }
+        // SAFETY: the caller says that there is room for `inBufferSize`, which is no less.
+        unsafe { to.cast::<u8>().copy_from_nonoverlapping(sets.as_ptr(), sets.len()) };
+        Out::from(read!(at, outSPSPPSPayloadSize)).put(sets.len() as u32).map_err(|_| code::INVALID_PTR)
+    })
+}
