@@ -39,7 +39,9 @@ pub use cutrickle_pipeline::{
     Result, Session, StreamContext, StreamOptions, StreamRequest, StreamState, StreamStatus, TrickleClient,
     VideoFrames,
 };
-pub use cutrickle_server::{LiveRunner, Registration, StreamServer, StreamServerBuilder};
+pub use cutrickle_server::{
+    Gpu, Gpus, Hardware, Limits, LiveRunner, Registration, StreamServer, StreamServerBuilder,
+};
 pub use cutrickle_trickle as trickle;
 
 /// What a program that processes live video needs.

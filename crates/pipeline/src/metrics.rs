@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, Registry, TextEncoder};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The figures of one stream, under the names that PyTrickle's users know, and where every picture went:
 /// `frames_in` = `frames_out` + `frames_dropped` + `frames_paced` + `frames_withheld` + `frames_failed` + those in
 /// flight.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
 pub struct Metrics {
     /// Output pictures per second, over the last two seconds.
     pub fps: f64,

@@ -1,11 +1,12 @@
 //! What a stream says of itself.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{Metrics, Params};
 
 /// How a stream is doing. The names are those of Livepeer's status events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StreamState {
     /// Started; nothing has come out yet.
@@ -23,7 +24,7 @@ pub enum StreamState {
 }
 
 /// Which backend serves each stage. `None`: not opened yet, or not needed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Backends {
     /// Video decoder.
     pub video_decode: Option<String>,
@@ -38,7 +39,7 @@ pub struct Backends {
 }
 
 /// A stream's status, as it stands in `/api/stream/status`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct StreamStatus {
     /// The stream's name.
     pub stream_id: String,
@@ -48,6 +49,7 @@ pub struct StreamStatus {
     #[serde(flatten)]
     pub metrics: Metrics,
     /// The processor's parameters as last set.
+    #[schema(value_type = Object)]
     pub params: Params,
     /// Which backend serves each stage.
     pub backends: Backends,

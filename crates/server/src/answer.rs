@@ -1,18 +1,31 @@
 //! What is answered when all is well: the shapes of the contract's JSON.
 
+use std::collections::BTreeMap;
+
 use cutrickle_pipeline::{Metrics, StreamState, StreamStatus};
 use serde::Serialize;
+use utoipa::openapi::schema::{AnyOfBuilder, Schema};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::hardware::{Gpu, GpuInfo, GpuStats, Gpus};
 
 /// What a worker calls itself.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Identity {
     pub(crate) pipeline: String,
     pub(crate) model_id: String,
     pub(crate) version: String,
 }
 
+/// The answer of `/app-version`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AppVersion {
+    pub(crate) version: String,
+}
+
 /// How a worker is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Health {
     /// `initialize` has not returned.
@@ -26,7 +39,7 @@ pub(crate) enum Health {
 }
 
 /// The answer of `/health`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HealthAnswer {
     pub(crate) status: Health,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,10 +47,13 @@ pub(crate) struct HealthAnswer {
 }
 
 /// The answer to a call about a stream that was carried out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Acknowledged {
+    /// Always `success`.
     status: &'static str,
+    /// What was done.
     message: &'static str,
+    /// The stream that it was done to.
     stream_id: String,
 }
 
@@ -48,7 +64,7 @@ impl Acknowledged {
 }
 
 /// The answer of `/api/stream/status`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Status {
     pub(crate) status: Health,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,8 +84,28 @@ pub(crate) enum StatusFigures {
     Idle(Idle),
 }
 
+// Not derived: an untagged enum would become `oneOf`, and whatever is a stream's status is an idle worker's too.
+impl PartialSchema for StatusFigures {
+    fn schema() -> RefOr<Schema> {
+        let either = AnyOfBuilder::new()
+            .item(Ref::from_schema_name(StreamStatus::name()))
+            .item(Ref::from_schema_name(Idle::name()))
+            .description(Some("The stream's own status; OFFLINE and zeros where there is none."));
+        Schema::AnyOf(either.build()).into()
+    }
+}
+
+impl ToSchema for StatusFigures {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((StreamStatus::name().into(), StreamStatus::schema()));
+        StreamStatus::schemas(schemas);
+        schemas.push((Idle::name().into(), Idle::schema()));
+        Idle::schemas(schemas);
+    }
+}
+
 /// What stands in the place of a stream's status where there is none.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Idle {
     state: StreamState,
     #[serde(flatten)]
@@ -80,4 +116,39 @@ impl Default for Idle {
     fn default() -> Self {
         Self { state: StreamState::Offline, metrics: Metrics::default() }
     }
+}
+
+/// The answer of `/hardware/info`. The GPUs go by their numbers; without a driver there are none.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HardwareInfo {
+    pipeline: String,
+    model_id: String,
+    // In JSON all keys are strings.
+    #[schema(value_type = BTreeMap<String, GpuInfo>)]
+    gpu_info: BTreeMap<u32, GpuInfo>,
+}
+
+/// The answer of `/hardware/stats`. The GPUs go by their numbers; without a driver there are none.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HardwareStats {
+    pipeline: String,
+    model_id: String,
+    #[schema(value_type = BTreeMap<String, GpuStats>)]
+    gpu_stats: BTreeMap<u32, GpuStats>,
+}
+
+impl HardwareInfo {
+    pub(crate) fn new(Identity { pipeline, model_id, .. }: Identity, gpus: &Gpus) -> Self {
+        Self { pipeline, model_id, gpu_info: by_number(gpus) }
+    }
+}
+
+impl HardwareStats {
+    pub(crate) fn new(Identity { pipeline, model_id, .. }: Identity, gpus: &Gpus) -> Self {
+        Self { pipeline, model_id, gpu_stats: by_number(gpus) }
+    }
+}
+
+fn by_number<'a, T: From<&'a Gpu>>(gpus: &'a Gpus) -> BTreeMap<u32, T> {
+    gpus.gpus.iter().map(|(number, gpu)| (*number, gpu.into())).collect()
 }

@@ -1,6 +1,6 @@
 //! Reading the body of a request: bounded in size and in time, whatever its `Content-Type`.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -10,31 +10,31 @@ use http_body_util::BodyExt;
 use hyper::body::Body as _;
 
 use crate::refusal::Refusal;
+use crate::worker::Worker;
 
 /// Largest body that is taken.
 pub(crate) const MOST_BYTES: usize = 10 << 20;
 /// How much of a body that is too large is read and thrown away before the connection is cut. A client that is
 /// still sending when the connection closes sees a reset instead of the answer.
 const MOST_DISCARDED: usize = 64 << 20;
-/// The longest that a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request's whole body.
 #[derive(Debug)]
 pub(crate) struct Payload(pub(crate) Bytes);
 
-impl<S: Sync> FromRequest<S> for Payload {
+impl FromRequest<Arc<Worker>> for Payload {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, worker: &Arc<Worker>) -> Result<Self, Refusal> {
         let waits = request.headers().contains_key(header::EXPECT);
         // A client that asked first has not sent anything yet: there is nothing to discard.
         let discarded = if waits { 0 } else { MOST_DISCARDED };
-        match tokio::time::timeout(PATIENCE, read(request.into_body(), discarded)).await {
+        let patience = worker.body_timeout;
+        match tokio::time::timeout(patience, read(request.into_body(), discarded)).await {
             Ok(read) => read.map(Self),
             Err(_) => Err(Refusal::new(
                 StatusCode::REQUEST_TIMEOUT,
-                format_args!("the body did not arrive within {} s", PATIENCE.as_secs()),
+                format_args!("the body did not arrive within {patience:?}"),
             )),
         }
     }

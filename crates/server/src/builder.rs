@@ -11,10 +11,11 @@ use crate::announce::Announcement;
 use crate::answer::Identity;
 use crate::hosts::AllowedHosts;
 use crate::launch::{Load, loader};
+use crate::limits::Limits;
 use crate::live_runner::LiveRunner;
 use crate::registration::Registration;
 use crate::token::Token;
-use crate::worker::Worker;
+use crate::worker::{Settings, Worker};
 use crate::{Error, StreamServer, routes};
 
 /// Most streams at a time: far beyond what a machine bears, and far below what would make its tables large.
@@ -32,6 +33,7 @@ pub struct StreamServerBuilder {
     hosts: AllowedHosts,
     announcement: Announcement,
     strict_health: bool,
+    limits: Limits,
     /// The first pattern of a host that was malformed.
     refused: Option<Error>,
     custom: Router,
@@ -54,6 +56,7 @@ impl StreamServerBuilder {
             hosts: AllowedHosts::default(),
             announcement: Announcement::default(),
             strict_health: false,
+            limits: Limits::default(),
             refused: None,
             custom: Router::new(),
         }
@@ -157,6 +160,13 @@ impl StreamServerBuilder {
         self
     }
 
+    /// What the worker bears from its callers: slow ones, and many.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// How streams are run, all of it: what [`target_fps`](Self::target_fps) and
     /// [`max_queue_size`](Self::max_queue_size) set before is replaced.
     #[must_use]
@@ -217,9 +227,18 @@ impl StreamServerBuilder {
             return Err(Error::invalid("max_queue_size is 0: at least 1 is wanted"));
         }
         let address = address(&host)?;
+        let limits = self.limits.checked()?;
         let metrics =
             MetricsRegistry::new().map_err(|e| Error::failed("the metrics' registry").because(e))?;
-        let worker = Worker::new(identity, capacity, token, hosts, self.strict_health, metrics.clone());
+        let settings = Settings {
+            identity,
+            capacity,
+            token,
+            hosts,
+            strict_health: self.strict_health,
+            body_timeout: limits.body_timeout,
+        };
+        let worker = Worker::new(settings, metrics.clone());
         let router = routes::router(std::sync::Arc::clone(&worker), custom);
         Ok(StreamServer {
             address: (address, port).into(),
@@ -229,6 +248,7 @@ impl StreamServerBuilder {
             options,
             metrics,
             router,
+            limits,
         })
     }
 }

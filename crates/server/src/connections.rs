@@ -14,10 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// Connections at a time; more wait in the kernel's queue.
-const MOST_CONNECTIONS: usize = 1024;
-/// How long a client may take for a request's head, and a kept connection may idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+use crate::limits::Limits;
+
 /// The pause after a connection could not be taken, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -25,18 +23,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub(crate) struct Connections {
     listener: TcpListener,
     router: Router,
+    limits: Limits,
     open: JoinSet<()>,
     permits: Arc<Semaphore>,
     closing: watch::Sender<bool>,
 }
 
 impl Connections {
-    pub(crate) fn new(listener: TcpListener, router: Router) -> Self {
+    pub(crate) fn new(listener: TcpListener, router: Router, limits: Limits) -> Self {
         Self {
             listener,
             router,
             open: JoinSet::new(),
-            permits: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            permits: Arc::new(Semaphore::new(limits.connections)),
+            limits,
             closing: watch::Sender::new(false),
         }
     }
@@ -49,7 +49,8 @@ impl Connections {
                 () = &mut shutdown => return,
                 accepted = accept(&self.listener, &self.permits) => match accepted {
                     Ok((socket, permit)) => {
-                        let serving = serve(socket, self.router.clone(), self.closing.subscribe());
+                        let serving =
+                            serve(socket, self.router.clone(), &self.limits, self.closing.subscribe());
                         self.open.spawn(async move {
                             serving.await;
                             drop(permit);
@@ -82,28 +83,36 @@ async fn accept(
     Ok((socket, permit))
 }
 
-async fn serve(socket: TcpStream, router: Router, mut closing: watch::Receiver<bool>) {
+fn serve(
+    socket: TcpStream,
+    router: Router,
+    limits: &Limits,
+    mut closing: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + use<> {
     // Answers are small: waiting for more to send with them only delays them.
     let _ = socket.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head_bytes)
         // A caller that has said all it has to say and closes its side still means it.
         .half_close(true)
         .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
         .with_upgrades();
-    let mut connection = pin!(connection);
-    let closed = async {
-        let _ = closing.wait_for(|closing| *closing).await;
-    };
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = closed => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    async move {
+        let mut connection = pin!(connection);
+        let closed = async {
+            let _ = closing.wait_for(|closing| *closing).await;
+        };
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = closed => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(e) = result {
+            tracing::debug!("a connection ended early: {e}");
         }
-    };
-    if let Err(e) = result {
-        tracing::debug!("a connection ended early: {e}");
     }
 }

@@ -1,5 +1,6 @@
 //! Which hosts a worker connects to: it takes addresses from its callers.
 
+use axum::http::Uri;
 use axum::http::uri::Authority;
 
 use crate::Error;
@@ -42,21 +43,31 @@ impl AllowedHosts {
         Ok(())
     }
 
-    /// Whether a URL with this authority may be connected to.
-    pub(crate) fn allow(&self, authority: &Authority) -> bool {
-        self.0.is_empty() || self.0.iter().any(|pattern| pattern.matches(authority))
+    /// Whether this URL may be connected to.
+    ///
+    /// # Errors
+    /// The host that may not.
+    pub(crate) fn check(&self, url: &str) -> Result<(), String> {
+        let uri: Uri = url.parse().unwrap_or_default();
+        let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16());
+        let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        if self.0.is_empty() || self.0.iter().any(|pattern| pattern.matches(host, port.unwrap_or(usual))) {
+            Ok(())
+        } else {
+            Err(host.to_owned())
+        }
     }
 }
 
 impl Pattern {
-    fn matches(&self, authority: &Authority) -> bool {
-        let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
+    fn matches(&self, host: &str, port: u16) -> bool {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
         let fits = if self.below {
             host.strip_suffix(&self.host).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
         } else {
             host == self.host
         };
-        fits && (self.port.is_none() || self.port == authority.port_u16())
+        fits && (self.port.is_none_or(|wanted| wanted == port))
     }
 }
 
@@ -69,7 +80,7 @@ mod tests {
         for pattern in patterns {
             hosts.add(pattern).unwrap();
         }
-        hosts.allow(&authority.parse().unwrap())
+        hosts.check(&format!("http://{authority}/x")).is_ok()
     }
 
     #[test]
@@ -95,6 +106,11 @@ mod tests {
         {
             assert!(!allowed(&patterns, bad), "{bad}");
         }
+        assert!(allowed(&["127.0.0.1:80"], "127.0.0.1"), "the port that goes without saying");
+        let mut https = AllowedHosts::default();
+        https.add("orch.example:443").unwrap();
+        assert!(https.check("https://orch.example/x").is_ok());
+        assert_eq!(https.check("http://orch.example/x"), Err("orch.example".into()));
     }
 
     #[test]

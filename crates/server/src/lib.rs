@@ -5,9 +5,10 @@
 //! [`Session`](cutrickle_pipeline::Session); this crate decides when one may start, which one a call means, and
 //! what is answered.
 //!
-//! From the outside in: `connections` (sockets), `routes` (paths and methods), `body` and `request` (what callers
+//! From the outside in: `connections` and `limits` (sockets), `routes` (paths and methods) and `document` (what is said of
+//! them), `body` and `request` (what callers
 //! send), `hosts` and `token` (what they may), `worker` (what is done), `streams` (which streams there are), `answer` and `refusal` (what is said).
-//! `announce` tells orchestrators of the worker: `registration` for BYOC, `live_runner` for its successor.
+//! `hardware` and `nvml` tell of the GPUs. `announce` tells orchestrators of the worker: `registration` for BYOC, `live_runner` for its successor.
 #![forbid(unsafe_code)]
 
 mod announce;
@@ -15,10 +16,14 @@ mod answer;
 mod body;
 mod builder;
 mod connections;
+mod document;
 mod error;
+mod hardware;
 mod hosts;
 mod launch;
+mod limits;
 mod live_runner;
+mod nvml;
 mod orchestrator;
 mod refusal;
 mod registration;
@@ -31,6 +36,9 @@ mod worker;
 
 pub use builder::StreamServerBuilder;
 pub use error::Error;
+pub use hardware::{Capability, Gpu, Gpus, Memory, Reading, Utilization};
+pub use limits::Limits;
 pub use live_runner::LiveRunner;
+pub use nvml::Hardware;
 pub use registration::Registration;
 pub use server::{BoundServer, StreamServer};

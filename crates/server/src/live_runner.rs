@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
+use cutrickle_trickle::without_secrets;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
@@ -38,8 +39,8 @@ pub struct LiveRunner {
 impl fmt::Debug for LiveRunner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LiveRunner")
-            .field("orchestrator", &self.orchestrator)
-            .field("runner_url", &self.runner_url)
+            .field("orchestrator", &without_secrets(&self.orchestrator))
+            .field("runner_url", &without_secrets(&self.runner_url))
             .field("app", &self.app)
             .finish_non_exhaustive()
     }

@@ -1,11 +1,12 @@
 //! Calls an orchestrator over HTTP or HTTPS, and says when to try again. What is said to it is for others.
 
+use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use axum::http::{Method, Request, StatusCode, header};
 use bytes::Bytes;
-use cutrickle_trickle::ClientConfig;
+use cutrickle_trickle::{ClientConfig, without_secrets};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -22,11 +23,17 @@ const MOST_ANSWER: usize = 64 << 10;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// An orchestrator's address, and a way to it.
-#[derive(Debug, Clone)]
+/// An orchestrator's address, and a way to it. Redirects are not followed: what they are told is not for others.
+#[derive(Clone)]
 pub(crate) struct Orchestrator {
     base: String,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl fmt::Debug for Orchestrator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Orchestrator").field("base", &without_secrets(&self.base)).finish_non_exhaustive()
+    }
 }
 
 impl Orchestrator {
@@ -34,7 +41,8 @@ impl Orchestrator {
     pub(crate) fn new(url: &str, trickle: &ClientConfig) -> Result<Self, Error> {
         let malformed = || {
             Error::invalid(format!(
-                "orchestrator {url:?}: a URL beginning with http:// or https:// is wanted"
+                "orchestrator {:?}: a URL beginning with http:// or https:// is wanted",
+                without_secrets(url)
             ))
         };
         let uri: axum::http::Uri = url.parse().map_err(|_| malformed())?;
@@ -57,7 +65,7 @@ impl Orchestrator {
         body: Bytes,
     ) -> Result<Answer, Error> {
         let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
-            Error::failed(format!("POST {}{path}", self.base)).because(e)
+            Error::failed(format!("POST {}{path}", without_secrets(&self.base))).because(e)
         };
         let call = async {
             let mut request = Request::builder().method(Method::POST).uri(format!("{}{path}", self.base));
@@ -131,6 +139,15 @@ mod tests {
         assert_ne!(waits[10], waits[11], "as good as never");
         retry.succeeded();
         assert!(retry.wait() < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn no_message_has_the_addresss_password_in_it() {
+        let orchestrator =
+            Orchestrator::new("http://u:s3cret@orch:1/?s3cret", &ClientConfig::default()).unwrap();
+        assert!(!format!("{orchestrator:?}").contains("s3cret"));
+        let error = Orchestrator::new("ftp://u:s3cret@orch", &ClientConfig::default()).unwrap_err();
+        assert!(!error.to_string().contains("s3cret"), "{error}");
     }
 
     #[test]

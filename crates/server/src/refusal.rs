@@ -5,12 +5,20 @@ use std::fmt::Display;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-/// Why a request was refused. Goes out as `{"error": "<one line>"}`.
+/// Why a request was refused.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
+    body: ErrorAnswer,
+}
+
+/// The answer to a request that was not carried out.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorAnswer {
+    /// What is wrong, in one line.
     error: String,
 }
 
@@ -19,7 +27,7 @@ const MOST_TEXT: usize = 300;
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, error: impl Display) -> Self {
-        Self { status, error: one_line(error) }
+        Self { status, body: ErrorAnswer { error: one_line(error) } }
     }
 
     /// 400: the request is wrong, and would be wrong again.
@@ -60,7 +68,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(json!({ "error": self.error }))).into_response();
+        let mut response = (self.status, Json(self.body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

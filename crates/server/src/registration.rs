@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::StatusCode;
 use bytes::Bytes;
+use cutrickle_trickle::without_secrets;
 use serde::Serialize;
 
 use crate::orchestrator::{Orchestrator, Retry};
@@ -34,8 +35,8 @@ pub struct Registration {
 impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registration")
-            .field("orchestrator", &self.orchestrator)
-            .field("url", &self.url)
+            .field("orchestrator", &without_secrets(&self.orchestrator))
+            .field("url", &without_secrets(&self.url))
             .finish_non_exhaustive()
     }
 }

@@ -8,15 +8,19 @@ use axum::http::Uri;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use cutrickle_pipeline::{Params, StreamRequest};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::hosts::AllowedHosts;
 use crate::refusal::Refusal;
 
-/// The header that names the stream of a call.
-const STREAM_ID: &str = "x-stream-id";
-/// Longest name of a stream, in bytes: it stands in every line of the log.
-const MOST_ID: usize = 256;
+/// The header that names the stream of a call, and the query parameter that does where there is no header.
+pub(crate) const STREAM_ID: &str = "X-Stream-Id";
+pub(crate) const STREAM_QUERY: &str = "stream";
+/// Longest name of a stream, in characters: it stands in every line of the log.
+pub(crate) const MOST_ID: usize = 256;
 
 /// The stream that a call names by its header or, failing that, by its query.
 #[derive(Debug)]
@@ -26,111 +30,67 @@ impl<S: Sync> FromRequestParts<S> for Named {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let name = |what: &str, given: &str| {
+            let id = StreamId::try_from(given.to_owned());
+            id.map(StreamId::known).map_err(|e| Refusal::bad(format_args!("{what}: {e}")))
+        };
         if let Some(value) = parts.headers.get(STREAM_ID) {
-            let id =
-                value.to_str().map_err(|_| Refusal::bad("X-Stream-Id has characters other than ASCII"))?;
-            if let Some(id) = name("X-Stream-Id", id)? {
+            let id = value
+                .to_str()
+                .map_err(|_| Refusal::bad(format_args!("{STREAM_ID} has characters other than ASCII")))?;
+            if let Some(id) = name(STREAM_ID, id)? {
                 return Ok(Self(Some(id)));
             }
         }
         let query = Query::<HashMap<String, String>>::try_from_uri(&parts.uri)
             .map_err(|e| Refusal::bad(format_args!("the query is malformed: {e}")))?;
-        match query.get("stream") {
+        match query.get(STREAM_QUERY) {
             Some(id) => name("`stream`", id).map(Self),
             None => Ok(Self(None)),
         }
     }
 }
 
-/// The stream that a body names by `gateway_request_id`, which is taken out of it.
-fn take_gateway_request_id(body: &mut Map<String, Value>) -> Result<Option<String>, Refusal> {
-    let id = match text(body, "gateway_request_id")? {
-        Some(id) => name("`gateway_request_id`", id)?,
-        None => None,
-    };
-    body.remove("gateway_request_id");
-    Ok(id)
-}
+/// A stream's name as a caller gives it. An empty one is none.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(try_from = "String")]
+#[schema(max_length = 256, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
+pub(crate) struct StreamId(String);
 
-/// The body of new parameters, and the stream that they are for: `named` goes before `gateway_request_id`.
-pub(crate) fn params(body: &[u8], named: Option<String>) -> Result<(Params, Option<String>), Refusal> {
-    let mut params = object(body)?;
-    let by_body = take_gateway_request_id(&mut params)?;
-    Ok((params, named.or(by_body)))
-}
+impl TryFrom<String> for StreamId {
+    type Error = String;
 
-/// The stream that the body of a stop names, if any: most have none, or plain text.
-pub(crate) fn stop(body: &[u8], named: Option<String>) -> Option<String> {
-    named.or_else(|| object(body).ok().and_then(|mut body| take_gateway_request_id(&mut body).ok()).flatten())
-}
-
-/// The body of a start. `named` is the stream's name by the call itself, which goes before `gateway_request_id`;
-/// without either a name is made up.
-pub(crate) fn start(
-    body: &[u8],
-    named: Option<String>,
-    hosts: &AllowedHosts,
-) -> Result<StreamRequest, Refusal> {
-    let mut body = object(body)?;
-    let url = |body: &Map<String, Value>, field: &str| url(body, field, hosts);
-    let subscribe_url = url(&body, "subscribe_url")?;
-    let publish_url = url(&body, "publish_url")?;
-    let control_url = url(&body, "control_url")?;
-    let events_url = url(&body, "events_url")?;
-    let data_url = url(&body, "data_url")?;
-    if subscribe_url.is_none() && publish_url.is_none() && data_url.is_none() {
-        return Err(Refusal::bad(
-            "`subscribe_url`, `publish_url` and `data_url` are all missing: one of them is needed",
-        ));
-    }
-    let gateway_request_id = take_gateway_request_id(&mut body)?;
-    let params = match body.remove("params") {
-        None | Some(Value::Null) => Params::new(),
-        Some(Value::Object(params)) => params,
-        Some(other) => {
-            return Err(Refusal::bad(format_args!("`params` is {}: an object is wanted", kind(&other))));
+    fn try_from(given: String) -> Result<Self, String> {
+        let id = given.trim();
+        if id.chars().count() > MOST_ID || id.chars().any(char::is_control) {
+            return Err(format!(
+                "no name for a stream: at most {MOST_ID} characters are wanted, and no control characters"
+            ));
         }
-    };
-    let id = named.or(gateway_request_id).unwrap_or_else(made_up);
-    Ok(StreamRequest { id, subscribe_url, publish_url, control_url, events_url, data_url, params })
-}
-
-/// A body that must be a JSON object.
-pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    if body.trim_ascii().is_empty() {
-        return Err(Refusal::bad("the body is empty: a JSON object is wanted"));
-    }
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(Refusal::bad(format_args!("the body is {}: a JSON object is wanted", kind(&other)))),
-        Err(e) => Err(Refusal::bad(format_args!("the body is not JSON: {e}"))),
+        Ok(Self(id.to_owned()))
     }
 }
 
-fn text<'a>(body: &'a Map<String, Value>, field: &str) -> Result<Option<&'a str>, Refusal> {
-    match body.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(Refusal::bad(format_args!("`{field}` is {}: a string is wanted", kind(other)))),
+impl StreamId {
+    fn known(self) -> Option<String> {
+        Some(self.0).filter(|id| !id.is_empty())
     }
 }
 
-fn url(body: &Map<String, Value>, field: &str, hosts: &AllowedHosts) -> Result<Option<String>, Refusal> {
-    let Some(text) = text(body, field)? else { return Ok(None) };
-    let wanted = "a URL beginning with http:// or https:// is wanted";
-    let uri: Uri =
-        text.parse().map_err(|e| Refusal::bad(format_args!("`{field}` is malformed ({e}): {wanted}")))?;
-    let web = matches!(uri.scheme_str(), Some("http" | "https"));
-    match uri.authority() {
-        Some(authority) if web && is_reachable(authority) => {
-            if hosts.allow(authority) {
-                Ok(Some(text.to_owned()))
-            } else {
-                let host = authority.host();
-                Err(Refusal::bad(format_args!("`{field}`: this worker does not connect to {host}")))
-            }
-        }
-        _ => Err(Refusal::bad(format_args!("`{field}`: {wanted}"))),
+/// A URL that a worker can connect to: beginning with http:// or https://, with a host.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(try_from = "String")]
+#[schema(pattern = "^[hH][tT][tT][pP][sS]?://[^/]")]
+pub(crate) struct Url(String);
+
+impl TryFrom<String> for Url {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wanted = "a URL beginning with http:// or https:// is wanted";
+        let uri: Uri = text.parse().map_err(|e| format!("malformed ({e}): {wanted}"))?;
+        let web = matches!(uri.scheme_str(), Some("http" | "https"));
+        if web && uri.authority().is_some_and(is_reachable) { Ok(Self(text)) } else { Err(wanted.into()) }
     }
 }
 
@@ -141,15 +101,105 @@ fn is_reachable(authority: &Authority) -> bool {
     !host.is_empty() && (with_port == host || authority.port_u16().is_some())
 }
 
-/// A stream's name as a caller gave it; an empty one is none.
-fn name(what: &str, given: &str) -> Result<Option<String>, Refusal> {
-    let id = given.trim();
-    if id.len() > MOST_ID || id.chars().any(char::is_control) {
-        return Err(Refusal::bad(format_args!(
-            "{what} is no name for a stream: at most {MOST_ID} bytes without control characters are wanted"
-        )));
+/// The body of a start. One of `subscribe_url`, `publish_url` and `data_url` is needed; more fields are ignored.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct Start {
+    /// Where the input comes from.
+    subscribe_url: Option<Url>,
+    /// Where the output goes.
+    publish_url: Option<Url>,
+    /// Where parameters come from, one JSON object a segment.
+    control_url: Option<Url>,
+    /// Where it is told what happens to the stream.
+    events_url: Option<Url>,
+    /// Where the data goes that the processor emits.
+    data_url: Option<Url>,
+    /// The stream's name, where no header and no query has one.
+    gateway_request_id: Option<StreamId>,
+    /// The framework's own parameters (`width` and `height`, `max_framerate`, `detect_out_resolution`,
+    /// `show_loading`) and the processor's.
+    #[schema(value_type = Option<Object>)]
+    params: Option<Params>,
+}
+
+/// New parameters for a stream.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct NewParams {
+    /// The stream that is meant, where no header and no query names one.
+    gateway_request_id: Option<StreamId>,
+    /// The framework's own parameters and the processor's.
+    #[schema(value_type = HashMap<String, Value>)]
+    #[serde(flatten)]
+    params: Params,
+}
+
+/// The body of a stop, if it is a JSON object; any other is as good as none.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct Stop {
+    /// The stream that is meant, where no header and no query names one.
+    gateway_request_id: Option<StreamId>,
+}
+
+/// The body of a start as the stream that is asked for. `named` is its name by the call itself, which goes before
+/// `gateway_request_id`; without either a name is made up.
+pub(crate) fn start(
+    body: &[u8],
+    named: Option<String>,
+    hosts: &AllowedHosts,
+) -> Result<StreamRequest, Refusal> {
+    let body: Start = read(object(body)?)?;
+    let url = |field: &str, url: Option<Url>| {
+        let Some(Url(url)) = url else { return Ok(None) };
+        let refused = |host| Refusal::bad(format_args!("`{field}`: this worker does not connect to {host}"));
+        hosts.check(&url).map_err(refused).map(|()| Some(url))
+    };
+    let request = StreamRequest {
+        id: named.or(body.gateway_request_id.and_then(StreamId::known)).unwrap_or_else(made_up),
+        subscribe_url: url("subscribe_url", body.subscribe_url)?,
+        publish_url: url("publish_url", body.publish_url)?,
+        control_url: url("control_url", body.control_url)?,
+        events_url: url("events_url", body.events_url)?,
+        data_url: url("data_url", body.data_url)?,
+        params: body.params.unwrap_or_default(),
+    };
+    if request.subscribe_url.is_none() && request.publish_url.is_none() && request.data_url.is_none() {
+        return Err(Refusal::bad(
+            "`subscribe_url`, `publish_url` and `data_url` are all missing: one of them is needed",
+        ));
     }
-    Ok((!id.is_empty()).then(|| id.to_owned()))
+    Ok(request)
+}
+
+/// The body of new parameters, and the stream that they are for: `named` goes before `gateway_request_id`.
+pub(crate) fn params(body: &[u8], named: Option<String>) -> Result<(Params, Option<String>), Refusal> {
+    let NewParams { gateway_request_id, params } = read(object(body)?)?;
+    Ok((params, named.or(gateway_request_id.and_then(StreamId::known))))
+}
+
+/// The stream that the body of a stop names, if any: most have none, or plain text.
+pub(crate) fn stop(body: &[u8], named: Option<String>) -> Option<String> {
+    named.or_else(|| {
+        let Stop { gateway_request_id } = read(object(body).ok()?).ok()?;
+        gateway_request_id?.known()
+    })
+}
+
+/// The fields of a body; what is wrong is told by its field.
+fn read<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Refusal> {
+    serde_path_to_error::deserialize(Value::Object(body))
+        .map_err(|e| Refusal::bad(format_args!("`{}`: {}", e.path(), e.inner())))
+}
+
+/// A body that must be a JSON object.
+fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    if body.trim_ascii().is_empty() {
+        return Err(Refusal::bad("the body is empty: a JSON object is wanted"));
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(Refusal::bad(format_args!("the body is {}: a JSON object is wanted", kind(&other)))),
+        Err(e) => Err(Refusal::bad(format_args!("the body is not JSON: {e}"))),
+    }
 }
 
 fn made_up() -> String {

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::announce::Announcer;
 use crate::connections::Connections;
 use crate::launch::Load;
+use crate::limits::Limits;
 use crate::worker::Worker;
 use crate::{Error, StreamServerBuilder};
 
@@ -48,7 +49,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// | `GET /version` | `pipeline` (the capability's name), `model_id`, `version` |
 /// | `GET /app-version` | `version` |
 /// | `GET /metrics` | Prometheus text, format 0.0.4 |
-/// | `GET /hardware/info`, `/hardware/stats` | `gpu_info` and `gpu_stats`, by GPU number |
+/// | `GET /hardware/info`, `/hardware/stats` | `gpu_info` and `gpu_stats`, by GPU number; none without a driver |
+/// | `GET /openapi.json` | all of this as an OpenAPI 3.1 document, made from the types |
 ///
 /// Browsers may call all of them from any origin (CORS).
 ///
@@ -60,7 +62,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// | --- | --- |
 /// | 400 | a malformed body, a field or parameter of the wrong type (named in the text), neither URL; parameters or a stop for a stream that does not run |
 /// | 404, 405 | no such path; not with this method (`Allow` says which) |
-/// | 408, 413 | the body took more than 30 s, or is larger than 10 MiB |
+/// | 408, 413 | the body took more than 30 s ([`Limits`]), or is larger than 10 MiB |
+/// | 431 | the head is larger than 64 KiB, or has more than 100 fields; no JSON here |
 /// | 401 | a call about a stream without the worker's token, where it has one |
 /// | 409 | parameters, a stop or a status that names no stream, while several run |
 /// | 503 | a start while loading, after a failed `initialize`, at capacity, or while shutting down |
@@ -98,6 +101,7 @@ pub struct StreamServer {
     pub(crate) options: StreamOptions,
     pub(crate) metrics: MetricsRegistry,
     pub(crate) router: Router,
+    pub(crate) limits: Limits,
 }
 
 impl StreamServer {
@@ -163,7 +167,7 @@ impl BoundServer {
     /// are under way are given. All of that takes [`StreamOptions::stop_deadline`] and two seconds at most; what
     /// is left then is abandoned.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let StreamServer { worker, load, announcer, options, metrics, router, .. } = self.server;
+        let StreamServer { worker, load, announcer, options, metrics, router, limits, .. } = self.server;
         let deadline = options.stop_deadline.saturating_add(LAST_ANSWERS);
         let (stop, stopping) = watch::channel(false);
         let known = {
@@ -178,7 +182,7 @@ impl BoundServer {
                 }
             })
         };
-        let mut connections = Connections::new(self.listener, router);
+        let mut connections = Connections::new(self.listener, router, limits);
         connections.accept_until(shutdown).await;
         stop.send_replace(true);
         let mut open = connections.close();

@@ -1,14 +1,17 @@
 //! What a worker does when it is called: the contract's logic, without HTTP's paths and methods.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
 use cutrickle_pipeline::{BoxError, MetricsRegistry};
 
 use crate::answer::{Acknowledged, Health, Identity, Idle, Status, StatusFigures};
+use crate::hardware::Gpus;
 use crate::hosts::AllowedHosts;
 use crate::launch::Launch;
+use crate::nvml::SharedHardware;
 use crate::refusal::{Refusal, one_line};
 use crate::request;
 use crate::streams::Streams;
@@ -19,10 +22,23 @@ pub(crate) struct Worker {
     pub(crate) identity: Identity,
     pub(crate) streams: Arc<Streams>,
     pub(crate) token: Token,
+    /// How long a request's body may take.
+    pub(crate) body_timeout: Duration,
     hosts: AllowedHosts,
     strict_health: bool,
     metrics: MetricsRegistry,
+    hardware: SharedHardware,
     phase: Mutex<Phase>,
+}
+
+/// What a worker is configured with, beside how its streams are run.
+pub(crate) struct Settings {
+    pub(crate) identity: Identity,
+    pub(crate) capacity: usize,
+    pub(crate) token: Token,
+    pub(crate) hosts: AllowedHosts,
+    pub(crate) strict_health: bool,
+    pub(crate) body_timeout: Duration,
 }
 
 /// Where the prototype is.
@@ -33,23 +49,18 @@ enum Phase {
 }
 
 impl Worker {
-    pub(crate) fn new(
-        identity: Identity,
-        capacity: usize,
-        token: Token,
-        hosts: AllowedHosts,
-        strict_health: bool,
-        metrics: MetricsRegistry,
-    ) -> Arc<Self> {
-        let phase = Mutex::new(Phase::Loading);
+    pub(crate) fn new(settings: Settings, metrics: MetricsRegistry) -> Arc<Self> {
+        let Settings { identity, capacity, token, hosts, strict_health, body_timeout } = settings;
         Arc::new(Self {
             identity,
             streams: Streams::new(capacity),
             token,
+            body_timeout,
             hosts,
             strict_health,
             metrics,
-            phase,
+            hardware: SharedHardware::default(),
+            phase: Mutex::new(Phase::Loading),
         })
     }
 
@@ -183,6 +194,11 @@ impl Worker {
         let figures: Vec<_> =
             sessions.iter().map(|session| (session.id().to_owned(), session.metrics())).collect();
         self.metrics.text(&figures).map_err(Refusal::internal)
+    }
+
+    /// What the driver says of the GPUs; none where it says nothing.
+    pub(crate) async fn gpus(&self) -> Gpus {
+        self.hardware.read().await.unwrap_or_else(Gpus::none)
     }
 }
 

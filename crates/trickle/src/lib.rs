@@ -63,7 +63,7 @@ mod server;
 mod subscribe;
 mod wire;
 
-pub use client::ClientConfig;
+pub use client::{ClientConfig, without_secrets};
 pub use error::Error;
 pub use publish::{PublishCounters, Publisher, SegmentWriter};
 pub use server::{SegmentBody, Server, ServerConfig, Service};

@@ -222,6 +222,9 @@ fn level(value: &mut Value) {
             for (name, value) in fields {
                 match (name.as_str(), &*value) {
                     ("uptime_s", Value::Number(_)) => *value = json!("<seconds>"),
+                    ("version", Value::String(version)) if version == env!("CARGO_PKG_VERSION") => {
+                        *value = json!("<this version>");
+                    }
                     ("stream_id", Value::String(id)) if id.starts_with("stream-") => {
                         *value = json!("<made up>");
                     }

@@ -23,37 +23,47 @@ pub(crate) struct Address {
     pub(crate) shown: Arc<str>,
 }
 
+/// A URL for messages, however malformed: without its user and password, and without its query, which may hold a token.
+pub fn without_secrets(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let (kept, rest) = url.split_at(end);
+    let (scheme, below) =
+        kept.split_once("://").map_or(("", kept), |(_, below)| kept.split_at(kept.len() - below.len()));
+    let (authority, path) = below.split_at(below.find('/').unwrap_or(below.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}{host}{path}{}", if rest.is_empty() { "" } else { "?…" })
+}
+
 impl Address {
     pub(crate) fn parse(url: &str) -> Result<Address, Error> {
-        let bad = |why: String| Error::new(Kind::Url(why));
         let url = url.trim();
+        let shown = without_secrets(url);
+        let bad = |why: &str| Error::new(Kind::Url(format!("the trickle URL {shown:?} {why}")));
         if url.is_empty() {
-            return Err(bad("the trickle URL is missing".into()));
+            return Err(Error::new(Kind::Url("the trickle URL is missing".into())));
         }
         let lower = url.get(..8).unwrap_or(url).to_ascii_lowercase();
         if !lower.starts_with("http://") && !lower.starts_with("https://") {
-            return Err(bad(format!("the trickle URL {url:?} does not begin with http:// or https://")));
+            return Err(bad("does not begin with http:// or https://"));
         }
-        let uri: Uri = url
-            .parse()
-            .map_err(|cause| bad(format!("the trickle URL {url:?} is malformed")).source(cause))?;
-        let authority = uri.authority().ok_or_else(|| bad(format!("the trickle URL {url:?} has no host")))?;
+        let uri: Uri = url.parse().map_err(|cause| bad("is malformed").source(cause))?;
+        let authority = uri.authority().ok_or_else(|| bad("has no host"))?;
         let host = authority.host();
         if host.is_empty() || host == "[]" {
-            return Err(bad(format!("the trickle URL {url:?} has no host")));
+            return Err(bad("has no host"));
         }
         let tls = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
         // A port that is no number is not seen as a port at all.
         let after_host = authority.as_str().rsplit('@').next().unwrap_or_default().get(host.len()..);
         let port = match (authority.port_u16(), after_host) {
-            (Some(0), _) => return Err(bad(format!("the trickle URL {url:?} has port 0"))),
+            (Some(0), _) => return Err(bad("has port 0")),
             (Some(port), _) => port,
             (None, Some("")) => [80, 443][usize::from(tls)],
-            (None, _) => return Err(bad(format!("the trickle URL {url:?} has a malformed port"))),
+            (None, _) => return Err(bad("has a malformed port")),
         };
         let path = uri.path().trim_end_matches('/').to_owned();
         if path.is_empty() {
-            return Err(bad(format!("the trickle URL {url:?} names no channel")));
+            return Err(bad("names no channel"));
         }
         let authority = match authority.port() {
             Some(_) => format!("{host}:{port}"),
@@ -93,6 +103,29 @@ mod tests {
         assert_eq!(&*a.shown, "https://[::1]:9443/ai/trickle/x");
         let a = Address::parse("http://host/x").unwrap();
         assert_eq!((a.port, a.authority.as_str(), a.target(None).as_str()), (80, "host", "/x"));
+    }
+
+    #[test]
+    fn no_message_has_a_password_or_a_query_in_it() {
+        for (url, shown) in [
+            ("https://user:s3cret@host:1/x?token=s3cret", "https://host:1/x?…"),
+            ("http://u:s3cret@a@host/x#s3cret", "http://host/x?…"),
+            ("user:s3cret@host/x", "host/x"),
+            ("http://host/a@b", "http://host/a@b"),
+            ("?s3cret", "?…"),
+            ("", ""),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
+        for url in [
+            "ftp://u:s3cret@host/x",
+            "http://u:s3cret@ho st/x",
+            "http://u:s3cret@host?s3cret",
+            "http://u:s3cret@host:0/x",
+        ] {
+            let error = Address::parse(url).unwrap_err();
+            assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+        }
     }
 
     #[test]

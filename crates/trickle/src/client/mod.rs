@@ -8,6 +8,7 @@ mod connection;
 mod endpoint;
 mod tls;
 
+pub use address::without_secrets;
 pub(crate) use backoff::{Backoff, SETTLED};
 pub use config::ClientConfig;
 pub(crate) use connection::{Connection, RequestBody};

@@ -1,0 +1,155 @@
+//! Reads the GPUs through the driver's NVML, which is loaded at run time where there is one.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use nvml_wrapper::Nvml;
+use nvml_wrapper::error::NvmlError;
+use tokio::sync::Mutex;
+
+use crate::hardware::{Capability, Gpu, Gpus, Memory, Reading, Utilization};
+use crate::refusal::one_line;
+
+/// A machine's GPUs. The driver's library is opened on the first reading, once; a machine without it has none.
+#[derive(Default)]
+pub struct Hardware {
+    /// In the place of the library's usual name.
+    library: Option<OsString>,
+    nvml: OnceLock<Reading<Nvml>>,
+}
+
+impl Hardware {
+    /// Reads all GPUs. Blocks for as long as the driver takes: milliseconds, and seconds if it has to wake a GPU.
+    ///
+    /// # Errors
+    /// Why NVML cannot be used, in one line; the first time it goes to the log as well.
+    pub fn read(&self) -> Reading<Gpus> {
+        let nvml = self.nvml.get_or_init(|| self.open()).as_ref().map_err(Clone::clone)?;
+        let count = nvml.device_count().map_err(|e| said("counting the GPUs", &e))?;
+        Ok(Gpus {
+            driver: nvml.sys_driver_version().map_err(|e| said("the driver's version", &e)),
+            gpus: (0..count).map(|number| (number, read(nvml, number))).collect(),
+        })
+    }
+}
+
+impl Hardware {
+    fn open(&self) -> Reading<Nvml> {
+        let mut nvml = Nvml::builder();
+        if let Some(library) = &self.library {
+            nvml.lib_path(library);
+        }
+        let opened = nvml.init().map_err(|e| said("NVML", &e));
+        if let Err(why) = &opened {
+            tracing::info!("no GPUs are reported: {why}");
+        }
+        opened
+    }
+}
+
+impl fmt::Debug for Hardware {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hardware").field("opened", &self.nvml.get().map(Result::is_ok)).finish()
+    }
+}
+
+fn read(nvml: &Nvml, number: u32) -> Gpu {
+    let device = match nvml.device_by_index(number) {
+        Ok(device) => device,
+        Err(e) => return Gpu::unknown(&said("the GPU", &e)),
+    };
+    Gpu {
+        id: device.uuid().map_err(|e| said("the UUID", &e)),
+        name: device.name().map_err(|e| said("the name", &e)),
+        memory: device
+            .memory_info()
+            .map(|memory| Memory { total: memory.total, free: memory.free })
+            .map_err(|e| said("the memory", &e)),
+        capability: device
+            .cuda_compute_capability()
+            .map_err(|e| said("the compute capability", &e))
+            .and_then(|known| capability(known.major, known.minor)),
+        utilization: device
+            .utilization_rates()
+            .map(|busy| Utilization { compute: busy.gpu, memory: busy.memory })
+            .map_err(|e| said("the utilization", &e)),
+    }
+}
+
+fn capability(major: i32, minor: i32) -> Reading<Capability> {
+    match (u32::try_from(major), u32::try_from(minor)) {
+        (Ok(major), Ok(minor)) => Ok(Capability { major, minor }),
+        _ => Err(format!("the compute capability: {major}.{minor} makes no sense")),
+    }
+}
+
+fn said(what: &str, e: &NvmlError) -> String {
+    one_line(format_args!("{what}: {e}"))
+}
+
+/// A machine's GPUs for many callers at a time.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SharedHardware(Arc<Mutex<Hardware>>);
+
+impl SharedHardware {
+    /// As [`Hardware::read`], off the runtime's threads. One reading at a time, so that a driver that hangs holds one
+    /// thread, however many ask.
+    pub(crate) async fn read(&self) -> Reading<Gpus> {
+        let turn = Arc::clone(&self.0).lock_owned().await;
+        // The turn goes with the reading, which goes on when its caller hangs up.
+        let read = tokio::task::spawn_blocking(move || turn.read());
+        read.await.unwrap_or_else(|e| Err(one_line(e)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn without_a_driver() -> Hardware {
+        Hardware { library: Some("no/such/libnvidia-ml.so.1".into()), ..Hardware::default() }
+    }
+
+    #[test]
+    fn a_machine_without_a_driver_says_why_and_says_it_once_in_the_log() {
+        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let subscriber = tracing_subscriber::fmt().with_writer(Arc::clone(&log)).finish();
+        let hardware = without_a_driver();
+        let reasons: Vec<_> = tracing::subscriber::with_default(subscriber, || {
+            (0..3).map(|_| hardware.read().unwrap_err()).collect()
+        });
+        assert!(reasons[0].contains("no/such") && reasons[0].lines().count() == 1, "{reasons:?}");
+        assert!(reasons.iter().all(|reason| *reason == reasons[0]), "{reasons:?}");
+        let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.lines().count(), 1, "{log}");
+    }
+
+    #[tokio::test]
+    async fn many_may_ask_at_once_and_a_caller_that_goes_away_holds_nobody_up() {
+        let hardware = SharedHardware(Arc::new(Mutex::new(without_a_driver())));
+        drop(tokio::spawn({
+            let hardware = hardware.clone();
+            async move { hardware.read().await }
+        }));
+        for asked in (0..20).map(|_| hardware.read()).collect::<Vec<_>>() {
+            assert!(asked.await.is_err());
+        }
+    }
+
+    #[test]
+    fn whatever_this_machine_has_it_can_be_asked() {
+        match Hardware::default().read() {
+            Ok(gpus) => {
+                assert!(gpus.driver.is_ok() && gpus.gpus.values().all(|gpu| gpu.name.is_ok()), "{gpus:?}")
+            }
+            Err(why) => assert_eq!(why.lines().count(), 1, "{why}"),
+        }
+    }
+
+    #[test]
+    fn a_capability_below_zero_is_none() {
+        assert_eq!(capability(9, 0), Ok(Capability { major: 9, minor: 0 }));
+        assert!(capability(-1, 0).is_err());
+    }
+}
