@@ -1,6 +1,7 @@
 //! The subcommands, a file each.
 
 pub mod demo;
+pub mod doctor;
 pub mod probe;
 pub mod publish;
 pub mod record;

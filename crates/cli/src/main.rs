@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::commands::{demo, probe, publish, record, serve, trickle_server};
+use crate::commands::{demo, doctor, probe, publish, record, serve, trickle_server};
 use crate::failure::Failure;
 
 /// Real-time AI video: one frame processor between two live streams.
@@ -45,6 +45,8 @@ enum Command {
     Publish(publish::Args),
     /// Record a trickle channel to a file.
     Record(record::Args),
+    /// Say what this machine has for live video, which way a picture will take on it, and why.
+    Doctor(doctor::Args),
     /// Measure a worker: latency, losses, A/V offset, CPU and memory.
     Probe(probe::Args),
 }
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
             Command::Publish(args) => publish::run(args).await,
             Command::Record(args) => record::run(args).await,
             Command::Probe(args) => probe::run(args).await,
+            Command::Doctor(args) => doctor::run(&args),
         }
     });
     // A processor that never returns must not keep the process.

@@ -95,3 +95,22 @@ fn a_busy_port_is_one_line() {
     fails_with_one_line(&["serve", "--host", "127.0.0.1", "--port", &port], &port);
     fails_with_one_line(&["demo", "--port", &port], &port);
 }
+
+#[test]
+fn the_doctor_says_which_way_a_picture_takes() {
+    let told = cutrickle(&["doctor"]);
+    assert!(told.status.success());
+    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(text.lines().last().is_some_and(|line| line.starts_with("--device auto is ")), "{text}");
+    let told = cutrickle(&["doctor", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&told.stdout).expect("it is JSON");
+    assert!(json["no_gpu"].is_string() != json["devices"][0].is_object(), "{json}");
+}
+
+#[test]
+fn a_gpu_that_was_asked_for_and_is_not_there_is_one_line() {
+    let told = cutrickle(&["serve", "--device", "cuda:4711", "--port", "0"]);
+    let said = String::from_utf8_lossy(&told.stderr);
+    assert_eq!(told.status.code(), Some(1), "{said}");
+    assert!(said.lines().count() == 1 && said.contains("cuda:4711"), "{said}");
+}

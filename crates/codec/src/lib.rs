@@ -11,6 +11,7 @@
 pub mod audio;
 mod error;
 pub mod open;
+pub mod probe;
 pub mod video;
 
 pub use audio::{AudioDecoder, AudioEncoder, AudioFormat, EncodedAudio, Samples};

@@ -72,6 +72,40 @@ impl Gpu {
         &self.stream
     }
 
+    /// How many devices there are.
+    ///
+    /// # Errors
+    /// [`Error::is_unavailable`] without a driver.
+    pub fn count() -> Result<usize> {
+        let count = CudaContext::device_count().map_err(|e| driver("cuDeviceGetCount", &e))?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
+    /// The device's name.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn name(&self) -> Result<String> {
+        self.stream.context().name().map_err(|e| driver("cuDeviceGetName", &e))
+    }
+
+    /// The compute capability, major and minor.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn compute_capability(&self) -> Result<(i32, i32)> {
+        self.stream.context().compute_capability().map_err(|e| driver("cuDeviceGetAttribute", &e))
+    }
+
+    /// Bytes of memory that are in use by all programs, and bytes in all.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn memory(&self) -> Result<(u64, u64)> {
+        let (free, total) = self.stream.context().mem_get_info().map_err(|e| driver("cuMemGetInfo", &e))?;
+        Ok((total.saturating_sub(free) as u64, total as u64))
+    }
+
     /// Bytes that went between this device and the host.
     pub fn transfers(&self) -> &Transfers {
         &self.transfers

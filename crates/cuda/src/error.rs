@@ -8,6 +8,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why something could not be done on a device.
 #[derive(Debug)]
 pub struct Error {
+    #[cfg_attr(
+        not(feature = "cuda"),
+        expect(dead_code, reason = "only what runs on a device fails in more than one way")
+    )]
     kind: Kind,
     what: String,
     code: Option<i32>,

@@ -33,7 +33,7 @@ pub mod processors;
 
 pub use candle_core;
 pub use cutrickle_codec::open::{BackendNames, backends};
-pub use cutrickle_frame::{AudioFrame, Colour, I420, Matrix, VideoFrame};
+pub use cutrickle_frame::{AudioFrame, Colour, DeviceChoice, I420, Matrix, OpenedDevices, VideoFrame};
 pub use cutrickle_pipeline::{
     AudioOutput, Backends, BoxError, Error, FrameProcessor, Generated, Metrics, MetricsRegistry, Params,
     Result, Session, StreamContext, StreamOptions, StreamRequest, StreamState, StreamStatus, TrickleClient,

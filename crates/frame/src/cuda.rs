@@ -30,7 +30,6 @@ pub fn cuda_device(ordinal: usize) -> Result<Device> {
 /// # Errors
 /// A device that is none of CUDA's; a default stream; the driver's.
 pub fn gpu(device: &Device) -> Result<Arc<Gpu>> {
-    static OPEN: Mutex<Vec<Arc<Gpu>>> = Mutex::new(Vec::new());
     let device = cuda(device)?;
     let stream = device.cuda_stream();
     // Taken when a stream of video is opened, and once for a frame whose pixels were replaced.
@@ -43,8 +42,44 @@ pub fn gpu(device: &Device) -> Result<Arc<Gpu>> {
     Ok(gpu)
 }
 
+static OPEN: Mutex<Vec<Arc<Gpu>>> = Mutex::new(Vec::new());
+
+/// What an open CUDA device has to say of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuFigures {
+    /// The device's number.
+    pub ordinal: usize,
+    /// Bytes of pixels that went from the host to the device.
+    pub to_device: u64,
+    /// Bytes of pixels that went from the device to the host.
+    pub to_host: u64,
+    /// Bytes of memory that are in use, by whomever; 0 where the driver does not tell.
+    pub memory_used: u64,
+}
+
+/// The figures of every device that was opened. Asks the driver; takes microseconds.
+pub fn gpu_figures() -> Vec<GpuFigures> {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    open.iter()
+        .map(|gpu| GpuFigures {
+            ordinal: gpu.ordinal(),
+            to_device: gpu.transfers().to_device(),
+            to_host: gpu.transfers().to_host(),
+            memory_used: gpu.memory().map_or(0, |(used, _)| used),
+        })
+        .collect()
+}
+
 fn cuda(device: &Device) -> Result<&CudaDevice> {
     device.as_cuda_device().map_err(|e| Error::caused_by("a picture on a device that is none of CUDA's", e))
+}
+
+/// Counts a tensor in host memory that goes to `device`.
+pub(crate) fn count_upload(tensor: &Tensor, device: &Device) {
+    if let Ok(gpu) = gpu(device) {
+        let bytes = tensor.elem_count() * tensor.dtype().size_in_bytes();
+        gpu.transfers().count_to_device(bytes as u64);
+    }
 }
 
 /// Whether `picture` is in the memory that `device`'s tensors are in.

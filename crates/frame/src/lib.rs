@@ -22,7 +22,7 @@ mod video;
 pub use audio::{AudioFrame, DecodeAudio};
 pub use colour::{Colour, Matrix};
 #[cfg(feature = "cuda")]
-pub use cuda::{cuda_device, fill, gpu};
+pub use cuda::{GpuFigures, cuda_device, fill, gpu, gpu_figures};
 pub use device::{DeviceChoice, OpenedDevices};
 pub use error::{Error, Result};
 pub use picture::{I420, Plane, PlaneMut};

@@ -87,7 +87,12 @@ impl VideoFrame {
         }
         let rgb = match &self.pixels {
             Pixels::Rgb(tensor) => convert::to_u8(tensor)?,
-            Pixels::I420(picture) => convert::i420_to_rgb(picture, self.colour)?.to_device(&self.device)?,
+            Pixels::I420(picture) => {
+                let rgb = convert::i420_to_rgb(picture, self.colour)?;
+                #[cfg(feature = "cuda")]
+                cuda::count_upload(&rgb, &self.device);
+                rgb.to_device(&self.device)?
+            }
             #[cfg(feature = "cuda")]
             Pixels::Device(picture) => cuda::rgb_of(picture, self.colour, &self.device)?,
         };

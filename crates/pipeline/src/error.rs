@@ -23,7 +23,8 @@ enum Kind {
 
 impl Error {
     /// The caller asked for something that cannot be.
-    pub(crate) fn invalid(what: impl Into<String>) -> Self {
+    /// An error of the caller's making.
+    pub fn invalid(what: impl Into<String>) -> Self {
         Self { kind: Kind::Invalid, what: what.into(), source: None }
     }
 

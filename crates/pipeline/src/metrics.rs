@@ -137,7 +137,7 @@ impl Recorder {
         Metrics {
             fps: round(fps),
             latency_ms: round(latency.as_secs_f64() * 1e3),
-            gpu_memory_mb: 0.0,
+            gpu_memory_mb: gpu_memory_mb(),
             frames_processed: self.processed.get(),
             frames_dropped: self.dropped.get(),
             error_count: self.errors.get(),
@@ -153,6 +153,33 @@ impl Recorder {
             events_dropped: self.events_dropped.get(),
         }
     }
+}
+
+/// MiB in use on all devices that were opened.
+fn gpu_memory_mb() -> f64 {
+    #[cfg(feature = "cuda")]
+    return round(
+        cutrickle_frame::gpu_figures().iter().map(|gpu| gpu.memory_used).sum::<u64>() as f64
+            / f64::from(1 << 20),
+    );
+    #[cfg(not(feature = "cuda"))]
+    0.0
+}
+
+/// Bytes of pixels between the host and each device that was opened.
+#[cfg(feature = "cuda")]
+fn transfers() -> Result<prometheus::IntCounterVec, prometheus::Error> {
+    let help = "Bytes of pixels copied between the host and a GPU";
+    let bytes = prometheus::IntCounterVec::new(
+        prometheus::Opts::new("cutrickle_gpu_copied_bytes_total", help),
+        &["device", "direction"],
+    )?;
+    for gpu in cutrickle_frame::gpu_figures() {
+        let device = format!("cuda:{}", gpu.ordinal);
+        bytes.with_label_values(&[device.as_str(), "to_device"]).inc_by(gpu.to_device);
+        bytes.with_label_values(&[device.as_str(), "to_host"]).inc_by(gpu.to_host);
+    }
+    Ok(bytes)
 }
 
 /// Two decimals are what a person reads.
@@ -279,6 +306,8 @@ impl MetricsRegistry {
             }
             figures.register(Box::new(counter))?;
         }
+        #[cfg(feature = "cuda")]
+        figures.register(Box::new(transfers()?))?;
         let mut families = figures.gather();
         families.extend(self.registry.gather());
         TextEncoder::new().encode_to_string(&families)

@@ -31,6 +31,8 @@ pub struct StreamOptions {
     pub audio: AudioOutput,
     /// Where tensors are.
     pub device: Device,
+    /// Why that is not the GPU that was wanted.
+    pub device_fallback: Option<String>,
     /// What the worker does, as its status events name it.
     pub pipeline: String,
     /// Whether streams with an events channel send their whole status beside each heartbeat. It replaces all that a
@@ -51,6 +53,7 @@ impl Default for StreamOptions {
             bitrate: None,
             audio: AudioOutput::Source,
             device: Device::Cpu,
+            device_fallback: None,
             pipeline: "live-video-to-video".into(),
             status_events: false,
             trickle: ClientConfig::default(),

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -20,11 +21,11 @@ use crate::{BoxError, FrameProcessor, Generated, Result, StreamContext};
 ///
 /// # Errors
 /// The processor's own; a panic becomes one.
-pub async fn initialize<P: FrameProcessor>(mut processor: P) -> Result<P> {
-    let runtime = Handle::current();
+pub async fn initialize<P: FrameProcessor>(mut processor: P, device: &Device) -> Result<P> {
+    let (runtime, device) = (Handle::current(), device.clone());
     let (done, initialized) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("initialize".into()).spawn(move || {
-        let result = guarded(&runtime, "initialize", processor.initialize()).map(|()| processor);
+        let result = guarded(&runtime, "initialize", processor.initialize(&device)).map(|()| processor);
         // Nobody waits any more when the server went away meanwhile.
         let _ = done.send(result);
     })?;

@@ -66,8 +66,10 @@ pub struct Generated {
 /// slower than the input, the oldest waiting frame is dropped. An error or a panic costs its frame, not the
 /// stream.
 pub trait FrameProcessor: Clone + Send + 'static {
-    /// Called once before the first stream: load the model, warm up. The server is LOADING until it returns.
-    fn initialize(&mut self) -> impl Future<Output = Result<()>> {
+    /// Called once before the first stream, or once on a clone for each of several devices: load the model on `device`,
+    /// warm up. The server is LOADING until it returns.
+    fn initialize(&mut self, device: &Device) -> impl Future<Output = Result<()>> {
+        let _ = device;
         ready(Ok(()))
     }
 

@@ -54,6 +54,11 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 const MOST_CHUNKS: usize = 160;
 
 impl Session {
+    /// Where the stream's tensors are.
+    pub fn device(&self) -> &candle_core::Device {
+        &self.stream.options.device
+    }
+
     /// Starts a stream with a clone of `prototype`. Returns at once; the stream goes on in threads and tasks of
     /// its own. Must be called on a tokio runtime.
     ///

@@ -36,6 +36,9 @@ pub struct Backends {
     pub audio_encode: Option<String>,
     /// Where tensors are.
     pub device: Option<String>,
+    /// Why that is not the GPU that was wanted; left out where nothing stands in for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_fallback: Option<String>,
 }
 
 /// A stream's status, as it stands in `/api/stream/status`.

@@ -106,7 +106,11 @@ impl Stream {
         registry: &MetricsRegistry,
         ends: Ends,
     ) -> Self {
-        let backends = Backends { device: Some(device_name(&options.device)), ..Backends::default() };
+        let backends = Backends {
+            device: Some(device_name(&options.device)),
+            device_fallback: options.device_fallback.clone(),
+            ..Backends::default()
+        };
         Self {
             recorder: Recorder::new(registry, &id),
             registry: registry.clone(),

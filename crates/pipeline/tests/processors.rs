@@ -198,7 +198,7 @@ async fn hooks_run_and_parameters_arrive_without_the_frameworks_own() {
 struct Unloadable(fn() -> Result<()>);
 
 impl FrameProcessor for Unloadable {
-    async fn initialize(&mut self) -> Result<()> {
+    async fn initialize(&mut self, _: &candle_core::Device) -> Result<()> {
         (self.0)()
     }
 

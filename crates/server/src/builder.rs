@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::Router;
 use axum::routing::MethodRouter;
+use candle_core::Device;
 use cutrickle_pipeline::{FrameProcessor, MetricsRegistry, StreamOptions};
 
 use crate::announce::Announcement;
@@ -28,6 +29,7 @@ pub struct StreamServerBuilder {
     port: u16,
     identity: Identity,
     options: StreamOptions,
+    devices: Vec<Device>,
     capacity: usize,
     token: Token,
     hosts: AllowedHosts,
@@ -51,6 +53,7 @@ impl StreamServerBuilder {
                 version: env!("CARGO_PKG_VERSION").into(),
             },
             options: StreamOptions::default(),
+            devices: Vec::new(),
             capacity: 1,
             token: Token::default(),
             hosts: AllowedHosts::default(),
@@ -73,6 +76,14 @@ impl StreamServerBuilder {
     #[must_use]
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.host = host.into();
+        self
+    }
+
+    /// The devices that streams are spread over, each with a prototype of the processor: a new stream goes to the one
+    /// with the fewest. The options' device, the CPU, unless set.
+    #[must_use]
+    pub fn devices(mut self, devices: impl IntoIterator<Item = Device>) -> Self {
+        self.devices = devices.into_iter().collect();
         self
     }
 
@@ -208,8 +219,20 @@ impl StreamServerBuilder {
     /// # Errors
     /// [`Error::is_invalid`]: a setting out of its range; the text names it.
     pub fn build(self) -> Result<StreamServer, Error> {
-        let Self { load, host, port, identity, mut options, capacity, token, hosts, refused, custom, .. } =
-            self;
+        let Self {
+            load,
+            host,
+            port,
+            identity,
+            mut options,
+            mut devices,
+            capacity,
+            token,
+            hosts,
+            refused,
+            custom,
+            ..
+        } = self;
         let announcer = self.announcement.checked(&options.trickle)?;
         if let Some(refused) = refused {
             return Err(refused);
@@ -225,6 +248,9 @@ impl StreamServerBuilder {
         }
         if options.max_queue_size == 0 {
             return Err(Error::invalid("max_queue_size is 0: at least 1 is wanted"));
+        }
+        if devices.is_empty() {
+            devices.push(options.device.clone());
         }
         let address = address(&host)?;
         let limits = self.limits.checked()?;
@@ -246,6 +272,7 @@ impl StreamServerBuilder {
             load,
             announcer,
             options,
+            devices,
             metrics,
             router,
             limits,

@@ -99,6 +99,7 @@ pub struct StreamServer {
     pub(crate) load: Load,
     pub(crate) announcer: Announcer,
     pub(crate) options: StreamOptions,
+    pub(crate) devices: Vec<candle_core::Device>,
     pub(crate) metrics: MetricsRegistry,
     pub(crate) router: Router,
     pub(crate) limits: Limits,
@@ -167,14 +168,15 @@ impl BoundServer {
     /// are under way are given. All of that takes [`StreamOptions::stop_deadline`] and two seconds at most; what
     /// is left then is abandoned.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let StreamServer { worker, load, announcer, options, metrics, router, limits, .. } = self.server;
+        let StreamServer { worker, load, announcer, options, devices, metrics, router, limits, .. } =
+            self.server;
         let deadline = options.stop_deadline.saturating_add(LAST_ANSWERS);
         let (stop, stopping) = watch::channel(false);
         let known = {
             let (worker, mut ending) = (Arc::clone(&worker), stopping.clone());
             tokio::spawn(async move {
                 tokio::select! {
-                    loaded = load(options, metrics) => worker.loaded(loaded),
+                    loaded = load(options, devices, metrics) => worker.loaded(loaded),
                     _ = ending.wait_for(|stop| *stop) => return,
                 }
                 if worker.is_ready() {

@@ -124,7 +124,9 @@ impl Worker {
             let request = request::start(&body, named, &self.hosts)?;
             let id = request.id.clone();
             let slot = self.streams.reserve(&id)?;
-            let session = launch(request)
+            let running = self.streams.sessions();
+            let session = launch
+                .start(request, &running)
                 .map_err(|e| if e.is_invalid() { Refusal::bad(e) } else { Refusal::internal(e) })?;
             tracing::info!(stream = %id, "started");
             slot.fill(session);

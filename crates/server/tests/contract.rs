@@ -15,7 +15,7 @@ use support::{Passthrough, Upstream, Worker, call, golden};
 struct Loading;
 
 impl FrameProcessor for Loading {
-    async fn initialize(&mut self) -> Result<()> {
+    async fn initialize(&mut self, _: &candle_core::Device) -> Result<()> {
         std::future::pending().await
     }
 
@@ -29,7 +29,7 @@ impl FrameProcessor for Loading {
 struct Broken;
 
 impl FrameProcessor for Broken {
-    async fn initialize(&mut self) -> Result<()> {
+    async fn initialize(&mut self, _: &candle_core::Device) -> Result<()> {
         Err("no weights at model.safetensors\nand a second line".into())
     }
 

@@ -34,7 +34,7 @@ impl Watched {
 }
 
 impl FrameProcessor for Watched {
-    async fn initialize(&mut self) -> Result<()> {
+    async fn initialize(&mut self, _: &candle_core::Device) -> Result<()> {
         self.initialize.acquire().await?.forget();
         Ok(())
     }
@@ -73,7 +73,7 @@ async fn a_panic_in_initialize_leaves_the_process_up_and_says_so() {
     #[derive(Clone)]
     struct Panics;
     impl FrameProcessor for Panics {
-        async fn initialize(&mut self) -> Result<()> {
+        async fn initialize(&mut self, _: &candle_core::Device) -> Result<()> {
             panic!("no driver")
         }
         async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {

@@ -341,7 +341,7 @@ async fn a_listed_runner_is_healthy_only_once_it_has_loaded() {
     #[derive(Clone)]
     struct Loading;
     impl cutrickle_pipeline::FrameProcessor for Loading {
-        async fn initialize(&mut self) -> cutrickle_pipeline::Result<()> {
+        async fn initialize(&mut self, _: &candle_core::Device) -> cutrickle_pipeline::Result<()> {
             std::future::pending().await
         }
         async fn process_video(

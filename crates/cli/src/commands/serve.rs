@@ -1,6 +1,6 @@
 //! `cutrickle serve`: a worker with a built-in processor behind the REST API.
 
-use cutrickle::{AudioOutput, FrameProcessor, StreamServer};
+use cutrickle::{AudioOutput, DeviceChoice, FrameProcessor, StreamServer};
 
 use crate::failure::Failure;
 use crate::orchestration::Orchestration;
@@ -39,6 +39,10 @@ pub struct Args {
     /// Send the whole status beside each heartbeat on a stream's events channel.
     #[arg(long)]
     status_events: bool,
+    /// Where tensors are: `auto` (the first GPU, else the CPU), `cpu`, `cuda:0`, or several with commas between, over
+    /// which streams are spread.
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceChoice,
     /// Output video bits per second; by size and rate if left out.
     #[arg(long)]
     bitrate: Option<u32>,
@@ -70,7 +74,14 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn serve<P: FrameProcessor>(processor: P, args: Args) -> Result<(), Failure> {
+    let opened = args.device.open().map_err(|e| Failure::because(format!("--device {}", args.device), e))?;
+    // A program that was built for no GPU falls back on nothing.
+    let fallback = opened.fallback.filter(|_| cfg!(feature = "cuda"));
+    if let Some(why) = &fallback {
+        tracing::warn!("--device auto: on the CPU, for there is no GPU: {why}");
+    }
     let mut server = StreamServer::builder(processor)
+        .devices(opened.devices)
         .host(args.host)
         .port(args.port)
         .capability_name(args.capability_name.as_str())
@@ -78,6 +89,7 @@ async fn serve<P: FrameProcessor>(processor: P, args: Args) -> Result<(), Failur
         .capacity(args.capacity)
         .auth_token(args.auth_token.as_deref().unwrap_or_default())
         .with_options(|options| {
+            options.device_fallback = fallback;
             options.bitrate = args.bitrate;
             options.status_events = args.status_events;
             options.audio = match args.audio {

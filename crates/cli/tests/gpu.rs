@@ -1,0 +1,179 @@
+//! The whole way on a device, by the commands: a clip is published, a worker with `--device cuda:0` processes it, the
+//! output is recorded, and judged by ffprobe and by ffmpeg's PSNR against the clip. Needs a device, and fails without
+//! one: real hardware, or the stand-in driver (ci/stand-in.sh).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use serde_json::{Value, json};
+
+const CLIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/clip/big-buck-bunny.ts");
+
+/// Ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn cutrickle(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cutrickle"));
+    command.args(arguments).stdin(Stdio::null()).env("NO_COLOR", "1");
+    command
+}
+
+fn trickle_server() -> (Running, String) {
+    let mut command = cutrickle(&["trickle-server", "--listen", "127.0.0.1:0"]);
+    let mut running = Running(command.stdout(Stdio::piped()).spawn().expect("the command runs"));
+    let mut url = String::new();
+    BufReader::new(running.0.stdout.take().expect("it is piped")).read_line(&mut url).expect("a line");
+    (running, url.trim().to_owned())
+}
+
+/// A worker, its address, and its log from there on.
+fn worker(arguments: &[&str]) -> (Running, String, BufReader<ChildStderr>) {
+    let mut command = cutrickle(&["serve", "--host", "127.0.0.1", "--port", "0", "--log", "info"]);
+    command.args(arguments).stderr(Stdio::piped());
+    let mut running = Running(command.spawn().expect("the command runs"));
+    let mut log = BufReader::new(running.0.stderr.take().expect("it is piped"));
+    let mut said = String::new();
+    loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).expect("text") > 0, "the worker ended:\n{said}");
+        said += &line;
+        if let Some(at) = line.find("http://127.0.0.1:") {
+            let address = line[at + 7..].chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+            return (running, address, log);
+        }
+    }
+}
+
+/// One request with a connection of its own; the answer's body.
+fn call(address: &str, method: &str, path: &str, body: &Value) -> String {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let mut socket = TcpStream::connect(address).expect("the worker listens");
+    write!(
+        socket,
+        "{method} {path} HTTP/1.1\r\nHost: w\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("it is sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
+    body.to_owned()
+}
+
+struct Judged {
+    status: Value,
+    metrics: String,
+    recording: PathBuf,
+}
+
+/// Streams the clip through a worker that was started with `arguments`.
+fn through(name: &str, arguments: &[&str], params: &Value) -> Judged {
+    let (_trickle, url) = trickle_server();
+    let (_worker, address, log) = worker(arguments);
+    // Whoever does not read a log stops its writer.
+    std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(|line| println!("{line}")));
+    let (input, output) = (format!("{url}{name}-in"), format!("{url}{name}-out"));
+    while !call(&address, "GET", "/health", &Value::Null).contains("IDLE") {
+        std::thread::yield_now();
+    }
+    let recording = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gpu-{name}-{}.ts", std::process::id()));
+    let start = json!({ "subscribe_url": input, "publish_url": output, "params": params });
+    call(&address, "POST", "/api/stream/start", &start);
+    let mut record = cutrickle(&["record", "--url", &output, "--output"]);
+    let mut record = Running(record.arg(&recording).spawn().expect("the command runs"));
+    let mut publish = Running(cutrickle(&["publish", CLIP, "--url", &input]).spawn().expect("the command runs"));
+    // While it runs: what it runs on.
+    let mut status = Value::Null;
+    while publish.0.try_wait().expect("it can be asked").is_none() {
+        let now: Value = serde_json::from_str(&call(&address, "GET", "/api/stream/status", &Value::Null)).unwrap();
+        if now["backends"]["video_encode"].is_string() {
+            status = now;
+        }
+        std::thread::yield_now();
+    }
+    let metrics = call(&address, "GET", "/metrics", &Value::Null);
+    assert!(record.0.wait().expect("it ends").success());
+    Judged { status, metrics, recording }
+}
+
+/// Bytes of pixels that went `direction`, by the worker's own metrics.
+fn copied(metrics: &str, direction: &str) -> f64 {
+    let label = format!(r#"cutrickle_gpu_copied_bytes_total{{device="cuda:0",direction="{direction}"}}"#);
+    let line = metrics.lines().find(|line| line.starts_with(&label)).unwrap_or_else(|| panic!("no {label}:\n{metrics}"));
+    line[label.len()..].trim().parse().expect("a number")
+}
+
+fn run(program: &str, arguments: &[&str]) -> (String, String) {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|e| panic!("{program} is wanted (package ffmpeg): {e}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{program}: {}", text(&output.stderr));
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// Pictures of the recording; ffprobe finds nothing wrong with it.
+fn pictures(recording: &Path) -> usize {
+    let file = recording.to_str().expect("a path");
+    let wanted = "-v error -count_frames -select_streams v -show_entries stream=nb_read_frames -of csv=p=0";
+    let arguments: Vec<&str> = wanted.split(' ').chain([file]).collect();
+    let (count, complaints) = run("ffprobe", &arguments);
+    assert!(complaints.is_empty(), "{complaints}");
+    count.trim().trim_end_matches(',').parse().expect("a number")
+}
+
+/// Mean PSNR of luma against the clip in dB. The recording begins with some picture of the clip: pictures are matched by
+/// their timestamps, which a worker keeps.
+fn psnr(recording: &Path) -> f64 {
+    let filter = "[0:v]settb=1/90000[a];[1:v]settb=1/90000[b];[a][b]psnr=shortest=1:ts_sync_mode=nearest";
+    let file = recording.to_str().expect("a path");
+    let arguments =
+        ["-hide_banner", "-copyts", "-i", file, "-i", CLIP, "-lavfi", filter, "-f", "null", "-"];
+    let (_, said) = run("ffmpeg", &arguments);
+    let at = said.rfind("PSNR y:").unwrap_or_else(|| panic!("no PSNR: {said}"));
+    said[at + 7..].split(' ').next().and_then(|n| n.parse().ok()).expect("a number")
+}
+
+fn judge(judged: &Judged) {
+    let Judged { status, recording, .. } = judged;
+    assert_eq!(status["backends"]["device"], "cuda:0", "{status}");
+    assert_eq!(status["backends"]["video_decode"], "nvdec", "{status}");
+    assert_eq!(status["error_count"], 0, "{status}");
+    assert!(pictures(recording) >= 90, "{} pictures", pictures(recording));
+}
+
+#[test]
+fn an_untouched_stream_keeps_its_pixels_on_the_device_up_to_the_encoder() {
+    let judged = through("passthrough", &["--device", "cuda:0", "--processor", "passthrough"], &json!({}));
+    judge(&judged);
+    let (down, up) = (copied(&judged.metrics, "to_host"), copied(&judged.metrics, "to_device"));
+    assert!(up < 1.0, "{up} bytes went up");
+    if judged.status["backends"]["video_encode"] == "nvenc" {
+        assert!(down < 1.0, "{down} bytes came down");
+    } else {
+        assert!(down > 0.0, "an encoder on the host was given pixels");
+    }
+    assert!(psnr(&judged.recording) > 30.0, "{:.1} dB", psnr(&judged.recording));
+    let _ = std::fs::remove_file(&judged.recording);
+}
+
+#[test]
+fn a_size_that_was_asked_for_is_made_by_the_decoder() {
+    let params = json!({ "width": 320, "height": 240 });
+    let judged = through("scaled", &["--device", "cuda:0", "--processor", "passthrough"], &params);
+    judge(&judged);
+    assert_eq!(judged.status["output_size"], json!([320, 240]), "{}", judged.status);
+    assert!(copied(&judged.metrics, "to_device") < 1.0);
+    let _ = std::fs::remove_file(&judged.recording);
+}

@@ -1,0 +1,125 @@
+//! What this machine has for live video: devices, their decoders and encoders, and which backend serves each stage.
+
+use serde::Serialize;
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Machine {
+    /// The program was built with the feature `cuda`.
+    pub built_with_cuda: bool,
+    /// Why no GPU can be used, where none can.
+    pub no_gpu: Option<String>,
+    /// The GPUs.
+    pub devices: Vec<DeviceFindings>,
+    /// Decodes video that is in host memory.
+    pub host_decoder: &'static str,
+    /// Encodes video that is in host memory.
+    pub host_encoder: &'static str,
+}
+
+/// One GPU.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeviceFindings {
+    /// As `--device` takes it.
+    pub device: String,
+    /// The driver's name for it.
+    pub name: String,
+    /// Major and minor, as `9.0`.
+    pub compute_capability: String,
+    /// MiB of memory.
+    pub memory_mb: u64,
+    /// What its decoder takes.
+    pub decodes: Vec<Decodes>,
+    /// Why its decoder cannot be used, where it cannot.
+    pub no_decoder: Option<String>,
+    /// What its encoder makes.
+    pub encodes: Vec<String>,
+    /// Why its encoder cannot be used, where it cannot.
+    pub no_encoder: Option<String>,
+    /// Which backend will decode H.264.
+    pub video_decode: &'static str,
+    /// Which backend will encode H.264.
+    pub video_encode: &'static str,
+}
+
+/// A kind of video that a GPU decodes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decodes {
+    /// `H264`, `H265` or `Av1`.
+    pub codec: String,
+    /// Bits of a sample.
+    pub bits: u32,
+    /// Largest width and height in pixels.
+    pub max_size: (u32, u32),
+}
+
+/// Looks at this machine. Opens every GPU, and a session of its encoder, for a moment.
+pub fn machine() -> Machine {
+    let names = crate::open::backends();
+    let mut machine = Machine {
+        built_with_cuda: cfg!(feature = "cuda"),
+        no_gpu: None,
+        devices: Vec::new(),
+        host_decoder: names.video_decode,
+        host_encoder: names.video_encode,
+    };
+    #[cfg(feature = "cuda")]
+    match cutrickle_cuda::Gpu::count() {
+        Ok(0) => machine.no_gpu = Some("the driver knows of no device".into()),
+        Ok(count) => {
+            for ordinal in 0..count {
+                match device(ordinal, &machine) {
+                    Ok(found) => machine.devices.push(found),
+                    Err(e) => machine.no_gpu = Some(format!("cuda:{ordinal}: {e}")),
+                }
+            }
+        }
+        Err(e) => machine.no_gpu = Some(e.to_string()),
+    }
+    #[cfg(not(feature = "cuda"))]
+    {
+        machine.no_gpu = Some("this program was built without the feature `cuda`".into());
+    }
+    machine
+}
+
+#[cfg(feature = "cuda")]
+fn device(ordinal: usize, machine: &Machine) -> cutrickle_cuda::Result<DeviceFindings> {
+    use cutrickle_cuda::{Gpu, nvdec, nvenc};
+
+    let gpu = Gpu::open(ordinal)?;
+    let (major, minor) = gpu.compute_capability()?;
+    let mut decodes = Vec::new();
+    let mut no_decoder = None;
+    for codec in [nvdec::Codec::H264, nvdec::Codec::H265, nvdec::Codec::Av1] {
+        for bits in [8, 10] {
+            match nvdec::capabilities(&gpu, codec, bits) {
+                Ok(found) => decodes.push(Decodes {
+                    codec: format!("{codec:?}"),
+                    bits,
+                    max_size: (found.max_width, found.max_height),
+                }),
+                Err(e) if e.is_unsupported() => {}
+                Err(e) => no_decoder = Some(e.to_string()),
+            }
+        }
+    }
+    let (encodes, no_encoder) = match nvenc::codecs(&gpu) {
+        Ok(codecs) => (codecs.iter().map(|codec| format!("{codec:?}")).collect::<Vec<_>>(), None),
+        Err(e) => (Vec::new(), Some(e.to_string())),
+    };
+    let decodes_h264 = decodes.iter().any(|kind| kind.codec == "H264");
+    let encodes_h264 = encodes.iter().any(|codec| codec == "H264");
+    Ok(DeviceFindings {
+        device: format!("cuda:{ordinal}"),
+        name: gpu.name()?,
+        compute_capability: format!("{major}.{minor}"),
+        memory_mb: gpu.memory()?.1 >> 20,
+        video_decode: if decodes_h264 { crate::video::nvdec::BACKEND } else { machine.host_decoder },
+        video_encode: if encodes_h264 { crate::video::nvenc::BACKEND } else { machine.host_encoder },
+        decodes,
+        no_decoder,
+        encodes,
+        no_encoder,
+    })
+}
