@@ -109,11 +109,14 @@ static RELEASED: std::sync::LazyLock<std::sync::Barrier> =
 
 extern "C" fn wait_for_release(_: *mut std::ffi::c_void) {
     RELEASED.wait();
+    RELEASED.wait();
 }
 
-/// A stream does nothing more until somebody else waits for `RELEASED`.
+/// A stream does nothing more until somebody else waits for `RELEASED`. It has begun to wait: what a stream has not
+/// come to when something goes wrong on the device is never done.
 fn hold(cuda: &Cuda, stream: usize) {
     ok(cuda.cuLaunchHostFunc(stream, wait_for_release, std::ptr::null_mut()));
+    RELEASED.wait();
 }
 
 #[test]
