@@ -107,21 +107,36 @@ impl SharedHardware {
 mod tests {
     use super::*;
 
+    #[derive(Clone, Default)]
+    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
     fn without_a_driver() -> Hardware {
         Hardware { library: Some("no/such/libnvidia-ml.so.1".into()), ..Hardware::default() }
     }
 
     #[test]
     fn a_machine_without_a_driver_says_why_and_says_it_once_in_the_log() {
-        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let subscriber = tracing_subscriber::fmt().with_writer(Arc::clone(&log)).finish();
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
         let hardware = without_a_driver();
         let reasons: Vec<_> = tracing::subscriber::with_default(subscriber, || {
             (0..3).map(|_| hardware.read().unwrap_err()).collect()
         });
         assert!(reasons[0].contains("no/such") && reasons[0].lines().count() == 1, "{reasons:?}");
         assert!(reasons.iter().all(|reason| *reason == reasons[0]), "{reasons:?}");
-        let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         assert_eq!(log.lines().count(), 1, "{log}");
     }
 

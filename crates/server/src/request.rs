@@ -103,6 +103,11 @@ fn is_reachable(authority: &Authority) -> bool {
 
 /// The body of a start. One of `subscribe_url`, `publish_url` and `data_url` is needed; more fields are ignored.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "subscribe_url": "http://127.0.0.1:3389/in",
+    "publish_url": "http://127.0.0.1:3389/out",
+    "params": { "width": 512, "height": 512, "prompt": "a cat" },
+}))]
 pub(crate) struct Start {
     /// Where the input comes from.
     subscribe_url: Option<Url>,
@@ -124,6 +129,7 @@ pub(crate) struct Start {
 
 /// New parameters for a stream.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({ "max_framerate": 15, "prompt": "a dog" }))]
 pub(crate) struct NewParams {
     /// The stream that is meant, where no header and no query names one.
     gateway_request_id: Option<StreamId>,

@@ -3,8 +3,9 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use cutrickle_frame::VideoFrame;
 use cutrickle_pipeline::{FrameProcessor, Result, StreamContext};
@@ -177,6 +178,103 @@ async fn a_start_and_a_stop_at_once_leave_a_worker_that_takes_streams() {
         }
         assert_eq!(worker.get("/health").await.json()["status"], "IDLE");
     }
+}
+
+/// Whose start and end wait until they are let go.
+#[derive(Debug)]
+struct Gated {
+    clones: Arc<Barrier>,
+    hold_clone: bool,
+    stops: Arc<Semaphore>,
+    stopping: Arc<AtomicUsize>,
+}
+
+impl Gated {
+    fn new(hold_clone: bool) -> Self {
+        let (clones, stops) = (Arc::new(Barrier::new(2)), Arc::new(Semaphore::new(0)));
+        Self { clones, hold_clone, stops, stopping: Arc::default() }
+    }
+
+    /// The same, for the test to hold.
+    fn twin(&self) -> Self {
+        let Self { clones, hold_clone, stops, stopping } = self;
+        Self {
+            clones: Arc::clone(clones),
+            hold_clone: *hold_clone,
+            stops: Arc::clone(stops),
+            stopping: Arc::clone(stopping),
+        }
+    }
+}
+
+impl Clone for Gated {
+    fn clone(&self) -> Self {
+        if self.hold_clone {
+            // Once to say that it is here, once to go on.
+            self.clones.wait();
+            self.clones.wait();
+        }
+        self.twin()
+    }
+}
+
+impl FrameProcessor for Gated {
+    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        Ok(Some(frame))
+    }
+
+    async fn on_stream_stop(&mut self) -> Result<()> {
+        self.stopping.fetch_add(1, Ordering::SeqCst);
+        self.stops.acquire().await?.forget();
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_during_a_start_waits_for_it_and_ends_the_stream() {
+    let (gate, upstream) = (Gated::new(true), Upstream::new().await);
+    gate.stops.add_permits(1);
+    let worker = Worker::with(StreamServer::builder(gate.twin())).await;
+    worker.until_health("IDLE").await;
+    let start = upstream.start().to_string();
+    let letting_go = async {
+        let clones = Arc::clone(&gate.clones);
+        tokio::task::spawn_blocking(move || clones.wait()).await.unwrap();
+        // The start is under way and has its slot. A stop that comes now has nothing to end yet.
+        assert_eq!(worker.get("/health").await.json()["status"], "OK");
+        worker.post_named("/stream/start", "b", &start).await.refuses(503, "capacity");
+        let stop = worker.post_named("/stream/stop", "a", "");
+        tokio::pin!(stop);
+        let early = tokio::time::timeout(Duration::from_millis(50), stop.as_mut()).await;
+        assert!(early.is_err(), "nothing has been stopped yet");
+        let clones = Arc::clone(&gate.clones);
+        tokio::task::spawn_blocking(move || clones.wait()).await.unwrap();
+        stop.await
+    };
+    let (started, stopped) = tokio::join!(worker.post_named("/stream/start", "a", &start), letting_go);
+    started.succeeds();
+    stopped.succeeds();
+    assert_eq!(worker.get("/health").await.json()["status"], "IDLE");
+    assert_eq!(gate.stopping.load(Ordering::SeqCst), 1, "its hook has run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_while_a_stop_still_flushes_is_refused_and_taken_when_that_has_ended() {
+    let (gate, upstream) = (Gated::new(false), Upstream::new().await);
+    let worker = Worker::with(StreamServer::builder(gate.twin())).await;
+    worker.until_health("IDLE").await;
+    let start = upstream.start().to_string();
+    worker.post_named("/stream/start", "a", &start).await.succeeds();
+    let meanwhile = async {
+        until(async || gate.stopping.load(Ordering::SeqCst) == 1).await;
+        worker.post_named("/stream/start", "b", &start).await.refuses(503, "capacity");
+        worker.post_named("/stream/start", "a", &start).await.refuses(503, "running already");
+        gate.stops.add_permits(2);
+    };
+    let (stopped, ()) = tokio::join!(worker.post_named("/stream/stop", "a", ""), meanwhile);
+    stopped.succeeds();
+    worker.post_named("/stream/start", "a", &start).await.succeeds();
+    worker.post_named("/stream/stop", "a", "").await.succeeds();
 }
 
 #[tokio::test(flavor = "multi_thread")]
