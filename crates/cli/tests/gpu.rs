@@ -48,7 +48,8 @@ fn worker(arguments: &[&str]) -> (Running, String, BufReader<ChildStderr>) {
         assert!(log.read_line(&mut line).expect("text") > 0, "the worker ended:\n{said}");
         said += &line;
         if let Some(at) = line.find("http://127.0.0.1:") {
-            let address = line[at + 7..].chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+            let address =
+                line[at + 7..].chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
             return (running, address, log);
         }
     }
@@ -88,16 +89,19 @@ fn through(name: &str, arguments: &[&str], params: &Value) -> Judged {
     while !call(&address, "GET", "/health", &Value::Null).contains("IDLE") {
         std::thread::yield_now();
     }
-    let recording = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gpu-{name}-{}.ts", std::process::id()));
+    let recording =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gpu-{name}-{}.ts", std::process::id()));
     let start = json!({ "subscribe_url": input, "publish_url": output, "params": params });
     call(&address, "POST", "/api/stream/start", &start);
     let mut record = cutrickle(&["record", "--url", &output, "--output"]);
     let mut record = Running(record.arg(&recording).spawn().expect("the command runs"));
-    let mut publish = Running(cutrickle(&["publish", CLIP, "--url", &input]).spawn().expect("the command runs"));
+    let mut publish =
+        Running(cutrickle(&["publish", CLIP, "--url", &input]).spawn().expect("the command runs"));
     // While it runs: what it runs on.
     let mut status = Value::Null;
     while publish.0.try_wait().expect("it can be asked").is_none() {
-        let now: Value = serde_json::from_str(&call(&address, "GET", "/api/stream/status", &Value::Null)).unwrap();
+        let now: Value =
+            serde_json::from_str(&call(&address, "GET", "/api/stream/status", &Value::Null)).unwrap();
         if now["backends"]["video_encode"].is_string() {
             status = now;
         }
@@ -111,7 +115,10 @@ fn through(name: &str, arguments: &[&str], params: &Value) -> Judged {
 /// Bytes of pixels that went `direction`, by the worker's own metrics.
 fn copied(metrics: &str, direction: &str) -> f64 {
     let label = format!(r#"cutrickle_gpu_copied_bytes_total{{device="cuda:0",direction="{direction}"}}"#);
-    let line = metrics.lines().find(|line| line.starts_with(&label)).unwrap_or_else(|| panic!("no {label}:\n{metrics}"));
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with(&label))
+        .unwrap_or_else(|| panic!("no {label}:\n{metrics}"));
     line[label.len()..].trim().parse().expect("a number")
 }
 
@@ -138,8 +145,7 @@ fn pictures(recording: &Path) -> usize {
 fn psnr(recording: &Path) -> f64 {
     let filter = "[0:v]settb=1/90000[a];[1:v]settb=1/90000[b];[a][b]psnr=shortest=1:ts_sync_mode=nearest";
     let file = recording.to_str().expect("a path");
-    let arguments =
-        ["-hide_banner", "-copyts", "-i", file, "-i", CLIP, "-lavfi", filter, "-f", "null", "-"];
+    let arguments = ["-hide_banner", "-copyts", "-i", file, "-i", CLIP, "-lavfi", filter, "-f", "null", "-"];
     let (_, said) = run("ffmpeg", &arguments);
     let at = said.rfind("PSNR y:").unwrap_or_else(|| panic!("no PSNR: {said}"));
     said[at + 7..].split(' ').next().and_then(|n| n.parse().ok()).expect("a number")

@@ -26,7 +26,7 @@ enum Initialize {
 }
 
 impl FrameProcessor for Actor {
-    async fn initialize(&mut self) -> Result<()> {
+    async fn initialize(&mut self, _: &candle_core::Device) -> Result<()> {
         match self.initialize {
             Initialize::Succeeds => Ok(()),
             Initialize::Hangs => std::future::pending().await,
