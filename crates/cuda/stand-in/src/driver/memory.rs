@@ -75,14 +75,11 @@ static RESERVED: LazyLock<Option<u64>> = LazyLock::new(|| {
     (begin != libc::MAP_FAILED).then_some(begin.addr() as u64)
 });
 
-/// Allocations that were not freed.
+/// Allocations that nobody asked to be freed. A stream may not have come to freeing others when the process ends.
 pub(crate) fn live() -> usize {
     let blocks = lock(&BLOCKS);
-    blocks
-        .by_address
-        .values()
-        .filter(|block| !block.surface && block.state.load(Ordering::Acquire) != DEAD)
-        .count()
+    let is_live = |block: &&Arc<Block>| !block.surface && !block.freeing.load(Ordering::Acquire);
+    blocks.by_address.values().filter(is_live).count()
 }
 
 /// Whether an address is one of a device.
