@@ -13,7 +13,7 @@ use cutrickle_server::{Registration, StreamServer, StreamServerBuilder};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
-use support::{Passthrough, Upstream, Worker, call, until};
+use support::{Passthrough, Worker, call, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -191,9 +191,8 @@ async fn no_secret_stands_in_the_log_the_status_the_metrics_or_an_answer() {
     worker.until_health("IDLE").await;
     let bearer = format!("Bearer {SECRET}");
     let call = async |method: &str, path: &str, body: &Value| {
-        let answer =
-            call(worker.address, method, path, &[("Authorization", &bearer)], body.to_string().as_bytes());
-        let answer = answer.await;
+        let (headers, body) = ([("Authorization", bearer.as_str())], body.to_string());
+        let answer = call(worker.address, method, path, &headers, body.as_bytes()).await;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         assert!(!text.contains(SECRET), "{path}: {text}");
         text
@@ -208,8 +207,12 @@ async fn no_secret_stands_in_the_log_the_status_the_metrics_or_an_answer() {
         assert!(call("POST", "/stream/start", &malformed).await.contains(field));
     }
     call("POST", "/stream/start", &start).await;
-    until(async || asked.seen().iter().any(|head| head.contains("/in/"))).await;
-    until(async || call("GET", "/stream/status", &Value::Null).await.contains("500")).await;
+    until(async || {
+        let asked = asked.seen().join("\n");
+        ["/in/", "/control/", "/events"].iter().all(|path| asked.contains(path))
+    })
+    .await;
+    until(async || log().contains("GET failed")).await;
     for path in ["/stream/status", "/metrics", "/health", "/version", "/openapi.json"] {
         call("GET", path, &Value::Null).await;
     }
