@@ -137,7 +137,8 @@ fn pictures(recording: &Path) -> usize {
     let arguments: Vec<&str> = wanted.split(' ').chain([file]).collect();
     let (count, complaints) = run("ffprobe", &arguments);
     assert!(complaints.is_empty(), "{complaints}");
-    count.trim().trim_end_matches(',').parse().expect("a number")
+    // A transport stream's tracks are listed by program first, and then once more.
+    count.lines().next().and_then(|line| line.trim_end_matches(',').parse().ok()).expect("a number")
 }
 
 /// Mean PSNR of luma against the clip in dB. The recording begins with some picture of the clip: pictures are matched by

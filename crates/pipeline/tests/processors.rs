@@ -209,9 +209,11 @@ impl FrameProcessor for Unloadable {
 
 #[tokio::test]
 async fn a_failing_or_panicking_initialize_is_an_error() {
-    let error = initialize(Unloadable(|| Err("no weights".into())), &candle_core::Device::Cpu).await.err().unwrap();
+    let error =
+        initialize(Unloadable(|| Err("no weights".into())), &candle_core::Device::Cpu).await.err().unwrap();
     assert!(error.to_string().contains("no weights"));
-    let error = initialize(Unloadable(|| panic!("no memory")), &candle_core::Device::Cpu).await.err().unwrap();
+    let error =
+        initialize(Unloadable(|| panic!("no memory")), &candle_core::Device::Cpu).await.err().unwrap();
     assert!(error.to_string().contains("panicked: no memory"));
     assert!(initialize(Unloadable(|| Ok(())), &candle_core::Device::Cpu).await.is_ok());
 }
