@@ -38,6 +38,8 @@ pub struct Metrics {
     pub frames_withheld: u64,
     /// Pictures lost to errors.
     pub frames_failed: u64,
+    /// Pictures that a time-out let pass unprocessed, or withheld; they are in one of the figures above as well.
+    pub frames_late: u64,
     /// Output bytes dropped because the publishing side did not take them.
     pub output_bytes_dropped: u64,
     /// Lines of data that the processor emitted.
@@ -72,6 +74,7 @@ pub(crate) struct Recorder {
     pub(crate) paced: Counter,
     pub(crate) withheld: Counter,
     pub(crate) failed: Counter,
+    pub(crate) late: Counter,
     pub(crate) errors: Counter,
     pub(crate) sent: Counter,
     pub(crate) output_bytes_dropped: Counter,
@@ -79,6 +82,7 @@ pub(crate) struct Recorder {
     pub(crate) decode: Histogram,
     pub(crate) process: Histogram,
     pub(crate) encode: Histogram,
+    pub(crate) batch_sizes: Histogram,
     total: Histogram,
     recent: Mutex<Recent>,
     arrivals: Mutex<Recent>,
@@ -98,6 +102,7 @@ impl Recorder {
             paced: Counter::default(),
             withheld: Counter::default(),
             failed: Counter::default(),
+            late: Counter::default(),
             errors: Counter::default(),
             sent: Counter::default(),
             output_bytes_dropped: Counter::default(),
@@ -105,6 +110,7 @@ impl Recorder {
             decode: stage(STAGES[0]),
             process: stage(STAGES[1]),
             encode: stage(STAGES[2]),
+            batch_sizes: registry.batch_sizes.clone(),
             total: stage(STAGES[3]),
             recent: Mutex::default(),
             arrivals: Mutex::default(),
@@ -147,6 +153,7 @@ impl Recorder {
             frames_paced: self.paced.get(),
             frames_withheld: self.withheld.get(),
             frames_failed: self.failed.get(),
+            frames_late: self.late.get(),
             output_bytes_dropped: self.output_bytes_dropped.get(),
             data_lines: 0,
             data_lines_dropped: 0,
@@ -228,6 +235,7 @@ impl Recent {
 pub struct MetricsRegistry {
     registry: Registry,
     stages: HistogramVec,
+    batch_sizes: Histogram,
 }
 
 impl MetricsRegistry {
@@ -245,7 +253,12 @@ impl MetricsRegistry {
             &["stream", "stage"],
         )?;
         registry.register(Box::new(stages.clone()))?;
-        Ok(Self { registry, stages })
+        let batch_sizes = Histogram::with_opts(
+            HistogramOpts::new("cutrickle_batch_size", "Pictures in one call of a batched model")
+                .buckets(vec![1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0]),
+        )?;
+        registry.register(Box::new(batch_sizes.clone()))?;
+        Ok(Self { registry, stages, batch_sizes })
     }
 
     /// The registry itself, to register other metrics with.
@@ -272,7 +285,7 @@ impl MetricsRegistry {
             }
             figures.register(Box::new(gauge))?;
         }
-        let counters: [(&str, &str, Read); 13] = [
+        let counters: [(&str, &str, Read); 14] = [
             ("cutrickle_input_bytes_total", "Bytes of input taken", |m| m.input_bytes as f64),
             ("cutrickle_frames_in_total", "Access units of video that arrived", |m| m.frames_in as f64),
             ("cutrickle_frames_processed_total", "Pictures given to the processor", |m| {
@@ -289,6 +302,9 @@ impl MetricsRegistry {
                 m.frames_withheld as f64
             }),
             ("cutrickle_frames_failed_total", "Pictures lost to errors", |m| m.frames_failed as f64),
+            ("cutrickle_frames_late_total", "Pictures that a time-out did not wait for", |m| {
+                m.frames_late as f64
+            }),
             ("cutrickle_errors_total", "Errors of any kind", |m| m.error_count as f64),
             ("cutrickle_output_bytes_dropped_total", "Output bytes that nobody took", |m| {
                 m.output_bytes_dropped as f64

@@ -1,5 +1,6 @@
 //! `cutrickle serve`: a worker with a built-in processor behind the REST API.
 
+use cutrickle::compose::with_overlay;
 use cutrickle::{AudioOutput, DeviceChoice, FrameProcessor, StreamServer};
 
 use crate::failure::Failure;
@@ -80,7 +81,7 @@ async fn serve<P: FrameProcessor>(processor: P, args: Args) -> Result<(), Failur
     if let Some(why) = &fallback {
         tracing::warn!("--device auto: on the CPU, for there is no GPU: {why}");
     }
-    let mut server = StreamServer::builder(processor)
+    let mut server = StreamServer::builder(with_overlay(processor))
         .devices(opened.devices)
         .host(args.host)
         .port(args.port)
