@@ -5,6 +5,7 @@
 //! one line and an exit code: 2 for a wrong argument, 1 for everything else.
 
 mod commands;
+mod device;
 mod failure;
 mod orchestration;
 mod processors;

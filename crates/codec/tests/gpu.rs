@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use candle_core::Device;
 use cutrickle_codec::{EncoderConfig, VideoCodec, VideoDecoder, VideoEncoder, VideoUnit, open};
-use cutrickle_frame::{Colour, I420, VideoFrame};
+use cutrickle_frame::{Colour, Fit, I420, Layout, ModelInput, VideoFrame};
 use cutrickle_mpegts::{Demuxer, Event, TrackKind};
 
 fn device() -> Device {
@@ -150,6 +150,31 @@ fn rgb_and_back_changes_a_picture_by_little() {
         let after = frame.replace_tensor(rgb).unwrap().i420().unwrap();
         // Chroma is averaged over what it was spread over, so that luma alone is rounded.
         assert!(psnr(&before, &after) > 48.0, "{:.1} dB", psnr(&before, &after));
+    }
+}
+
+#[test]
+fn a_models_input_is_the_hosts_to_a_rounding() {
+    let units = units();
+    let mut on_gpu = open::video_decoder(VideoCodec::H264, &device()).unwrap();
+    let mut on_host = open::host_video_decoder(VideoCodec::H264).unwrap();
+    let (gpu, host) = (decode(&mut *on_gpu, &units[..4]), decode(&mut *on_host, &units[..4]));
+    for layout in [Layout::Chw, Layout::Hwc] {
+        for fit in [Fit::Stretch, Fit::Crop, Fit::Letterbox([0.5; 3])] {
+            let input =
+                ModelInput { fit, layout, mean: [0.485; 3], std: [0.229; 3], ..ModelInput::new(640, 417) };
+            for (gpu, host) in gpu.iter().zip(&host) {
+                let (there, here) = (gpu.to_model(&input).unwrap(), host.to_model(&input).unwrap());
+                assert!(there.device().is_cuda());
+                assert_eq!(there.dims(), here.dims());
+                let all = |tensor: candle_core::Tensor| -> Vec<f32> {
+                    tensor.to_device(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+                };
+                for (there, here) in all(there).into_iter().zip(all(here)) {
+                    assert!((there - here).abs() < 0.5 / 255.0 / 0.229, "{there} and {here}, {input:?}");
+                }
+            }
+        }
     }
 }
 

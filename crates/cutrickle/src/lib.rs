@@ -33,7 +33,9 @@ pub mod processors;
 
 pub use candle_core;
 pub use cutrickle_codec::open::{BackendNames, backends};
-pub use cutrickle_frame::{AudioFrame, Colour, DeviceChoice, I420, Matrix, OpenedDevices, VideoFrame};
+pub use cutrickle_frame::{
+    AudioFrame, Colour, DeviceChoice, Fit, I420, Layout, Matrix, ModelInput, OpenedDevices, VideoFrame,
+};
 pub use cutrickle_pipeline::{
     AudioOutput, Backends, BoxError, Error, Finished, FrameProcessor, Generated, Metrics, MetricsRegistry,
     Params, Result, Session, Started, StreamContext, StreamOptions, StreamRequest, StreamState, StreamStatus,
@@ -52,7 +54,7 @@ pub mod prelude {
         Batched, Compose, every, from_fn, map_tensor, parallel, switch, with_overlay, with_timeout,
     };
     pub use crate::{
-        AudioFrame, FrameProcessor, Generated, Params, Result, StreamContext, StreamServer, TrickleClient,
-        VideoFrame,
+        AudioFrame, Fit, FrameProcessor, Generated, Layout, ModelInput, Params, Result, StreamContext,
+        StreamServer, TrickleClient, VideoFrame,
     };
 }

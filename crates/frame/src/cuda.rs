@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::cuda_backend::CudaDevice;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Device, Storage, Tensor};
-use cutrickle_cuda::kernels::{self, ColourSpace, SurfaceFormat};
+use cutrickle_cuda::kernels::{self, ColourSpace, Element, SurfaceFormat};
 use cutrickle_cuda::{Download, Gpu, HostPicture, Picture, Sample, TensorPixels};
 
-use crate::{Colour, Error, I420, Matrix, Result};
+use crate::{Colour, Error, Fit, I420, Layout, Matrix, ModelInput, Result};
 
 /// The CUDA device `ordinal` for tensors and pictures.
 ///
@@ -93,6 +93,51 @@ pub(crate) fn rgb_of(picture: &Picture, colour: Colour, device: &Device) -> Resu
     let storage = CudaStorage::wrap_cuda_slice(rgb, cuda(device)?.clone());
     let shape = (picture.height() as usize, picture.width() as usize, 3);
     Ok(Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false))
+}
+
+/// `picture` as a model takes it, on `device`, which it is on; none for u8, which no kernel makes.
+pub(crate) fn model_of(
+    picture: &Picture,
+    colour: Colour,
+    input: &ModelInput,
+    device: &Device,
+) -> Result<Option<Tensor>> {
+    let element = match input.dtype {
+        DType::F16 => Element::F16,
+        DType::BF16 => Element::Bf16,
+        DType::F32 => Element::F32,
+        _ => return Ok(None),
+    };
+    let (width, height) = input.size.unwrap_or((picture.width(), picture.height()));
+    let wanted = kernels::ModelInput {
+        width,
+        height,
+        layout: match input.layout {
+            Layout::Chw => kernels::Layout::Chw,
+            Layout::Hwc => kernels::Layout::Hwc,
+        },
+        element,
+        fit: match input.fit {
+            Fit::Stretch => kernels::Fit::Stretch,
+            Fit::Letterbox(colour) => kernels::Fit::Letterbox(colour),
+            Fit::Crop => kernels::Fit::Crop,
+        },
+        mean: input.mean,
+        std: input.std,
+    };
+    let (space, on) = (space(colour), cuda(device)?.clone());
+    let storage = match element {
+        Element::F16 => {
+            picture.to_model(space, &wanted).map(|v| CudaStorage::wrap_cuda_slice::<half::f16>(v, on))
+        }
+        Element::Bf16 => {
+            picture.to_model(space, &wanted).map(|v| CudaStorage::wrap_cuda_slice::<half::bf16>(v, on))
+        }
+        _ => picture.to_model(space, &wanted).map(|v| CudaStorage::wrap_cuda_slice::<f32>(v, on)),
+    };
+    let storage = storage.map_err(|e| Error::caused_by("a picture to a model's input", e))?;
+    let shape = input.shape(picture.width(), picture.height());
+    Ok(Some(Tensor::from_storage(Storage::Cuda(storage), &shape, BackpropOp::none(), false)))
 }
 
 /// Pixels of shape (H, W, 1|3|4) on a CUDA device as an NV12 picture.

@@ -15,7 +15,10 @@ mod convert;
 mod cuda;
 mod device;
 mod error;
+mod model_input;
+mod model_pass;
 mod picture;
+mod resample;
 mod scale;
 mod video;
 
@@ -25,6 +28,7 @@ pub use colour::{Colour, Matrix};
 pub use cuda::{GpuFigures, cuda_device, fill, gpu, gpu_figures};
 pub use device::{DeviceChoice, OpenedDevices};
 pub use error::{Error, Result};
+pub use model_input::{Fit, Layout, ModelInput};
 pub use picture::{I420, Plane, PlaneMut};
 pub use scale::Scaler;
 pub use video::VideoFrame;

@@ -132,6 +132,16 @@ impl VideoFrame {
         }
     }
 
+    /// What [`to_model`](Self::to_model) gives, made by one kernel, where the decoder left the picture in the memory of
+    /// the frame's device and the elements are floats.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn to_model_on_device(&self, input: &crate::ModelInput) -> Result<Option<Tensor>> {
+        match &self.pixels {
+            Pixels::Device(picture) => cuda::model_of(picture, self.colour, input, &self.device),
+            Pixels::I420(_) | Pixels::Rgb(_) => Ok(None),
+        }
+    }
+
     /// Enqueues the frame's pixels into `input`, an encoder's NV12 picture on the frame's device that is at most as large
     /// as the frame. No pixel leaves the device.
     ///

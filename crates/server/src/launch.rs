@@ -47,15 +47,15 @@ impl Launch {
 pub(crate) fn loader<P: FrameProcessor>(processor: P) -> Load {
     Box::new(move |options, devices, metrics| {
         Box::pin(async move {
+            let Some((last, others)) = devices.split_last() else {
+                return Err(Error::invalid("a worker without a device").into());
+            };
             let mut prototypes = Vec::with_capacity(devices.len());
-            for device in &devices {
-                let prototype = initialize(processor.clone(), device).await?;
-                // The lock makes a prototype shareable; only starts take it.
-                prototypes.push((
-                    Mutex::new(prototype),
-                    StreamOptions { device: device.clone(), ..options.clone() },
-                ));
+            for device in others {
+                prototypes.push(prototype(processor.clone(), device, &options).await?);
             }
+            // No clone for the only device: a `clone` that fails then costs a start, not the worker.
+            prototypes.push(prototype(processor, last, &options).await?);
             let start: Start = Box::new(move |request, place| {
                 let Some((prototype, options)) = prototypes.get(place) else {
                     return Err(Error::invalid("a worker without a device"));
@@ -66,4 +66,15 @@ pub(crate) fn loader<P: FrameProcessor>(processor: P) -> Load {
             Ok(Launch { devices, start })
         })
     })
+}
+
+/// An initialised prototype, and the options of the streams that are cloned from it. The lock makes a prototype shareable;
+/// only starts take it.
+async fn prototype<P: FrameProcessor>(
+    processor: P,
+    device: &Device,
+    options: &StreamOptions,
+) -> Result<(Mutex<P>, StreamOptions)> {
+    let prototype = initialize(processor, device).await?;
+    Ok((Mutex::new(prototype), StreamOptions { device: device.clone(), ..options.clone() }))
 }

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use cutrickle::trickle::{ClientConfig, Server, ServerConfig, Start, Subscriber};
-use cutrickle::{FrameProcessor, StreamServer};
+use cutrickle::{DeviceChoice, FrameProcessor, StreamServer};
 use cutrickle_mpegts::{Demuxer, Event};
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
+use crate::device;
 use crate::failure::Failure;
 use crate::processors::{Name, with_processor};
 use crate::source::{CLIP, Input, Pace, Source};
@@ -33,6 +34,9 @@ pub struct Args {
     /// Port of the page; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Where tensors are: `auto` (the first GPU, else the CPU), `cpu`, `cuda:0`.
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceChoice,
     /// End after this many output pictures and print the metrics as JSON.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
@@ -62,7 +66,15 @@ async fn demonstrate<P: FrameProcessor>(processor: P, args: Args) -> Result<(), 
     let (input, output) = (format!("{}input", trickle.url()), format!("{}output", trickle.url()));
     let trickle = tokio::spawn(trickle.run(std::future::pending()));
 
-    let worker = StreamServer::builder(processor).host("127.0.0.1").port(0).build()?.bind().await?;
+    let opened = device::open(&args.device)?;
+    let worker = StreamServer::builder(processor)
+        .host("127.0.0.1")
+        .port(0)
+        .devices(opened.devices)
+        .with_options(|options| options.device_fallback = opened.fallback)
+        .build()?
+        .bind()
+        .await?;
     let worker_url = format!("http://{}", worker.local_addr());
     let api = Worker::new(&worker_url)?;
     let (end_worker, worker_ends) = oneshot::channel::<()>();

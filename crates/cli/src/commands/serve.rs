@@ -3,6 +3,7 @@
 use cutrickle::compose::with_overlay;
 use cutrickle::{AudioOutput, DeviceChoice, FrameProcessor, StreamServer};
 
+use crate::device;
 use crate::failure::Failure;
 use crate::orchestration::Orchestration;
 use crate::processors::{Name, with_processor};
@@ -75,12 +76,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn serve<P: FrameProcessor>(processor: P, args: Args) -> Result<(), Failure> {
-    let opened = args.device.open().map_err(|e| Failure::because(format!("--device {}", args.device), e))?;
-    // A program that was built for no GPU falls back on nothing.
-    let fallback = opened.fallback.filter(|_| cfg!(feature = "cuda"));
-    if let Some(why) = &fallback {
-        tracing::warn!("--device auto: on the CPU, for there is no GPU: {why}");
-    }
+    let opened = device::open(&args.device)?;
     let mut server = StreamServer::builder(with_overlay(processor))
         .devices(opened.devices)
         .host(args.host)
@@ -90,7 +86,7 @@ async fn serve<P: FrameProcessor>(processor: P, args: Args) -> Result<(), Failur
         .capacity(args.capacity)
         .auth_token(args.auth_token.as_deref().unwrap_or_default())
         .with_options(|options| {
-            options.device_fallback = fallback;
+            options.device_fallback = opened.fallback;
             options.bitrate = args.bitrate;
             options.status_events = args.status_events;
             options.audio = match args.audio {

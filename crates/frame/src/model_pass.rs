@@ -1,0 +1,320 @@
+//! The one pass over a picture's pixels that makes a model's input: rows are resampled into floats, coloured,
+//! normalised, and stored in the model's type and order. Checks and tensors are `model_input`'s.
+//!
+//! The loops are written so that the compiler makes SIMD of them; a large output is cut into bands of rows for the
+//! thread pool that candle computes on, so there are never more threads than that has.
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+use crate::model_input::{Fit, Layout, ModelInput};
+use crate::resample::{Axis, Span, down};
+use crate::{Colour, I420, Matrix, Plane};
+
+/// Fewer pixels of output than this are not worth a second thread.
+const BAND_PIXELS: usize = 65_536;
+
+/// Where pixels come from.
+pub(crate) enum Source<'a> {
+    Picture(&'a I420, Colour),
+    /// Rows of `channels` (1, 3 or 4) bytes a pixel.
+    Rgb {
+        pixels: &'a [u8],
+        width: usize,
+        height: usize,
+        channels: usize,
+    },
+}
+
+impl Source<'_> {
+    pub(crate) fn size(&self) -> (u32, u32) {
+        match self {
+            Self::Picture(picture, _) => (picture.width(), picture.height()),
+            Self::Rgb { width, height, .. } => (*width as u32, *height as u32),
+        }
+    }
+}
+
+/// A type of a model's elements.
+pub(crate) trait Element: Copy + Default + Send {
+    /// Stores normalised values.
+    fn store(values: &[f32], out: &mut [Self]);
+}
+
+impl Element for f32 {
+    fn store(values: &[f32], out: &mut [Self]) {
+        out.copy_from_slice(values);
+    }
+}
+
+impl Element for f16 {
+    fn store(values: &[f32], out: &mut [Self]) {
+        out.convert_from_f32_slice(values);
+    }
+}
+
+impl Element for bf16 {
+    fn store(values: &[f32], out: &mut [Self]) {
+        out.convert_from_f32_slice(values);
+    }
+}
+
+impl Element for u8 {
+    fn store(values: &[f32], out: &mut [Self]) {
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = (value * 255.0 + 0.5) as u8;
+        }
+    }
+}
+
+/// The whole output, in `input`'s order.
+pub(crate) fn run<T: Element>(source: &Source<'_>, input: &ModelInput) -> Vec<T> {
+    let from = source.size();
+    let (width, height) = input.size.unwrap_or(from);
+    let (width, height) = (width as usize, height as usize);
+    let pass = Pass::new(source, input, width, height);
+    let mut out = vec![T::default(); 3 * width * height];
+    let bands = (width * height / BAND_PIXELS).clamp(1, rayon::current_num_threads());
+    let rows = height.div_ceil(bands);
+    let band = |index: usize, mut output: Output<'_, T>| {
+        let mut scratch = Scratch::new(&pass);
+        for row in 0..rows.min(height - index * rows) {
+            pass.row(index * rows + row, row, &mut scratch, &mut output);
+        }
+    };
+    match input.layout {
+        Layout::Chw => {
+            let (red, rest) = out.split_at_mut(width * height);
+            let (green, blue) = rest.split_at_mut(width * height);
+            let size = rows * width;
+            let bands = red.chunks_mut(size).zip(green.chunks_mut(size)).zip(blue.chunks_mut(size));
+            let bands: Vec<_> = bands.map(|((r, g), b)| Output::Planes([r, g, b])).collect();
+            each(bands, band);
+        }
+        Layout::Hwc => each(out.chunks_mut(rows * width * 3).map(Output::Pixels).collect(), band),
+    }
+    out
+}
+
+fn each<T: Send>(bands: Vec<T>, run: impl Fn(usize, T) + Sync) {
+    if bands.len() == 1 {
+        bands.into_iter().for_each(|band| run(0, band));
+    } else {
+        bands.into_par_iter().enumerate().for_each(|(index, band)| run(index, band));
+    }
+}
+
+/// A band of rows of the output.
+enum Output<'a, T> {
+    Planes([&'a mut [T]; 3]),
+    Pixels(&'a mut [T]),
+}
+
+impl<T: Element> Output<'_, T> {
+    fn store(&mut self, row: usize, values: &[Vec<f32>; 3], mixed: &mut [f32]) {
+        let [red, green, blue] = values;
+        let width = red.len();
+        match self {
+            Self::Planes(planes) => {
+                for (plane, values) in planes.iter_mut().zip(values) {
+                    T::store(values, &mut plane[row * width..][..width]);
+                }
+            }
+            Self::Pixels(pixels) => {
+                for (((pixel, r), g), b) in mixed.chunks_exact_mut(3).zip(red).zip(green).zip(blue) {
+                    pixel[0] = *r;
+                    pixel[1] = *g;
+                    pixel[2] = *b;
+                }
+                T::store(mixed, &mut pixels[row * width * 3..][..width * 3]);
+            }
+        }
+    }
+}
+
+/// Where one plane's samples go.
+struct Plan<'a> {
+    samples: &'a [u8],
+    /// Samples in a row, all channels together.
+    stride: usize,
+    across: Axis,
+    down: Axis,
+}
+
+impl<'a> Plan<'a> {
+    fn new(plane: &Plane<'a>, across: Axis, down: Axis) -> Self {
+        Self { samples: plane.data, stride: plane.stride, across, down }
+    }
+}
+
+enum Planes<'a> {
+    Yuv { luma: Plan<'a>, chroma: [Plan<'a>; 2], colour: ToRgb },
+    Rgb { plan: Plan<'a>, channels: usize },
+}
+
+/// All that a row of the output needs to know.
+struct Pass<'a> {
+    planes: Planes<'a>,
+    x: Span,
+    y: Span,
+    width: usize,
+    /// Of R'G'B' 0 to 1.
+    gain: [f32; 3],
+    bias: [f32; 3],
+    padding: [f32; 3],
+}
+
+/// A band's working memory.
+struct Scratch {
+    /// Rows of the source, summed up.
+    sums: Vec<f32>,
+    /// Luma and chroma under the pixels that the picture fills.
+    yuv: [Vec<f32>; 3],
+    /// One row of the output.
+    rgb: [Vec<f32>; 3],
+    mixed: Vec<f32>,
+}
+
+impl Scratch {
+    fn new(pass: &Pass<'_>) -> Self {
+        let stride = match &pass.planes {
+            Planes::Yuv { luma, .. } => luma.stride,
+            Planes::Rgb { plan, .. } => plan.stride,
+        };
+        Self {
+            sums: vec![0.0; stride],
+            yuv: [0; 3].map(|_| vec![0.0; pass.x.pixels]),
+            rgb: [0; 3].map(|_| vec![0.0; pass.width]),
+            mixed: vec![0.0; pass.width * 3],
+        }
+    }
+}
+
+impl<'a> Pass<'a> {
+    fn new(source: &Source<'a>, input: &ModelInput, width: usize, height: usize) -> Self {
+        let (from_width, from_height) = source.size();
+        let [x, y] = Span::both([from_width, from_height], [width as u32, height as u32], input.fit);
+        let whole = |count: u32, span: Span| Axis::new(span.begin, span.length, span.pixels, count as usize);
+        let planes = match *source {
+            Source::Picture(picture, colour) => {
+                let [luma, u, v] = picture.planes();
+                // Half as many samples. Across, a chroma sample's middle lies on the middle of an even column, its
+                // near edge half a pixel before the column's; down, it spans exactly two rows.
+                let across = || {
+                    Axis::new(
+                        (x.begin + 0.5) / 2.0,
+                        x.length / 2.0,
+                        x.pixels,
+                        from_width.div_ceil(2) as usize,
+                    )
+                };
+                let down =
+                    || Axis::new(y.begin / 2.0, y.length / 2.0, y.pixels, from_height.div_ceil(2) as usize);
+                Planes::Yuv {
+                    luma: Plan::new(&luma, whole(from_width, x), whole(from_height, y)),
+                    chroma: [u, v].map(|plane| Plan::new(&plane, across(), down())),
+                    colour: ToRgb::new(colour),
+                }
+            }
+            Source::Rgb { pixels, channels, .. } => {
+                let stride = from_width as usize * channels;
+                let (across, down) = (whole(from_width, x), whole(from_height, y));
+                Planes::Rgb { plan: Plan { samples: pixels, stride, across, down }, channels }
+            }
+        };
+        let gain = input.std.map(|std| 1.0 / std);
+        let bias = [0, 1, 2].map(|c| -input.mean[c] / input.std[c]);
+        let padding = match input.fit {
+            Fit::Letterbox(colour) => [0, 1, 2].map(|c| colour[c] * gain[c] + bias[c]),
+            Fit::Crop | Fit::Stretch => [0.0; 3],
+        };
+        Self { planes, x, y, width, gain, bias, padding }
+    }
+
+    /// Row `y` of the output, which is row `row` of its band.
+    fn row<T: Element>(&self, y: usize, row: usize, scratch: &mut Scratch, output: &mut Output<'_, T>) {
+        let filled = self.x.first..self.x.first + self.x.pixels;
+        for (rgb, &padding) in scratch.rgb.iter_mut().zip(&self.padding) {
+            rgb[..filled.start].fill(padding);
+            rgb[filled.end..].fill(padding);
+        }
+        let Some(index) = y.checked_sub(self.y.first).filter(|index| *index < self.y.pixels) else {
+            for (rgb, &padding) in scratch.rgb.iter_mut().zip(&self.padding) {
+                rgb[filled.clone()].fill(padding);
+            }
+            return output.store(row, &scratch.rgb, &mut scratch.mixed);
+        };
+        let [red, green, blue] = &mut scratch.rgb;
+        let [red, green, blue] = [red, green, blue].map(|row| &mut row[filled.clone()]);
+        match &self.planes {
+            Planes::Yuv { luma, chroma, colour } => {
+                let plans = std::iter::once(luma).chain(chroma);
+                for (plan, out) in plans.zip(&mut scratch.yuv) {
+                    let sums = &mut scratch.sums[..plan.stride];
+                    down(plan.samples, plan.stride, plan.down.taps(index), sums);
+                    plan.across.across(sums, 1, 0, out);
+                }
+                colour.row(&scratch.yuv, [red, green, blue]);
+            }
+            Planes::Rgb { plan, channels } => {
+                down(plan.samples, plan.stride, plan.down.taps(index), &mut scratch.sums);
+                for (c, out) in [red, green, blue].into_iter().enumerate() {
+                    let offset = if *channels == 1 { 0 } else { c };
+                    plan.across.across(&scratch.sums, *channels, offset, out);
+                    out.iter_mut().for_each(|value| *value *= 1.0 / 255.0);
+                }
+            }
+        }
+        for (c, rgb) in scratch.rgb.iter_mut().enumerate() {
+            let (gain, bias) = (self.gain[c], self.bias[c]);
+            if (gain, bias) != (1.0, 0.0) {
+                rgb[filled.clone()].iter_mut().for_each(|value| *value = *value * gain + bias);
+            }
+        }
+        output.store(row, &scratch.rgb, &mut scratch.mixed);
+    }
+}
+
+/// From 8-bit Y'CbCr to R'G'B' 0 to 1 (H.273, 8.3), offsets gathered into one a channel.
+struct ToRgb {
+    luma: f32,
+    red: [f32; 2],
+    green: [f32; 3],
+    blue: [f32; 2],
+}
+
+impl ToRgb {
+    fn new(colour: Colour) -> Self {
+        let (kr, kb): (f64, f64) = match colour.matrix {
+            Matrix::Bt601 => (0.299, 0.114),
+            Matrix::Bt709 => (0.2126, 0.0722),
+            Matrix::Bt2020 => (0.2627, 0.0593),
+        };
+        let kg = 1.0 - kr - kb;
+        let (black, luma, chroma) =
+            if colour.full_range { (0.0, 255.0, 255.0) } else { (16.0, 219.0, 224.0) };
+        let zero = -black / luma;
+        let (red_cr, blue_cb) = (2.0 * (1.0 - kr) / chroma, 2.0 * (1.0 - kb) / chroma);
+        let (green_cb, green_cr) = (-kb / kg * blue_cb, -kr / kg * red_cr);
+        Self {
+            luma: (1.0 / luma) as f32,
+            red: [red_cr as f32, (zero - 128.0 * red_cr) as f32],
+            green: [green_cb as f32, green_cr as f32, (zero - 128.0 * (green_cb + green_cr)) as f32],
+            blue: [blue_cb as f32, (zero - 128.0 * blue_cb) as f32],
+        }
+    }
+
+    fn row(&self, yuv: &[Vec<f32>; 3], rgb: [&mut [f32]; 3]) {
+        let [y, cb, cr] = yuv;
+        let [red, green, blue] = rgb;
+        let (Self { luma, .. }, [gb, gr, g0]) = (self, self.green);
+        let pixels = red.iter_mut().zip(green).zip(blue).zip(y).zip(cb).zip(cr);
+        for (((((red, green), blue), y), cb), cr) in pixels {
+            let y = luma * y;
+            *red = (y + self.red[0] * cr + self.red[1]).clamp(0.0, 1.0);
+            *green = (y + gb * cb + gr * cr + g0).clamp(0.0, 1.0);
+            *blue = (y + self.blue[0] * cb + self.blue[1]).clamp(0.0, 1.0);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Where the pixels of one axis come from: bilinear where the axis grows, the mean of what a pixel covers where it
+//! shrinks. Knows samples and weights, nothing of colour.
+
+use crate::model_input::Fit;
+
+/// What of a picture goes where on one axis of the output.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Span {
+    /// Where the part taken begins and how long it is, in pixels of the picture.
+    pub begin: f64,
+    pub length: f64,
+    /// The first pixel of the output that is filled, and how many are.
+    pub first: usize,
+    pub pixels: usize,
+}
+
+impl Span {
+    /// Both axes of a picture of `from` pixels on an output of `to`.
+    pub(crate) fn both(from: [u32; 2], to: [u32; 2], fit: Fit) -> [Self; 2] {
+        let scales = [0, 1].map(|axis| f64::from(to[axis]) / f64::from(from[axis]));
+        [0, 1].map(|axis| {
+            let (side, pixels) = (f64::from(from[axis]), to[axis] as usize);
+            let whole = Self { begin: 0.0, length: side, first: 0, pixels };
+            match fit {
+                Fit::Stretch => whole,
+                Fit::Letterbox(_) => {
+                    let filled = (side * scales[0].min(scales[1])).round() as usize;
+                    let filled = filled.clamp(1, pixels);
+                    Self { first: (pixels - filled) / 2, pixels: filled, ..whole }
+                }
+                Fit::Crop => {
+                    let length = (f64::from(to[axis]) / scales[0].max(scales[1])).min(side);
+                    Self { begin: (side - length) / 2.0, length, ..whole }
+                }
+            }
+        })
+    }
+}
+
+/// The samples `first..=last`, the ends with weights of their own, those between with one of theirs; the weights
+/// add up to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Taps {
+    pub first: u32,
+    pub last: u32,
+    pub head: f32,
+    pub between: f32,
+    pub tail: f32,
+}
+
+impl Taps {
+    fn one(at: u32) -> Self {
+        Self { first: at, last: at, head: 1.0, between: 0.0, tail: 0.0 }
+    }
+}
+
+/// The taps of each pixel of one axis.
+#[derive(Debug)]
+pub(crate) struct Axis {
+    taps: Vec<Taps>,
+    shape: Shape,
+}
+
+/// The shapes that need no table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Each pixel is its sample.
+    Same,
+    /// Two pixels a sample, the first on it, the second midway to the next: chroma of a picture that keeps its size.
+    Double,
+    Any,
+}
+
+impl Axis {
+    /// `pixels` of output from `length` of `count` samples, the first beginning at `begin` (0: the first sample's
+    /// near edge). Beyond an edge its sample repeats.
+    pub(crate) fn new(begin: f64, length: f64, pixels: usize, count: usize) -> Self {
+        let scale = length / pixels as f64;
+        let top = count.saturating_sub(1) as f64;
+        let at = |index: f64| index.clamp(0.0, top) as u32;
+        let taps = |i: usize| {
+            let from = begin + i as f64 * scale;
+            if scale <= 1.0 {
+                let middle = from + scale / 2.0 - 0.5;
+                let (first, last) = (at(middle.floor()), at(middle.floor() + 1.0));
+                let tail = (middle - middle.floor()) as f32;
+                if first == last || tail == 0.0 {
+                    return Taps::one(first);
+                }
+                return Taps { first, last, head: 1.0 - tail, between: 0.0, tail };
+            }
+            let to = from + scale;
+            let (first, last) = (at(from.floor()), at(to.ceil() - 1.0));
+            if last <= first {
+                return Taps::one(first);
+            }
+            Taps {
+                first,
+                last,
+                head: ((f64::from(first) + 1.0 - from) / scale) as f32,
+                between: (1.0 / scale) as f32,
+                tail: ((to - f64::from(last)) / scale) as f32,
+            }
+        };
+        let shape = if scale == 1.0 && begin == 0.0 && pixels == count {
+            Shape::Same
+        } else if scale == 0.5 && begin == 0.25 && pixels.div_ceil(2) == count {
+            Shape::Double
+        } else {
+            Shape::Any
+        };
+        Self { taps: (0..pixels).map(taps).collect(), shape }
+    }
+
+    /// The taps of pixel `index`.
+    pub(crate) fn taps(&self, index: usize) -> Taps {
+        self.taps[index]
+    }
+
+    /// Resamples `row`, of which every `step`-th sample from `offset` belongs to the axis.
+    pub(crate) fn across(&self, row: &[f32], step: usize, offset: usize, out: &mut [f32]) {
+        match self.shape {
+            Shape::Same if step == 1 => out.copy_from_slice(&row[..out.len()]),
+            Shape::Same => {
+                for (out, pixel) in out.iter_mut().zip(row.chunks_exact(step)) {
+                    *out = pixel[offset];
+                }
+            }
+            Shape::Double if step == 1 => {
+                for (pair, samples) in out.chunks_exact_mut(2).zip(row.windows(2)) {
+                    pair[0] = samples[0];
+                    pair[1] = 0.5 * (samples[0] + samples[1]);
+                }
+                // The last one or two pixels have no sample to their right.
+                let whole = (row.len() - 1) * 2;
+                if let (Some(rest), Some(last)) = (out.get_mut(whole..), row.last()) {
+                    rest.fill(*last);
+                }
+            }
+            Shape::Double | Shape::Any => {
+                for (out, taps) in out.iter_mut().zip(&self.taps) {
+                    let at = |index: u32| row[index as usize * step + offset];
+                    let mut between = 0.0;
+                    for index in taps.first + 1..taps.last {
+                        between += at(index);
+                    }
+                    *out = taps.head * at(taps.first) + taps.between * between + taps.tail * at(taps.last);
+                }
+            }
+        }
+    }
+}
+
+/// The weighted sum of rows of `samples`, each `stride` long.
+pub(crate) fn down(samples: &[u8], stride: usize, taps: Taps, sum: &mut [f32]) {
+    let row = |index: u32| &samples[index as usize * stride..][..sum.len()];
+    let (first, last) = (row(taps.first), row(taps.last));
+    if taps.first == taps.last {
+        for (sum, &a) in sum.iter_mut().zip(first) {
+            *sum = f32::from(a);
+        }
+        return;
+    }
+    for ((sum, &a), &b) in sum.iter_mut().zip(first).zip(last) {
+        *sum = taps.head * f32::from(a) + taps.tail * f32::from(b);
+    }
+    for index in taps.first + 1..taps.last {
+        let row = &samples[index as usize * stride..];
+        for (sum, &a) in sum.iter_mut().zip(row) {
+            *sum += taps.between * f32::from(a);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_that_need_no_table_do_what_the_table_says() {
+        let row: Vec<f32> = (0..9u8).map(|i| f32::from(i * i)).collect();
+        for pixels in [17, 18] {
+            let double = Axis::new(0.25, pixels as f64 / 2.0, pixels, 9);
+            assert_eq!(double.shape, Shape::Double);
+            let any = Axis { shape: Shape::Any, taps: double.taps.clone() };
+            let (mut a, mut b) = (vec![0.0; pixels], vec![1.0; pixels]);
+            double.across(&row, 1, 0, &mut a);
+            any.across(&row, 1, 0, &mut b);
+            assert_eq!(a, b);
+        }
+        let same = Axis::new(0.0, 3.0, 3, 3);
+        assert_eq!(same.shape, Shape::Same);
+        let mut out = [0.0; 3];
+        same.across(&row, 3, 1, &mut out);
+        assert_eq!(out, [1.0, 16.0, 49.0]);
+    }
+
+    #[test]
+    fn weights_add_up_to_one_at_any_scale() {
+        for (pixels, count, begin) in
+            [(7, 100, 0.25), (100, 7, -0.25), (3, 4, 0.0), (1, 1000, 0.25), (5, 1, 0.0)]
+        {
+            let axis = Axis::new(begin, count as f64, pixels, count);
+            for i in 0..pixels {
+                let taps = axis.taps(i);
+                let between = taps.last.saturating_sub(taps.first + 1) as f32;
+                let sum = taps.head + taps.tail + taps.between * between;
+                assert!((sum - 1.0).abs() < 1e-5, "{pixels} of {count}: {taps:?} add up to {sum}");
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_are_kept_as_the_fit_says() {
+        let [x, y] = Span::both([1920, 1080], [512, 512], Fit::Letterbox([0.0; 3]));
+        assert_eq!((x.first, x.pixels, y.first, y.pixels), (0, 512, 112, 288));
+        let [x, y] = Span::both([1920, 1080], [512, 512], Fit::Crop);
+        assert_eq!((x.begin, x.length, y.begin, y.length), (420.0, 1080.0, 0.0, 1080.0));
+    }
+}
