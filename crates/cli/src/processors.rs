@@ -1,5 +1,8 @@
 //! The built-in processors by name.
 
+use cutrickle::compose::{Compose, DynProcessor};
+use cutrickle::processors::{Grayscale, Invert, Mirror, Passthrough, Tint};
+
 /// A built-in processor, as `--processor` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Name {
@@ -15,32 +18,32 @@ pub enum Name {
     Mirror,
 }
 
-/// Calls `$run` with the processor of that name: each is a type of its own.
-macro_rules! with_processor {
-    ($name:expr, |$processor:ident| $run:expr) => {{
-        use $crate::processors::Name;
-        match $name {
-            Name::Passthrough => {
-                let $processor = cutrickle::processors::Passthrough;
-                $run
-            }
-            Name::Grayscale => {
-                let $processor = cutrickle::processors::Grayscale;
-                $run
-            }
-            Name::Invert => {
-                let $processor = cutrickle::processors::Invert;
-                $run
-            }
-            Name::Tint => {
-                let $processor = cutrickle::processors::Tint::default();
-                $run
-            }
-            Name::Mirror => {
-                let $processor = cutrickle::processors::Mirror;
-                $run
-            }
+impl Name {
+    /// As it stands on the command line, where parameters find the processor under it as well.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passthrough => "passthrough",
+            Self::Grayscale => "grayscale",
+            Self::Invert => "invert",
+            Self::Tint => "tint",
+            Self::Mirror => "mirror",
         }
-    }};
+    }
+
+    fn processor(self) -> DynProcessor {
+        match self {
+            Self::Passthrough => Passthrough.named(self.as_str()).boxed(),
+            Self::Grayscale => Grayscale.named(self.as_str()).boxed(),
+            Self::Invert => Invert.named(self.as_str()).boxed(),
+            Self::Tint => Tint::default().named(self.as_str()).boxed(),
+            Self::Mirror => Mirror.named(self.as_str()).boxed(),
+        }
+    }
 }
-pub(crate) use with_processor;
+
+/// One after another.
+pub fn chain(names: &[Name]) -> DynProcessor {
+    let mut processors = names.iter().map(|name| name.processor());
+    let first = processors.next().unwrap_or_else(|| Name::Passthrough.processor());
+    processors.fold(first, |before, next| before.then(next).boxed())
+}

@@ -137,8 +137,12 @@ impl<P: FrameProcessor> Processing<'_, P> {
         let at_work = AtWork { timestamp, arrived, started: Instant::now() };
         self.stream.recorder.processed.add(1);
         match guarded(&self.runtime, "process_video", self.processor.start_video(frame)) {
-            Ok(Started::Done(frame)) => self.answered(&at_work, Ok(frame)),
-            Ok(Started::AtWork) => self.at_work.push_back(at_work),
+            Ok(started) => {
+                self.at_work.push_back(at_work);
+                if let Started::Done(frame) = started {
+                    self.finished(Finished { timestamp, result: Ok(frame) });
+                }
+            }
             Err(e) => self.answered(&at_work, Err(e)),
         }
     }
@@ -161,15 +165,13 @@ impl<P: FrameProcessor> Processing<'_, P> {
         let Some(place) = self.at_work.iter().position(|at_work| at_work.timestamp == timestamp) else {
             return self.stream.error("finish_video: an answer to a picture that is not at work");
         };
-        if let Ok(Some(_)) = &result {
-            // Pictures come out in order: what is older was lost in the processor.
-            for _ in 0..place {
-                self.at_work.pop_front();
-                self.failed("finish_video: a picture was not answered");
-            }
+        // Pictures come out in order: what is older was lost in the processor.
+        let lost = if let Ok(Some(_)) = &result { place } else { 0 };
+        for _ in self.at_work.drain(..lost) {
+            self.stream.recorder.failed.add(1);
+            self.stream.error("finish_video: a picture was not answered");
         }
-        let place = if matches!(&result, Ok(Some(_))) { 0 } else { place };
-        if let Some(at_work) = self.at_work.remove(place) {
+        if let Some(at_work) = self.at_work.remove(place - lost) {
             self.answered(&at_work, result.map_err(|e| format!("process_video: {}", one_line(&e)).into()));
         }
     }

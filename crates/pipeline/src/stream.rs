@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cutrickle_codec::AudioFormat;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::compose::{Part, merge};
+use crate::compose::{Part, collect, merge};
 use crate::data::{Emitter, Lines};
 use crate::events::{Event, unix_millis};
 use crate::metrics::Recorder;
@@ -167,7 +167,7 @@ impl Stream {
         details.settings = taken.or(details.settings);
         details.params_at = Some(now);
         merge(&mut details.params, params.clone(), &self.parts);
-        merge(&mut details.pending, params, &self.parts);
+        collect(&mut details.pending, params, &self.parts);
         drop(details);
         self.params_changed.notify_one();
         self.event(event);

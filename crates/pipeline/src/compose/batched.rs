@@ -49,10 +49,11 @@ where
 ///
 /// The clones that streams get share the model and one thread that calls it. A call takes the pictures that wait, oldest
 /// first, as far as they are of one shape, at most `max_batch`. It begins when that many wait, when every stream's picture
-/// does, or when the oldest has waited for `max_wait`: a slow stream delays the others by no more, and a single stream
-/// never waits. As a stream has one picture at work at a time, none gets a second one before the others had their first,
-/// and no more pictures wait than there are streams. A batch that fails is tried again picture by picture, so that only the bad ones fail.
-/// Pictures whose stream is gone are left out.
+/// does, or when the oldest has waited for `max_wait`. A stream that was waited for in vain is not waited for again until
+/// it sends a picture, so one that is slow delays the others by `max_wait` once for each of its pictures at most, and a
+/// single stream never waits. As a stream has one picture at work at a time, none gets a second one before the others had
+/// their first, and no more pictures wait than there are streams. A batch that fails is tried again picture by picture, so
+/// that only the bad ones fail. Pictures whose stream is gone are left out.
 ///
 /// Order is kept. Sound passes. It takes no parameters: the model is everyone's. The sizes of batches are in the metrics,
 /// as `cutrickle_batch_size`.
@@ -79,8 +80,8 @@ struct Limits {
     wait: Duration,
 }
 
-/// A stream that sends pictures.
-struct Member(Arc<Queue>);
+/// A stream that sends pictures, by its number in the queue.
+struct Member(Arc<Queue>, u64);
 
 impl<M: BatchModel> Batched<M> {
     /// Calls `model` with at most `max_batch` pictures (at least one), none of which waits for others for longer than
@@ -104,13 +105,16 @@ impl<M: BatchModel> Batched<M> {
         Ok(())
     }
 
-    fn join(&mut self) -> Result<()> {
-        if self.member.is_none() {
-            self.start()?;
-            self.shared.queue.join();
-            self.member = Some(Member(Arc::clone(&self.shared.queue)));
+    /// The number by which the queue knows this stream, which joins it at first.
+    fn join(&mut self) -> Result<u64> {
+        if let Some(Member(_, member)) = self.member {
+            return Ok(member);
         }
-        Ok(())
+        self.start()?;
+        let queue = Arc::clone(&self.shared.queue);
+        let member = queue.join();
+        self.member = Some(Member(queue, member));
+        Ok(member)
     }
 }
 
@@ -123,18 +127,18 @@ impl<M: BatchModel> FrameProcessor for Batched<M> {
     }
 
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
-        self.join()?;
+        let member = self.join()?;
         let (answer, answered) = oneshot::channel();
         let sizes = self.context.as_ref().and_then(StreamContext::recorder).map(|of| of.batch_sizes.clone());
         let pixels = frame.tensor()?;
-        self.shared.queue.push(Request { pixels, arrived: Instant::now(), sizes, answer });
+        self.shared.queue.push(Request { member, pixels, arrived: Instant::now(), sizes, answer });
         let pixels = answered.await.map_err(|_| BoxError::from("the batch's thread ended"))??;
         Ok(Some(frame.replace_tensor(pixels)?))
     }
 
     async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
         self.context = Some(stream.clone());
-        self.join()
+        self.join().map(drop)
     }
 
     async fn on_stream_stop(&mut self) -> Result<()> {
@@ -173,6 +177,6 @@ impl Drop for Shared {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.0.leave();
+        self.0.leave(self.1);
     }
 }

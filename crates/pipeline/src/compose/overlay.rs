@@ -13,7 +13,8 @@ use crate::{Finished, FrameProcessor, Generated, Params, Result, Started, Stream
 /// A stream's processor loads until it returns its first picture: those that it withholds before go out with a banner
 /// across them. While the stream's parameter `show_loading` is set, the banner stands in the place of every answer; the
 /// processor goes on being given pictures. All else is the processor's own: a picture goes out when it would have,
-/// whichever it is, in its place. Sound, parameters and hooks pass.
+/// whichever it is, in its place. One that is withheld while older ones are at work has no place. Sound, parameters and
+/// hooks pass.
 ///
 /// A processor whose first call takes long withholds nothing meanwhile. Under
 /// `with_overlay(with_timeout(processor, limit).withholding())` its stream shows the banner from the first picture on. A
@@ -24,8 +25,8 @@ pub struct Overlay<P> {
     banner: Banner,
     loaded: bool,
     context: Option<StreamContext>,
-    /// Pictures that the processor has at work, as they came.
-    at_work: VecDeque<VideoFrame>,
+    /// Pictures that the processor has at work, oldest first: their timestamps, and as they came.
+    at_work: VecDeque<(i64, Option<VideoFrame>)>,
 }
 
 /// Shows a banner, "Loading…" unless [`Overlay::text`] says otherwise, while `processor` loads and while `show_loading` is
@@ -109,11 +110,13 @@ impl<P: FrameProcessor> FrameProcessor for Overlay<P> {
     }
 
     async fn start_video(&mut self, frame: VideoFrame) -> Result<Started> {
-        let kept = self.kept(&frame);
+        let (timestamp, kept) = (frame.timestamp(), self.kept(&frame));
         match self.processor.start_video(frame).await? {
+            // Older ones are still to come out: nothing can stand in the place of this one.
+            Started::Done(None) if !self.at_work.is_empty() => Ok(Started::Done(None)),
             Started::Done(answer) => self.shown(kept, answer).map(Started::Done),
             Started::AtWork => {
-                self.at_work.extend(kept);
+                self.at_work.push_back((timestamp, kept));
                 Ok(Started::AtWork)
             }
         }
@@ -125,9 +128,13 @@ impl<P: FrameProcessor> FrameProcessor for Overlay<P> {
 
     async fn finish_video(&mut self) -> Option<Finished> {
         let Finished { timestamp, result } = self.processor.finish_video().await?;
-        let place = self.at_work.iter().position(|frame| frame.timestamp() == timestamp);
-        let kept = place.and_then(|place| self.at_work.remove(place));
-        let result = result.and_then(|answer| self.shown(kept, answer));
+        let place = self.at_work.iter().position(|(of, _)| *of == timestamp);
+        let kept = place.and_then(|place| self.at_work.remove(place)).and_then(|(_, kept)| kept);
+        let result = match result {
+            Ok(None) if place.is_some_and(|place| place > 0) => Ok(None),
+            Ok(answer) => self.shown(kept, answer),
+            Err(e) => Err(e),
+        };
         Some(Finished { timestamp, result })
     }
 }

@@ -1,5 +1,7 @@
 //! How parameters find the part of a composition that they are for.
 
+use serde_json::Value;
+
 use crate::{Error, Params};
 
 /// A part of a composition as parameters see it.
@@ -40,8 +42,9 @@ impl Part {
         Self { name: Some(name.into()), ..self }
     }
 
-    fn is_called(&self, name: &str) -> bool {
-        self.name.as_deref() == Some(name)
+    /// Whether `value` holds parameters of this part, by its name.
+    fn is_addressed(&self, name: &str, value: &Value) -> bool {
+        value.is_object() && self.name.as_deref() == Some(name)
     }
 }
 
@@ -52,27 +55,8 @@ impl Part {
 pub(super) fn route(params: &Params, children: &[Vec<Part>]) -> Result<Vec<Params>, Error> {
     let mut shares = vec![Params::new(); children.len()];
     for (name, value) in params {
-        let find = |wanted: &dyn Fn(&Part) -> bool| {
-            let parts =
-                children.iter().enumerate().flat_map(|(n, parts)| parts.iter().map(move |part| (n, part)));
-            parts.filter(|(_, part)| wanted(part)).collect::<Vec<_>>()
-        };
-        let mut found = Vec::new();
-        if value.is_object() {
-            found = find(&|part| part.is_called(name));
-            if found.len() > 1 {
-                return Err(Error::invalid(format!(
-                    "{} parts are called `{name}`: name them apart",
-                    found.len()
-                )));
-            }
-        }
-        if found.is_empty() {
-            found = find(&|part| part.takes.as_ref().is_some_and(|takes| takes.contains(name)));
-        }
-        if found.is_empty() {
-            found = find(&|part| part.takes.is_none());
-        }
+        let parts = children.iter().enumerate().flat_map(|(n, parts)| parts.iter().map(move |part| (n, part)));
+        let found = meant(parts, name, value);
         match found[..] {
             [] => tracing::debug!("no part of the composition takes `{name}`"),
             [(child, _)] => {
@@ -80,10 +64,28 @@ pub(super) fn route(params: &Params, children: &[Vec<Part>]) -> Result<Vec<Param
                     share.insert(name.clone(), value.clone());
                 }
             }
+            [(_, part), ..] if part.is_addressed(name, value) => {
+                let count = found.len();
+                return Err(Error::invalid(format!("{count} parts are called `{name}`: name them apart")));
+            }
             _ => return Err(ambiguous(name, &found.iter().map(|(_, part)| *part).collect::<Vec<_>>())),
         }
     }
     Ok(shares)
+}
+
+/// The parts that may be meant, each with the place of the child that it is of: those of that name; else those that say
+/// that they take it; else those that take any.
+fn meant<'a>(
+    parts: impl Iterator<Item = (usize, &'a Part)> + Clone,
+    name: &str,
+    value: &Value,
+) -> Vec<(usize, &'a Part)> {
+    let takes = |part: &Part| part.takes.as_ref().is_some_and(|takes| takes.iter().any(|taken| taken == name));
+    let ways: [&dyn Fn(&Part) -> bool; 3] =
+        [&|part| part.is_addressed(name, value), &takes, &|part| part.takes.is_none()];
+    let mut found = ways.iter().map(|way| parts.clone().filter(|(_, part)| way(part)).collect::<Vec<_>>());
+    found.find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 fn ambiguous(name: &str, parts: &[&Part]) -> Error {
@@ -103,8 +105,8 @@ fn ambiguous(name: &str, parts: &[&Part]) -> Error {
 /// The parameters of the part called `name`: those addressed to it, and the flat ones.
 pub(super) fn unwrap(params: &Params, name: &str) -> Params {
     let mut own = params.clone();
-    if params.get(name).is_some_and(serde_json::Value::is_object)
-        && let Some(serde_json::Value::Object(addressed)) = own.remove(name)
+    if params.get(name).is_some_and(Value::is_object)
+        && let Some(Value::Object(addressed)) = own.remove(name)
     {
         own.extend(addressed);
     }
@@ -115,11 +117,9 @@ pub(super) fn unwrap(params: &Params, name: &str) -> Params {
 /// within it.
 pub(crate) fn merge(params: &mut Params, newer: Params, parts: &[Part]) {
     for (name, value) in newer {
-        let part = parts.iter().find(|part| part.is_called(&name));
+        let part = parts.iter().find(|part| part.is_addressed(&name, &value));
         match (part, params.get_mut(&name), value) {
-            (Some(part), Some(serde_json::Value::Object(older)), serde_json::Value::Object(newer)) => {
-                merge(older, newer, &part.parts);
-            }
+            (Some(part), Some(Value::Object(older)), Value::Object(newer)) => merge(older, newer, &part.parts),
             (_, _, value) => {
                 params.insert(name, value);
             }
@@ -127,9 +127,37 @@ pub(crate) fn merge(params: &mut Params, newer: Params, parts: &[Part]) {
     }
 }
 
+/// Adds `newer` to the parameters that wait for `parts`, each under the name of the one that it is for: so the
+/// newest value wins whether it came flat or addressed.
+pub(crate) fn collect(waiting: &mut Params, newer: Params, parts: &[Part]) {
+    merge(waiting, addressed(newer, parts), parts);
+}
+
+/// `params` with each flat name put under the name of the part that it is for, where that is one and has a name.
+fn addressed(params: Params, parts: &[Part]) -> Params {
+    let (named, flat): (Vec<_>, Vec<_>) =
+        params.into_iter().partition(|(name, value)| parts.iter().any(|part| part.is_addressed(name, value)));
+    let mut all = Params::new();
+    // In one update an address goes before a flat name.
+    for (name, value) in flat.into_iter().chain(named) {
+        let one = match meant(parts.iter().enumerate(), &name, &value)[..] {
+            [(_, Part { name: Some(of), parts, .. })] => {
+                let inner = match value {
+                    Value::Object(inner) if *of == name => inner,
+                    value => Params::from_iter([(name, value)]),
+                };
+                Params::from_iter([(of.clone(), addressed(inner, parts).into())])
+            }
+            _ => Params::from_iter([(name, value)]),
+        };
+        merge(&mut all, one, parts);
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -181,5 +209,29 @@ mod tests {
         merge(&mut waiting, newer, &[look]);
         let all = json!({"look": {"warm": {"r": 1, "strength": 2}, "cold": {"r": 3}}, "shape": {"b": 2}});
         assert_eq!(Value::Object(waiting), all);
+    }
+
+    #[test]
+    fn the_newest_value_wins_whether_it_came_flat_or_addressed() {
+        let parts = [Part::of(vec![tint("warm"), Part::any().named("cold")]).named("look"), Part::taking(["k"])];
+        let mut waiting = Params::new();
+        for newer in [
+            json!({"r": 1, "k": 1}),
+            json!({"look": {"warm": {"r": 2}, "prompt": "a cat"}}),
+            json!({"r": 3, "prompt": "a dog"}),
+            json!({"r": 4, "look": {"r": 5, "warm": {"r": 6}}}),
+        ] {
+            collect(&mut waiting, params(newer), &parts);
+        }
+        let all = json!({"k": 1, "look": {"warm": {"r": 6}, "cold": {"prompt": "a dog"}}});
+        assert_eq!(Value::Object(waiting), all);
+    }
+
+    #[test]
+    fn what_may_be_for_several_waits_as_it_came() {
+        let parts = [tint("warm"), tint("cold")];
+        let mut waiting = Params::new();
+        collect(&mut waiting, params(json!({"r": 1, "cold": 2})), &parts);
+        assert_eq!(Value::Object(waiting), json!({"r": 1, "cold": 2}));
     }
 }

@@ -129,7 +129,7 @@ impl<P: FrameProcessor> FrameProcessor for Timeout<P> {
     }
 
     async fn update_params(&mut self, params: &Params) -> Result<()> {
-        compose::merge(&mut self.waiting, params.clone(), &self.prototype.parts());
+        compose::collect(&mut self.waiting, params.clone(), &self.prototype.parts());
         if self.worker()?.is_busy() {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Pictures of many streams, and when enough of them wait to make a batch.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use crate::Result;
 /// A picture that waits for the model.
 #[derive(Debug)]
 pub(super) struct Request {
+    /// The stream it is of.
+    pub(super) member: u64,
     pub(super) pixels: Tensor,
     pub(super) arrived: Instant,
     /// Where the size of its batch is counted.
@@ -31,8 +33,11 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Request>,
-    /// Streams that may send a picture.
-    members: usize,
+    /// Streams so far.
+    members: u64,
+    /// Streams whose next picture is worth waiting for: all but those that a batch has waited for in vain, until they
+    /// send one again.
+    expected: HashSet<u64>,
     closed: bool,
 }
 
@@ -43,18 +48,25 @@ impl Queue {
     }
 
     pub(super) fn push(&self, request: Request) {
-        self.state().waiting.push_back(request);
+        let mut state = self.state();
+        state.expected.insert(request.member);
+        state.waiting.push_back(request);
+        drop(state);
         self.changed.notify_one();
     }
 
-    /// A stream begins.
-    pub(super) fn join(&self) {
-        self.state().members += 1;
+    /// A stream begins. The number by which it is known.
+    pub(super) fn join(&self) -> u64 {
+        let mut state = self.state();
+        let member = state.members;
+        state.members += 1;
+        state.expected.insert(member);
+        member
     }
 
     /// A stream ends: nobody waits for it any more.
-    pub(super) fn leave(&self) {
-        self.state().members -= 1;
+    pub(super) fn leave(&self, member: u64) {
+        self.state().expected.remove(&member);
         self.changed.notify_one();
     }
 
@@ -87,10 +99,14 @@ impl State {
         self.waiting.retain(|request| !request.answer.is_closed());
         let oldest = self.waiting.front()?;
         let alike = self.waiting.iter().filter(|request| is_alike(request, oldest)).count();
-        if alike >= limits.pictures || self.waiting.len() >= self.members {
+        if alike >= limits.pictures || self.waiting.len() >= self.expected.len() {
             return Some(Duration::ZERO);
         }
-        Some((oldest.arrived + limits.wait).saturating_duration_since(now))
+        let remaining = limits.wait.saturating_sub(now.saturating_duration_since(oldest.arrived));
+        if remaining.is_zero() {
+            self.expected = self.waiting.iter().map(|request| request.member).collect();
+        }
+        Some(remaining)
     }
 
     /// The oldest picture and those like it, oldest first.
@@ -128,16 +144,18 @@ mod tests {
 
     const LIMITS: Limits = Limits { pictures: 3, wait: Duration::from_millis(10) };
 
-    fn request(width: usize, arrived: Instant) -> (Request, Answer) {
+    fn request(member: u64, width: usize, arrived: Instant) -> (Request, Answer) {
         let (answer, answered) = oneshot::channel();
         let pixels = Tensor::zeros((2, width, 3), DType::U8, &Device::Cpu).unwrap();
-        (Request { pixels, arrived, sizes: None, answer }, answered)
+        (Request { member, pixels, arrived, sizes: None, answer }, answered)
     }
 
-    /// A state of `members` streams with pictures of these widths, all of which arrived at `at`.
-    fn state(members: usize, at: Instant, widths: &[usize]) -> (State, Vec<Answer>) {
-        let (waiting, answers): (Vec<_>, Vec<_>) = widths.iter().map(|width| request(*width, at)).unzip();
-        (State { waiting: waiting.into(), members, closed: false }, answers)
+    /// A state of `members` streams, the first of which have sent pictures of these widths, all at `at`.
+    fn state(members: u64, at: Instant, widths: &[usize]) -> (State, Vec<Answer>) {
+        let requests = (0..).zip(widths).map(|(member, width)| request(member, *width, at));
+        let (waiting, answers): (Vec<_>, Vec<_>) = requests.unzip();
+        let expected = (0..members).collect();
+        (State { waiting: waiting.into(), members, expected, closed: false }, answers)
     }
 
     fn widths(batch: &[Request]) -> Vec<usize> {
@@ -150,12 +168,38 @@ mod tests {
         let (mut some, _answers) = state(8, at, &[4, 4]);
         assert_eq!(some.remaining(LIMITS, at + Duration::from_millis(4)), Some(Duration::from_millis(6)));
         assert_eq!(some.remaining(LIMITS, at + Duration::from_millis(11)), Some(Duration::ZERO));
-        some.members = 2;
-        assert_eq!(some.remaining(LIMITS, at), Some(Duration::ZERO), "nobody is left to wait for");
+        let (mut all, _answers) = state(2, at, &[4, 4]);
+        assert_eq!(all.remaining(LIMITS, at), Some(Duration::ZERO), "nobody is left to wait for");
         let (mut full, _answers) = state(8, at, &[4, 6, 4, 4]);
         assert_eq!(full.remaining(LIMITS, at), Some(Duration::ZERO));
         let (mut none, _answers) = state(8, at, &[]);
         assert_eq!(none.remaining(LIMITS, at), None);
+    }
+
+    #[test]
+    fn a_stream_that_was_waited_for_in_vain_is_not_waited_for_until_it_sends_again() {
+        let at = Instant::now();
+        let (both, _answers) = state(2, at, &[4]);
+        let queue = Queue { state: Mutex::new(both), ..Queue::default() };
+        let mut state = queue.state();
+        let late = at + LIMITS.wait;
+        assert_eq!(state.remaining(LIMITS, late), Some(Duration::ZERO));
+        state.take(3);
+        let (quick, _answer) = request(0, 4, late);
+        state.waiting.push_back(quick);
+        assert_eq!(state.remaining(LIMITS, late), Some(Duration::ZERO), "not again");
+        state.take(3);
+        drop(state);
+        let (slow, _answer) = request(1, 4, late);
+        queue.push(slow);
+        assert_eq!(queue.state().remaining(LIMITS, late), Some(LIMITS.wait), "the quick one may come");
+    }
+
+    #[test]
+    fn the_longest_wait_that_can_be_asked_for_is_one() {
+        let at = Instant::now();
+        let (mut some, _answers) = state(2, at, &[4]);
+        assert_eq!(some.remaining(Limits { pictures: 3, wait: Duration::MAX }, at), Some(Duration::MAX));
     }
 
     #[test]
