@@ -73,22 +73,21 @@ fn play<P: FrameProcessor>(processor: &P, runtime: &Runtime, pictures: u64) -> O
     })
 }
 
-fn compare(criterion: &mut Criterion, name: &str, model: impl Model) -> Result<(), Box<dyn Error>> {
+fn compare(criterion: &mut Criterion, name: &str, model: impl Model) -> Outcome<()> {
     let runtime = Runtime::new()?;
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10).throughput(Throughput::Elements(STREAMS.into()));
     let one = model.clone();
     let alone = map_tensor(move |pixels: Tensor| one(&pixels.unsqueeze(0)?)?.squeeze(0));
-    let batched = Batched::new(
-        move |pictures: Tensor| model(&pictures),
-        STREAMS as usize,
-        Duration::from_millis(5),
-    );
+    let batched =
+        Batched::new(move |pictures: Tensor| model(&pictures), STREAMS as usize, Duration::from_millis(5));
     let mut failed = None;
-    let mut timed = |played: Outcome<Duration>| played.unwrap_or_else(|e| {
-        failed = Some(e);
-        Duration::from_secs(1)
-    });
+    let mut timed = |played: Outcome<Duration>| {
+        played.unwrap_or_else(|e| {
+            failed = Some(e);
+            Duration::from_secs(1)
+        })
+    };
     group.bench_function("each stream's own calls", |bencher| {
         bencher.iter_custom(|rounds| timed(play(&alone, &runtime, rounds)));
     });
@@ -96,10 +95,10 @@ fn compare(criterion: &mut Criterion, name: &str, model: impl Model) -> Result<(
         bencher.iter_custom(|rounds| timed(play(&batched, &runtime, rounds)));
     });
     group.finish();
-    failed.map_or(Ok(()), |e| Err(e.into()))
+    failed.map_or(Ok(()), Err)
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Outcome<()> {
     let mut criterion = Criterion::default().configure_from_args();
     compare(&mut criterion, "convolution", convolution()?)?;
     compare(&mut criterion, "full connection", connection()?)?;

@@ -47,3 +47,43 @@ pub fn chain(names: &[Name]) -> DynProcessor {
     let first = processors.next().unwrap_or_else(|| Name::Passthrough.processor());
     processors.fold(first, |before, next| before.then(next).boxed())
 }
+
+#[cfg(test)]
+mod tests {
+    use cutrickle::candle_core::{DType, Device, Tensor};
+    use cutrickle::{FrameProcessor, Params, StreamContext, VideoFrame};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn params(value: Value) -> Params {
+        value.as_object().cloned().unwrap()
+    }
+
+    /// The first row of what comes of a picture whose left pixel is black and whose right one is white.
+    async fn row(processor: &mut DynProcessor) -> Vec<Vec<u8>> {
+        let black = Tensor::zeros((2, 1, 3), DType::U8, &Device::Cpu).unwrap();
+        let white = Tensor::full(255u8, (2, 1, 3), &Device::Cpu).unwrap();
+        let frame = VideoFrame::from_tensor(Tensor::cat(&[black, white], 1).unwrap(), 0).unwrap();
+        let out = processor.process_video(frame).await.unwrap().unwrap();
+        out.tensor().unwrap().to_vec3::<u8>().unwrap().swap_remove(0)
+    }
+
+    #[tokio::test]
+    async fn a_chain_is_one_after_another_and_takes_parameters_flat_and_by_name() {
+        let mut both = chain(&[Name::Tint, Name::Mirror]);
+        let start = params(json!({"r": 10, "g": 20, "b": 30, "strength": 1.0}));
+        both.on_stream_start(&StreamContext::new("test", start, Device::Cpu)).await.unwrap();
+        assert_eq!(row(&mut both).await, [[10, 20, 30], [10, 20, 30]]);
+        both.update_params(&params(json!({"tint": {"strength": 0}}))).await.unwrap();
+        assert_eq!(row(&mut both).await, [[255; 3], [0; 3]]);
+    }
+
+    #[test]
+    fn names_are_those_of_the_command_line() {
+        for name in <Name as clap::ValueEnum>::value_variants() {
+            let value = clap::ValueEnum::to_possible_value(name).unwrap();
+            assert_eq!(value.get_name(), name.as_str());
+        }
+    }
+}

@@ -31,6 +31,11 @@
 
 pub mod processors;
 
+/// The code of the page on compositions is compiled as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/PROCESSORS.md")]
+struct Compositions;
+
 pub use candle_core;
 pub use cutrickle_codec::open::{BackendNames, backends};
 pub use cutrickle_frame::{

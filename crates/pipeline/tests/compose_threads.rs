@@ -90,6 +90,18 @@ async fn a_fourth_picture_waits_for_a_place() {
     three.start_video(frame(3)).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_banner_never_overtakes_a_picture_that_is_at_work() {
+    let doors = Doors::default();
+    let first_only = from_fn(|frame| Ok((frame.timestamp() == 0).then_some(frame)));
+    let mut processor = with_overlay(first_only.then(parallel(through(&doors), 2)));
+    assert!(matches!(processor.start_video(frame(0)).await.unwrap(), Started::AtWork));
+    assert!(matches!(processor.start_video(frame(1)).await.unwrap(), Started::Done(None)));
+    doors.open(0);
+    let finished = processor.finish_video().await.unwrap();
+    assert!(finished.timestamp == 0 && finished.result.unwrap().is_some());
+}
+
 #[derive(Clone)]
 struct Mixed {
     parameter: Arc<AtomicBool>,

@@ -55,7 +55,8 @@ impl Part {
 pub(super) fn route(params: &Params, children: &[Vec<Part>]) -> Result<Vec<Params>, Error> {
     let mut shares = vec![Params::new(); children.len()];
     for (name, value) in params {
-        let parts = children.iter().enumerate().flat_map(|(n, parts)| parts.iter().map(move |part| (n, part)));
+        let parts =
+            children.iter().enumerate().flat_map(|(n, parts)| parts.iter().map(move |part| (n, part)));
         let found = meant(parts, name, value);
         match found[..] {
             [] => tracing::debug!("no part of the composition takes `{name}`"),
@@ -81,7 +82,8 @@ fn meant<'a>(
     name: &str,
     value: &Value,
 ) -> Vec<(usize, &'a Part)> {
-    let takes = |part: &Part| part.takes.as_ref().is_some_and(|takes| takes.iter().any(|taken| taken == name));
+    let takes =
+        |part: &Part| part.takes.as_ref().is_some_and(|takes| takes.iter().any(|taken| taken == name));
     let ways: [&dyn Fn(&Part) -> bool; 3] =
         [&|part| part.is_addressed(name, value), &takes, &|part| part.takes.is_none()];
     let mut found = ways.iter().map(|way| parts.clone().filter(|(_, part)| way(part)).collect::<Vec<_>>());
@@ -119,7 +121,9 @@ pub(crate) fn merge(params: &mut Params, newer: Params, parts: &[Part]) {
     for (name, value) in newer {
         let part = parts.iter().find(|part| part.is_addressed(&name, &value));
         match (part, params.get_mut(&name), value) {
-            (Some(part), Some(Value::Object(older)), Value::Object(newer)) => merge(older, newer, &part.parts),
+            (Some(part), Some(Value::Object(older)), Value::Object(newer)) => {
+                merge(older, newer, &part.parts)
+            }
             (_, _, value) => {
                 params.insert(name, value);
             }
@@ -213,7 +217,8 @@ mod tests {
 
     #[test]
     fn the_newest_value_wins_whether_it_came_flat_or_addressed() {
-        let parts = [Part::of(vec![tint("warm"), Part::any().named("cold")]).named("look"), Part::taking(["k"])];
+        let parts =
+            [Part::of(vec![tint("warm"), Part::any().named("cold")]).named("look"), Part::taking(["k"])];
         let mut waiting = Params::new();
         for newer in [
             json!({"r": 1, "k": 1}),
