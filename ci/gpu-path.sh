@@ -8,7 +8,7 @@ target=${CARGO_TARGET_DIR:-target}
 eval "$(ci/install-nvcc.sh "$target/cuda")"
 # The first of the architectures that candle's kernels run on; newer GPUs compile its PTX.
 export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-80} CUDAFORGE_THREADS=${CUDAFORGE_THREADS:-2}
-tests=(--package cutrickle-cuda --test kernels_on_device --package cutrickle-codec --test gpu --package cutrickle-cli --test gpu)
+tests=(--package cutrickle-cuda --test kernels_on_device --package cutrickle-codec --test gpu --test gpu_waits --package cutrickle-cli --test gpu)
 cargo build --locked --package cutrickle-stand-in
 export STAND_IN_LIBRARY=$target/debug/libcutrickle_stand_in.so
 cargo test --features cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-cli/cuda --locked "${tests[@]}" --no-run

@@ -159,6 +159,24 @@ fn judge(judged: &Judged) {
     assert!(pictures(recording) >= 90, "{} pictures", pictures(recording));
 }
 
+/// The stages that were timed, and the stages that the host took over, by the worker's own metrics.
+fn judge_metrics(judged: &Judged) {
+    let value = |series: &str| {
+        let line = judged.metrics.lines().find(|line| line.starts_with(series));
+        line.and_then(|line| line[series.len()..].trim().parse::<f64>().ok())
+    };
+    let on_gpu = judged.status["backends"]["video_encode"] == "nvenc";
+    for stage in ["decode", if on_gpu { "encode" } else { "download" }] {
+        let of = |figure| {
+            let series = format!(r#"cutrickle_gpu_stage_{figure}_total{{device="cuda:0",stage="{stage}"}}"#);
+            value(&series).unwrap_or_else(|| panic!("no {series}:\n{}", judged.metrics))
+        };
+        assert!(of("samples") >= 5.0 && of("seconds") > 0.0, "{stage}: {} samples", of("samples"));
+    }
+    let fallbacks = value(r#"cutrickle_gpu_fallbacks_total{stage="video_encode"}"#);
+    assert_eq!(fallbacks, (!on_gpu).then_some(1.0));
+}
+
 #[test]
 fn an_untouched_stream_keeps_its_pixels_on_the_device_up_to_the_encoder() {
     let judged = through("passthrough", &["--device", "cuda:0", "--processor", "passthrough"], &json!({}));
@@ -170,6 +188,7 @@ fn an_untouched_stream_keeps_its_pixels_on_the_device_up_to_the_encoder() {
     } else {
         assert!(down > 0.0, "an encoder on the host was given pixels");
     }
+    judge_metrics(&judged);
     let host = through("host", &["--device", "cpu", "--processor", "passthrough"], &json!({}));
     assert_eq!(host.status["backends"]["device"], "cpu", "{}", host.status);
     let (on_gpu, on_host) = (psnr(&judged.recording), psnr(&host.recording));

@@ -3,52 +3,12 @@
 //! (ci/stand-in.sh). Which encoder a device has is found out; what must happen without one is tested where there is none.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::path::PathBuf;
+mod gpu_clip;
 
 use candle_core::Device;
-use cutrickle_codec::{EncoderConfig, VideoCodec, VideoDecoder, VideoEncoder, VideoUnit, open};
+use cutrickle_codec::{EncoderConfig, VideoCodec, VideoDecoder, VideoEncoder, open};
 use cutrickle_frame::{Colour, Fit, I420, Layout, ModelInput, VideoFrame};
-use cutrickle_mpegts::{Demuxer, Event, TrackKind};
-
-fn device() -> Device {
-    cutrickle_frame::cuda_device(0).expect("these tests need a device")
-}
-
-/// The clip that ships with the project: its file, wherever the tests were started.
-fn clip() -> Vec<u8> {
-    let root = std::env::var_os("CARGO_MANIFEST_DIR")
-        .map_or_else(PathBuf::new, |at| PathBuf::from(at).join("../.."));
-    std::fs::read(root.join("assets/clip/big-buck-bunny.ts")).unwrap()
-}
-
-struct Unit {
-    data: Vec<u8>,
-    timestamp: i64,
-    keyframe: bool,
-}
-
-impl Unit {
-    fn borrow(&self) -> VideoUnit<'_> {
-        VideoUnit { data: &self.data, timestamp: self.timestamp, keyframe: self.keyframe, damaged: false }
-    }
-}
-
-fn units() -> Vec<Unit> {
-    let mut units = Vec::new();
-    let mut sink = |event| {
-        if let Event::Unit(unit) = event
-            && unit.codec.kind() == TrackKind::Video
-        {
-            let timestamp = i64::try_from(unit.pts).unwrap();
-            units.push(Unit { data: unit.data.to_vec(), timestamp, keyframe: unit.keyframe });
-        }
-    };
-    let mut demuxer = Demuxer::new();
-    demuxer.push(&clip(), &mut sink);
-    demuxer.end_segment(&mut sink);
-    assert!(units.len() > 100, "{} pictures in the clip", units.len());
-    units
-}
+use gpu_clip::{Unit, device, units};
 
 fn decode(decoder: &mut dyn VideoDecoder, units: &[Unit]) -> Vec<VideoFrame> {
     let mut frames = Vec::new();

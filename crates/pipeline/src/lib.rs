@@ -26,6 +26,7 @@ mod egress;
 mod error;
 mod events;
 mod generate;
+mod gpu;
 mod ingress;
 mod metrics;
 mod options;
