@@ -12,6 +12,9 @@ tests=(--package cutrickle-cuda --test kernels_on_device --package cutrickle-cod
 cargo build --locked --package cutrickle-stand-in
 export STAND_IN_LIBRARY=$target/debug/libcutrickle_stand_in.so
 cargo test --features cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-cli/cuda --locked "${tests[@]}" --no-run
+# The benches need candle's own kernels, or hours: that they build is what is looked at here.
+cargo test --features cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-cli/cuda --locked \
+  --package cutrickle-cuda --bench device --package cutrickle-codec --bench gpu --package cutrickle-cli --no-run
 for encoder in 0 1; do
   STAND_IN_NVENC=$encoder ci/stand-in.sh \
     cargo test --features cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-cli/cuda --locked "${tests[@]}"
