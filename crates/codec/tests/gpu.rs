@@ -168,3 +168,32 @@ fn an_encoder_is_found_and_its_stream_is_read_by_the_host() {
         assert!(quality > 32.0, "{quality:.1} dB at {}", frame.timestamp());
     }
 }
+
+#[test]
+fn a_new_rate_holds_without_a_new_encoder() {
+    let device = device();
+    let units = units();
+    let mut decoder = open::video_decoder(VideoCodec::H264, &device).unwrap();
+    let frames = decode(&mut *decoder, &units[..90]);
+    let config = EncoderConfig {
+        width: frames[0].width(),
+        height: frames[0].height(),
+        fps: 30.0,
+        bitrate: 6_000_000,
+        colour: Colour::BT709,
+    };
+    let mut encoder = open::video_encoder(config, &device).unwrap();
+    // A second each, and the bytes of its second half.
+    let mut second = |rate: Option<u32>, frames: &[VideoFrame]| -> usize {
+        if let Some(rate) = rate {
+            encoder.set_rate(30.0, rate).unwrap();
+        }
+        let coded: Vec<_> = frames.iter().map(|frame| encoder.encode(frame, false).unwrap()).collect();
+        coded[15..].iter().map(|unit| unit.data.len()).sum()
+    };
+    let before = second(None, &frames[30..60]);
+    let after = second(Some(600_000), &frames[30..60]);
+    assert!(after * 2 < before, "{after} bytes, and {before} at ten times the rate");
+    assert!(encoder.set_rate(30.0, 0).is_err());
+    assert_eq!(encoder.config().bitrate, 600_000);
+}

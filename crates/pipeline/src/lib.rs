@@ -36,6 +36,7 @@ mod process;
 mod processor;
 mod publish;
 mod queue;
+mod rate;
 mod session;
 mod sound;
 mod status;
