@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The GPU path on a machine without one: builds with the feature `cuda` (with nvcc from NVIDIA's wheels where there is no
 # toolkit; candle's kernels take ten minutes the first time), and runs the tests that need a device on the stand-in
-# driver: once as a GPU without an encoder, once with one.
+# driver: once as two GPUs without an encoder, once as two with one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -16,6 +16,6 @@ cargo test --features cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-cli/cud
 cargo test --features cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-cli/cuda --locked \
   --package cutrickle-cuda --bench device --package cutrickle-codec --bench gpu --package cutrickle-cli --no-run
 for encoder in 0 1; do
-  STAND_IN_NVENC=$encoder ci/stand-in.sh \
+  STAND_IN_DEVICES=2 STAND_IN_NVENC=$encoder ci/stand-in.sh \
     cargo test --features cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-cli/cuda --locked "${tests[@]}"
 done
