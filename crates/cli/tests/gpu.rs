@@ -38,8 +38,13 @@ fn trickle_server() -> (Running, String) {
 
 /// A worker, its address, and its log from there on.
 fn worker(arguments: &[&str]) -> (Running, String, BufReader<ChildStderr>) {
+    worker_with(arguments, &[])
+}
+
+/// The same, with these variables in its environment.
+fn worker_with(arguments: &[&str], variables: &[(&str, &str)]) -> (Running, String, BufReader<ChildStderr>) {
     let mut command = cutrickle(&["serve", "--host", "127.0.0.1", "--port", "0", "--log", "info"]);
-    command.args(arguments).stderr(Stdio::piped());
+    command.args(arguments).envs(variables.iter().copied()).stderr(Stdio::piped());
     let mut running = Running(command.spawn().expect("the command runs"));
     let mut log = BufReader::new(running.0.stderr.take().expect("it is piped"));
     let mut said = String::new();
@@ -159,6 +164,24 @@ fn judge(judged: &Judged) {
     assert!(pictures(recording) >= 90, "{} pictures", pictures(recording));
 }
 
+/// The stages that were timed, and the stages that the host took over, by the worker's own metrics.
+fn judge_metrics(judged: &Judged) {
+    let value = |series: &str| {
+        let line = judged.metrics.lines().find(|line| line.starts_with(series));
+        line.and_then(|line| line[series.len()..].trim().parse::<f64>().ok())
+    };
+    let on_gpu = judged.status["backends"]["video_encode"] == "nvenc";
+    for stage in ["decode", if on_gpu { "encode" } else { "download" }] {
+        let of = |figure| {
+            let series = format!(r#"cutrickle_gpu_stage_{figure}_total{{device="cuda:0",stage="{stage}"}}"#);
+            value(&series).unwrap_or_else(|| panic!("no {series}:\n{}", judged.metrics))
+        };
+        assert!(of("samples") >= 5.0 && of("seconds") > 0.0, "{stage}: {} samples", of("samples"));
+    }
+    let fallbacks = value(r#"cutrickle_gpu_fallbacks_total{stage="video_encode"}"#);
+    assert_eq!(fallbacks, (!on_gpu).then_some(1.0));
+}
+
 #[test]
 fn an_untouched_stream_keeps_its_pixels_on_the_device_up_to_the_encoder() {
     let judged = through("passthrough", &["--device", "cuda:0", "--processor", "passthrough"], &json!({}));
@@ -170,6 +193,7 @@ fn an_untouched_stream_keeps_its_pixels_on_the_device_up_to_the_encoder() {
     } else {
         assert!(down > 0.0, "an encoder on the host was given pixels");
     }
+    judge_metrics(&judged);
     let host = through("host", &["--device", "cpu", "--processor", "passthrough"], &json!({}));
     assert_eq!(host.status["backends"]["device"], "cpu", "{}", host.status);
     let (on_gpu, on_host) = (psnr(&judged.recording), psnr(&host.recording));
@@ -186,4 +210,69 @@ fn a_size_that_was_asked_for_is_made_by_the_decoder() {
     assert_eq!(judged.status["output_size"], json!([320, 240]), "{}", judged.status);
     assert!(copied(&judged.metrics, "to_device") < 1.0);
     let _ = std::fs::remove_file(&judged.recording);
+}
+
+/// The devices of this machine, as `cutrickle doctor` finds them.
+fn devices() -> Vec<Value> {
+    let found = cutrickle(&["doctor", "--json"]).output().expect("the command runs");
+    let found: Value = serde_json::from_slice(&found.stdout).expect("JSON");
+    found["devices"].as_array().expect("an array").clone()
+}
+
+/// The backends of two streams of one worker, once both are being encoded, and the worker's metrics then.
+fn two_streams(arguments: &[&str], variables: &[(&str, &str)]) -> ([Value; 2], String) {
+    let (_trickle, url) = trickle_server();
+    let (_worker, address, log) = worker_with(arguments, variables);
+    std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(|line| println!("{line}")));
+    while !call(&address, "GET", "/health", &Value::Null).contains("IDLE") {
+        std::thread::yield_now();
+    }
+    let mut sources = Vec::new();
+    for name in ["a", "b"] {
+        let (input, output) = (format!("{url}{name}-in"), format!("{url}{name}-out"));
+        let start = json!({ "subscribe_url": input, "publish_url": output, "gateway_request_id": name });
+        call(&address, "POST", "/api/stream/start", &start);
+        let mut publish = cutrickle(&["publish", CLIP, "--loop", "--url", &input]);
+        sources.push(Running(publish.spawn().expect("the command runs")));
+    }
+    loop {
+        let backends = ["a", "b"].map(|name| {
+            let path = format!("/api/stream/status?stream={name}");
+            let status: Value = serde_json::from_str(&call(&address, "GET", &path, &Value::Null)).unwrap();
+            status["backends"].clone()
+        });
+        if backends.iter().all(|backends| backends["video_encode"].is_string()) {
+            return (backends, call(&address, "GET", "/metrics", &Value::Null));
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn streams_are_spread_over_the_devices() {
+    let devices: Vec<String> =
+        devices().iter().map(|found| found["device"].as_str().expect("a name").to_owned()).collect();
+    let list = devices.join(",");
+    let arguments = ["--device", &list, "--processor", "passthrough", "--capacity", "2"];
+    let (backends, _) = two_streams(&arguments, &[]);
+    let used = backends.map(|backends| backends["device"].as_str().expect("a name").to_owned());
+    let wanted = [devices[0].clone(), devices[1 % devices.len()].clone()];
+    assert_eq!(used, wanted);
+}
+
+#[test]
+fn a_stream_beyond_the_encoders_sessions_is_encoded_on_the_host() {
+    let first = devices().first().expect("a device").clone();
+    let limited = first["name"].as_str().is_some_and(|name| name.starts_with("Stand-in"));
+    if !limited || first["video_encode"] != "nvenc" {
+        println!("the number of sessions can be limited on the stand-in driver with an encoder alone");
+        return;
+    }
+    let arguments = ["--device", "cuda:0", "--processor", "passthrough", "--capacity", "2"];
+    let (backends, metrics) = two_streams(&arguments, &[("STAND_IN_NVENC_SESSIONS", "1")]);
+    let mut encoders = backends.map(|backends| backends["video_encode"].as_str().expect("a name").to_owned());
+    encoders.sort();
+    assert!(encoders[0] == "nvenc" && encoders[1].starts_with("openh264"), "{encoders:?}");
+    let series = r#"cutrickle_gpu_fallbacks_total{stage="video_encode"} 1"#;
+    assert!(metrics.lines().any(|line| line == series), "{metrics}");
 }

@@ -63,6 +63,17 @@ pub fn host_video_encoder(config: EncoderConfig) -> Result<Box<dyn VideoEncoder>
     Ok(Box::new(H264Encoder::new(config)?))
 }
 
+/// Whether the backend of this name works on a GPU.
+pub fn is_on_gpu(backend: &str) -> bool {
+    #[cfg(feature = "cuda")]
+    return [crate::video::nvdec::BACKEND, crate::video::nvenc::BACKEND].contains(&backend);
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = backend;
+        false
+    }
+}
+
 /// The backend of each stage in this build, in words for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackendNames {

@@ -96,7 +96,14 @@ pub trait VideoEncoder: Send {
     /// A frame of another size or whose pixels cannot be had; the backend's failure.
     fn encode(&mut self, frame: &VideoFrame, idr: bool) -> Result<EncodedVideo>;
 
-    /// What the encoder was opened with. A frame that differs in size or colour needs another encoder.
+    /// Changes the frames per second to expect and the bits per second on average, from the next frame on, without a new
+    /// encoder.
+    ///
+    /// # Errors
+    /// A rate of 0; the backend's. The encoder is as it was.
+    fn set_rate(&mut self, fps: f64, bitrate: u32) -> Result<()>;
+
+    /// What the encoder was opened with, at the rate that was last set. A frame that differs in size or colour needs another encoder.
     fn config(&self) -> &EncoderConfig;
 
     /// The backend's name, as in the status.

@@ -3,52 +3,12 @@
 //! (ci/stand-in.sh). Which encoder a device has is found out; what must happen without one is tested where there is none.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::path::PathBuf;
+mod gpu_clip;
 
 use candle_core::Device;
-use cutrickle_codec::{EncoderConfig, VideoCodec, VideoDecoder, VideoEncoder, VideoUnit, open};
+use cutrickle_codec::{EncoderConfig, VideoCodec, VideoDecoder, VideoEncoder, open};
 use cutrickle_frame::{Colour, Fit, I420, Layout, ModelInput, VideoFrame};
-use cutrickle_mpegts::{Demuxer, Event, TrackKind};
-
-fn device() -> Device {
-    cutrickle_frame::cuda_device(0).expect("these tests need a device")
-}
-
-/// The clip that ships with the project: its file, wherever the tests were started.
-fn clip() -> Vec<u8> {
-    let root = std::env::var_os("CARGO_MANIFEST_DIR")
-        .map_or_else(PathBuf::new, |at| PathBuf::from(at).join("../.."));
-    std::fs::read(root.join("assets/clip/big-buck-bunny.ts")).unwrap()
-}
-
-struct Unit {
-    data: Vec<u8>,
-    timestamp: i64,
-    keyframe: bool,
-}
-
-impl Unit {
-    fn borrow(&self) -> VideoUnit<'_> {
-        VideoUnit { data: &self.data, timestamp: self.timestamp, keyframe: self.keyframe, damaged: false }
-    }
-}
-
-fn units() -> Vec<Unit> {
-    let mut units = Vec::new();
-    let mut sink = |event| {
-        if let Event::Unit(unit) = event
-            && unit.codec.kind() == TrackKind::Video
-        {
-            let timestamp = i64::try_from(unit.pts).unwrap();
-            units.push(Unit { data: unit.data.to_vec(), timestamp, keyframe: unit.keyframe });
-        }
-    };
-    let mut demuxer = Demuxer::new();
-    demuxer.push(&clip(), &mut sink);
-    demuxer.end_segment(&mut sink);
-    assert!(units.len() > 100, "{} pictures in the clip", units.len());
-    units
-}
+use gpu_clip::{Unit, device, units};
 
 fn decode(decoder: &mut dyn VideoDecoder, units: &[Unit]) -> Vec<VideoFrame> {
     let mut frames = Vec::new();
@@ -207,4 +167,33 @@ fn an_encoder_is_found_and_its_stream_is_read_by_the_host() {
         let quality = psnr(&frame.i420().unwrap(), &back.i420().unwrap());
         assert!(quality > 32.0, "{quality:.1} dB at {}", frame.timestamp());
     }
+}
+
+#[test]
+fn a_new_rate_holds_without_a_new_encoder() {
+    let device = device();
+    let units = units();
+    let mut decoder = open::video_decoder(VideoCodec::H264, &device).unwrap();
+    let frames = decode(&mut *decoder, &units[..90]);
+    let config = EncoderConfig {
+        width: frames[0].width(),
+        height: frames[0].height(),
+        fps: 30.0,
+        bitrate: 6_000_000,
+        colour: Colour::BT709,
+    };
+    let mut encoder = open::video_encoder(config, &device).unwrap();
+    // A second each, and the bytes of its second half.
+    let mut second = |rate: Option<u32>, frames: &[VideoFrame]| -> usize {
+        if let Some(rate) = rate {
+            encoder.set_rate(30.0, rate).unwrap();
+        }
+        let coded: Vec<_> = frames.iter().map(|frame| encoder.encode(frame, false).unwrap()).collect();
+        coded[15..].iter().map(|unit| unit.data.len()).sum()
+    };
+    let before = second(None, &frames[30..60]);
+    let after = second(Some(600_000), &frames[30..60]);
+    assert!(after * 2 < before, "{after} bytes, and {before} at ten times the rate");
+    assert!(encoder.set_rate(30.0, 0).is_err());
+    assert_eq!(encoder.config().bitrate, 600_000);
 }

@@ -204,3 +204,22 @@ fn encoders_and_decoders_open_and_close_on_any_thread() {
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
+
+#[test]
+fn a_new_rate_holds_from_the_next_frame_on_without_an_idr_picture() {
+    let mut encoder = H264Encoder::new(config(512, 512)).unwrap();
+    // Two seconds, and the bytes of the second one: rate control takes a while to settle.
+    let settled = |encoder: &mut H264Encoder, from: u32| -> usize {
+        let encode = |n| encoder.encode(&picture(512, 512, n, "natural"), false).unwrap();
+        let units: Vec<_> = (from..from + 60).map(encode).collect();
+        assert!(units.iter().all(|unit| !unit.keyframe || unit.timestamp == 0));
+        units[30..].iter().map(|unit| unit.data.len()).sum()
+    };
+    let before = settled(&mut encoder, 0);
+    encoder.set_rate(30.0, 500_000).unwrap();
+    assert_eq!((encoder.config().fps, encoder.config().bitrate), (30.0, 500_000));
+    let after = settled(&mut encoder, 60);
+    assert!(after * 2 < before, "{after} bytes in a second, and {before} at 4 Mbit/s");
+    assert!(encoder.set_rate(30.0, 0).is_err() && encoder.set_rate(f64::NAN, 1000).is_err());
+    assert_eq!(encoder.config().bitrate, 500_000);
+}

@@ -7,7 +7,7 @@ use half::{bf16, f16};
 
 use crate::device::driver;
 use crate::kernels::{ColourSpace, Element, ModelInput, RgbToNv12, SurfaceFormat, YuvToModel, YuvToRgb};
-use crate::{Error, Gpu, Picture, Result};
+use crate::{Error, Gpu, Picture, Result, Stage};
 
 /// A type of a tensor's elements.
 pub trait Sample: DeviceRepr + sealed::Sealed {
@@ -83,6 +83,7 @@ impl Picture {
     pub fn to_rgb(&self, colour: ColourSpace) -> Result<CudaSlice<u8>> {
         let length = self.width() as usize * self.height() as usize * 3;
         let mut rgb = allocate::<u8>(self.gpu(), length)?;
+        let _timed = self.gpu().sample(Stage::Convert);
         self.read(|surface| {
             let (address, _guard) = rgb.device_ptr_mut(self.gpu().stream());
             let pitch = 3 * i64::from(self.width());
@@ -103,6 +104,7 @@ impl Picture {
             return Err(Error::new(format!("{:?} elements in a buffer of {:?}", input.element, T::ELEMENT)));
         }
         let mut output = allocate::<T>(self.gpu(), input.width as usize * input.height as usize * 3)?;
+        let _timed = self.gpu().sample(Stage::Convert);
         self.read(|surface| {
             let (address, _guard) = output.device_ptr_mut(self.gpu().stream());
             let parameters = YuvToModel::new(surface, self.format(), colour, input, address)?;
@@ -137,6 +139,7 @@ impl Picture {
         if size != (pixels.width, pixels.height, SurfaceFormat::Nv12) {
             return Err(Error::new(format!("{}x{} pixels for {size:?}", pixels.width, pixels.height)));
         }
+        let _timed = self.gpu().sample(Stage::Encode);
         self.write(|gpu, surface| {
             let (address, _guard) = pixels.values.device_ptr(gpu.stream());
             let size = T::ELEMENT.size();

@@ -11,6 +11,7 @@ use cudarc::driver::{
 };
 
 use crate::kernels::{self, Grid};
+use crate::timing::Timings;
 use crate::transfer::Transfers;
 use crate::{Error, Result};
 
@@ -22,6 +23,7 @@ pub struct Gpu {
     stream: Arc<CudaStream>,
     functions: HashMap<&'static str, CudaFunction>,
     transfers: Transfers,
+    timings: Timings,
 }
 
 impl std::fmt::Debug for Gpu {
@@ -49,7 +51,7 @@ impl Gpu {
                 Ok((name, module.load_function(name).map_err(|e| driver("cuModuleGetFunction", &e))?))
             })
             .collect::<Result<_>>()?;
-        Ok(Arc::new(Self { stream, functions, transfers: Transfers::default() }))
+        Ok(Arc::new(Self { stream, functions, transfers: Transfers::default(), timings: Timings::default() }))
     }
 
     /// A device by its number, with a stream of its own.
@@ -109,6 +111,10 @@ impl Gpu {
     /// Bytes that went between this device and the host.
     pub fn transfers(&self) -> &Transfers {
         &self.transfers
+    }
+
+    pub(crate) fn timings(&self) -> &Timings {
+        &self.timings
     }
 
     /// Makes the device's context the current one of this thread, as calls of the other libraries need it.

@@ -32,6 +32,8 @@ mod picture;
 #[cfg(feature = "cuda")]
 mod signal;
 #[cfg(feature = "cuda")]
+mod timing;
+#[cfg(feature = "cuda")]
 mod transfer;
 
 pub use error::{Error, Result};
@@ -46,5 +48,7 @@ pub use device::Gpu;
 pub use picture::Picture;
 #[cfg(feature = "cuda")]
 pub use signal::Signal;
+#[cfg(feature = "cuda")]
+pub use timing::{EVERY as TIMED_ONE_IN, Stage, StageTime, TimedWork};
 #[cfg(feature = "cuda")]
 pub use transfer::{Download, HostPicture, Transfers};

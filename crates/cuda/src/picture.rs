@@ -6,7 +6,7 @@ use cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut};
 
 use crate::device::{Rows, driver};
 use crate::kernels::{MAX_SIDE, Surface, SurfaceFormat};
-use crate::{Error, Gpu, Result};
+use crate::{Error, Gpu, Result, Stage};
 
 /// Bytes that the rows of a picture begin at a multiple of: what a thread of the kernels moves at once.
 const ALIGNMENT: usize = 16;
@@ -129,7 +129,7 @@ impl Picture {
         })
     }
 
-    /// Enqueues a copy of the upper left part of another picture of the same device and format, which is at least as
+    /// Enqueues a copy into an encoder's input: the upper left part of another picture of the same device and format, which is at least as
     /// large, into this one.
     ///
     /// # Errors
@@ -140,6 +140,7 @@ impl Picture {
         if !Arc::ptr_eq(&self.gpu, &from.gpu) || from.format != self.format || !large {
             return Err(Error::new(format!("a copy of {:?} into {:?}", shape(from), shape(self))));
         }
+        let _timed = self.gpu.sample(Stage::Encode);
         // SAFETY: `from`'s memory is its own and is freed on the same stream, behind this copy.
         from.read(|surface| unsafe { self.copy_from(surface) })
     }

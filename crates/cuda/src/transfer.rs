@@ -7,7 +7,7 @@ use cudarc::driver::PinnedHostSlice;
 
 use crate::device::driver;
 use crate::kernels::SurfaceFormat;
-use crate::{Error, Gpu, Picture, Result};
+use crate::{Error, Gpu, Picture, Result, Stage};
 
 /// Bytes of pixels that went between a device and the host since the device was opened. With decoder and encoder on
 /// the device both stay 0.
@@ -91,7 +91,9 @@ impl Download {
             }
         };
         let pinned = self.pinned.insert(pinned);
+        let timed = self.gpu.sample(Stage::Download);
         self.gpu.stream().memcpy_dtoh(memory, pinned).map_err(|e| driver("cuMemcpyDtoHAsync", &e))?;
+        drop(timed);
         self.gpu.transfers().count_to_host(memory.len() as u64);
         let bytes = pinned.as_slice().map_err(|e| driver("cuEventSynchronize", &e))?;
         let (luma, chroma) = bytes.split_at(picture.luma_bytes().min(bytes.len()));

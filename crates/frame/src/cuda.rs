@@ -9,7 +9,7 @@ use candle_core::cuda_backend::CudaDevice;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Device, Storage, Tensor};
 use cutrickle_cuda::kernels::{self, ColourSpace, Element, SurfaceFormat};
-use cutrickle_cuda::{Download, Gpu, HostPicture, Picture, Sample, TensorPixels};
+use cutrickle_cuda::{Download, Gpu, HostPicture, Picture, Sample, Stage, StageTime, TensorPixels};
 
 use crate::{Colour, Error, Fit, I420, Layout, Matrix, ModelInput, Result};
 
@@ -55,6 +55,8 @@ pub struct GpuFigures {
     pub to_host: u64,
     /// Bytes of memory that are in use, by whomever; 0 where the driver does not tell.
     pub memory_used: u64,
+    /// What it took over each stage of those pictures that were timed.
+    pub stages: [(Stage, StageTime); Stage::ALL.len()],
 }
 
 /// The figures of every device that was opened. Asks the driver; takes microseconds.
@@ -66,6 +68,7 @@ pub fn gpu_figures() -> Vec<GpuFigures> {
             to_device: gpu.transfers().to_device(),
             to_host: gpu.transfers().to_host(),
             memory_used: gpu.memory().map_or(0, |(used, _)| used),
+            stages: Stage::ALL.map(|stage| (stage, gpu.stage_time(stage))),
         })
         .collect()
 }

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::decode::seconds;
+use crate::rate::{self, PictureRate};
 use crate::sound::{Packet, SoundPath};
 use crate::stream::Stream;
 
@@ -79,6 +80,7 @@ struct Egress {
     /// Where the next segment is due; none before the first.
     next_cut: Option<i64>,
     last_picture: Option<i64>,
+    rate: PictureRate,
     /// An IDR picture is owed: after an error, or because the PMT has to change.
     idr_owed: bool,
     /// The codecs that the current PMT names.
@@ -107,6 +109,7 @@ impl Egress {
             sound,
             next_cut: None,
             last_picture: None,
+            rate: PictureRate::default(),
             idr_owed: true,
             named: None,
             waiting_sound: VecDeque::new(),
@@ -142,8 +145,16 @@ impl Egress {
         let size = (frame.width(), frame.height());
         let fits =
             |config: &EncoderConfig| (config.width, config.height) == size && config.colour == frame.colour();
+        self.rate.picture(frame.timestamp(), due);
         let encoder = match self.encoder.take() {
-            Some(encoder) if fits(encoder.config()) => self.encoder.insert(encoder),
+            Some(mut encoder) if fits(encoder.config()) => {
+                // Where a segment begins: in the middle of one it would show.
+                let wanted = self.config(frame);
+                if due && rate::differs(encoder.config(), &wanted) {
+                    encoder.set_rate(wanted.fps, wanted.bitrate)?;
+                }
+                self.encoder.insert(encoder)
+            }
             _ => {
                 self.idr_owed = true;
                 let opened = open::video_encoder(self.config(frame), &self.stream.options.device)?;
@@ -162,10 +173,8 @@ impl Egress {
     }
 
     fn config(&self, frame: &VideoFrame) -> EncoderConfig {
-        let fps = f64::from(self.stream.most_fps().unwrap_or(30));
-        let pixels = f64::from(frame.width()) * f64::from(frame.height());
-        // 0.1 bit a pixel: 2.8 Mbit/s for 720p30, where H.264 of this speed still looks clean.
-        let by_size = (pixels * fps * 0.1).clamp(200_000.0, 50_000_000.0) as u32;
+        let fps = self.rate.fps(self.stream.most_fps());
+        let by_size = rate::bitrate(frame.width(), frame.height(), fps);
         EncoderConfig {
             width: frame.width(),
             height: frame.height(),

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, Registry, TextEncoder};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::gpu;
 
 /// The figures of one stream, under the names that PyTrickle's users know, and where every picture went:
 /// `frames_in` = `frames_out` + `frames_dropped` + `frames_paced` + `frames_withheld` + `frames_failed` + those in
@@ -143,7 +145,7 @@ impl Recorder {
         Metrics {
             fps: round(fps),
             latency_ms: round(latency.as_secs_f64() * 1e3),
-            gpu_memory_mb: gpu_memory_mb(),
+            gpu_memory_mb: round(gpu::memory_mb()),
             frames_processed: self.processed.get(),
             frames_dropped: self.dropped.get(),
             error_count: self.errors.get(),
@@ -160,33 +162,6 @@ impl Recorder {
             events_dropped: self.events_dropped.get(),
         }
     }
-}
-
-/// MiB in use on all devices that were opened.
-fn gpu_memory_mb() -> f64 {
-    #[cfg(feature = "cuda")]
-    return round(
-        cutrickle_frame::gpu_figures().iter().map(|gpu| gpu.memory_used).sum::<u64>() as f64
-            / f64::from(1 << 20),
-    );
-    #[cfg(not(feature = "cuda"))]
-    0.0
-}
-
-/// Bytes of pixels between the host and each device that was opened.
-#[cfg(feature = "cuda")]
-fn transfers() -> Result<prometheus::IntCounterVec, prometheus::Error> {
-    let help = "Bytes of pixels copied between the host and a GPU";
-    let bytes = prometheus::IntCounterVec::new(
-        prometheus::Opts::new("cutrickle_gpu_copied_bytes_total", help),
-        &["device", "direction"],
-    )?;
-    for gpu in cutrickle_frame::gpu_figures() {
-        let device = format!("cuda:{}", gpu.ordinal);
-        bytes.with_label_values(&[device.as_str(), "to_device"]).inc_by(gpu.to_device);
-        bytes.with_label_values(&[device.as_str(), "to_host"]).inc_by(gpu.to_host);
-    }
-    Ok(bytes)
 }
 
 /// Two decimals are what a person reads.
@@ -236,6 +211,7 @@ pub struct MetricsRegistry {
     registry: Registry,
     stages: HistogramVec,
     batch_sizes: Histogram,
+    fallbacks: IntCounterVec,
 }
 
 impl MetricsRegistry {
@@ -258,7 +234,12 @@ impl MetricsRegistry {
                 .buckets(vec![1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0]),
         )?;
         registry.register(Box::new(batch_sizes.clone()))?;
-        Ok(Self { registry, stages, batch_sizes })
+        let fallbacks = IntCounterVec::new(
+            Opts::new("cutrickle_gpu_fallbacks_total", "Times that the host did what a GPU was wanted for"),
+            &["stage"],
+        )?;
+        registry.register(Box::new(fallbacks.clone()))?;
+        Ok(Self { registry, stages, batch_sizes, fallbacks })
     }
 
     /// The registry itself, to register other metrics with.
@@ -322,11 +303,15 @@ impl MetricsRegistry {
             }
             figures.register(Box::new(counter))?;
         }
-        #[cfg(feature = "cuda")]
-        figures.register(Box::new(transfers()?))?;
+        gpu::register(&figures)?;
         let mut families = figures.gather();
         families.extend(self.registry.gather());
         TextEncoder::new().encode_to_string(&families)
+    }
+
+    /// The host does what a GPU was wanted for: `device` (all of it), `video_decode` or `video_encode`.
+    pub(crate) fn fell_back(&self, stage: &str) {
+        self.fallbacks.with_label_values(&[stage]).inc();
     }
 
     /// Forgets a stream that ended, so that the text does not grow with every stream there ever was.

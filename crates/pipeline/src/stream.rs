@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use cutrickle_codec::AudioFormat;
+use cutrickle_codec::{AudioFormat, open};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::compose::{Part, collect, merge};
@@ -115,6 +115,9 @@ impl Stream {
             device_fallback: options.device_fallback.clone(),
             ..Backends::default()
         };
+        if backends.device_fallback.is_some() {
+            registry.fell_back("device");
+        }
         Self {
             recorder: Recorder::new(registry, &id),
             registry: registry.clone(),
@@ -197,7 +200,23 @@ impl Stream {
         let before = details.backends.clone();
         set(&mut details.backends);
         if details.backends != before {
+            self.count_fallbacks(&before, &details.backends);
             tracing::info!(stream = %self.id, backends = ?details.backends, "backends");
+        }
+    }
+
+    /// On a GPU, a stage that the host has newly taken over.
+    fn count_fallbacks(&self, before: &Backends, now: &Backends) {
+        if !self.options.device.is_cuda() {
+            return;
+        }
+        for (stage, before, now) in [
+            ("video_decode", &before.video_decode, &now.video_decode),
+            ("video_encode", &before.video_encode, &now.video_encode),
+        ] {
+            if now != before && now.as_deref().is_some_and(|name| !open::is_on_gpu(name)) {
+                self.registry.fell_back(stage);
+            }
         }
     }
 

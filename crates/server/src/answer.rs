@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cutrickle_codec::probe::Machine;
 use cutrickle_pipeline::{Metrics, StreamState, StreamStatus};
 use serde::Serialize;
 use utoipa::openapi::schema::{AnyOfBuilder, Schema};
@@ -120,9 +121,14 @@ impl Default for Idle {
 
 /// The answer of `/hardware/info`. The GPUs go by their numbers; without a driver there are none.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct HardwareInfo {
+pub(crate) struct HardwareInfo<'a> {
     pipeline: String,
     model_id: String,
+    /// The driver's version.
+    driver: Option<String>,
+    /// What decodes and encodes video here, and why not the GPU where it does not: what `cutrickle doctor --json` prints.
+    #[schema(value_type = Object)]
+    video: &'a Machine,
     // In JSON all keys are strings.
     #[schema(value_type = BTreeMap<String, GpuInfo>)]
     gpu_info: BTreeMap<u32, GpuInfo>,
@@ -137,9 +143,19 @@ pub(crate) struct HardwareStats {
     gpu_stats: BTreeMap<u32, GpuStats>,
 }
 
-impl HardwareInfo {
-    pub(crate) fn new(Identity { pipeline, model_id, .. }: Identity, gpus: &Gpus) -> Self {
-        Self { pipeline, model_id, gpu_info: by_number(gpus) }
+impl<'a> HardwareInfo<'a> {
+    pub(crate) fn new(
+        Identity { pipeline, model_id, .. }: Identity,
+        gpus: &Gpus,
+        video: &'a Machine,
+    ) -> Self {
+        Self {
+            pipeline,
+            model_id,
+            driver: gpus.driver.as_ref().ok().cloned(),
+            video,
+            gpu_info: by_number(gpus),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use cutrickle_pipeline::{FrameProcessor, MetricsRegistry, StreamOptions};
 
 use crate::announce::Announcement;
 use crate::answer::Identity;
+use crate::gpu_metrics::GpuMetrics;
 use crate::hosts::AllowedHosts;
 use crate::launch::{Load, loader};
 use crate::limits::Limits;
@@ -264,7 +265,9 @@ impl StreamServerBuilder {
             strict_health: self.strict_health,
             body_timeout: limits.body_timeout,
         };
-        let worker = Worker::new(settings, metrics.clone());
+        let gpu_metrics = GpuMetrics::new(metrics.registry())
+            .map_err(|e| Error::failed("the metrics' registry").because(e))?;
+        let worker = Worker::new(settings, metrics.clone(), gpu_metrics);
         let router = routes::router(std::sync::Arc::clone(&worker), custom);
         Ok(StreamServer {
             address: (address, port).into(),

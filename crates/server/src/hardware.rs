@@ -30,6 +30,10 @@ pub struct Gpu {
     pub capability: Reading<Capability>,
     /// How busy it was.
     pub utilization: Reading<Utilization>,
+    /// How busy its decoder was, in percent of the time.
+    pub decoder: Reading<u32>,
+    /// How busy its encoder was, in percent of the time.
+    pub encoder: Reading<u32>,
 }
 
 /// A GPU's memory, in bytes.
@@ -75,6 +79,8 @@ impl Gpu {
             memory: Err(why.into()),
             capability: Err(why.into()),
             utilization: Err(why.into()),
+            decoder: Err(why.into()),
+            encoder: Err(why.into()),
         }
     }
 }
@@ -115,6 +121,10 @@ pub(crate) struct GpuStats {
     utilization_compute: Option<u32>,
     /// Percent of the time in which memory was read or written.
     utilization_memory: Option<u32>,
+    /// Percent of the time in which the decoder worked.
+    utilization_decoder: Option<u32>,
+    /// Percent of the time in which the encoder worked.
+    utilization_encoder: Option<u32>,
 }
 
 impl GpuBase {
@@ -155,7 +165,9 @@ impl From<&Gpu> for GpuStats {
         let mut base = GpuBase::from(gpu);
         let busy = base.take(&["utilization_compute", "utilization_memory"], &gpu.utilization);
         let (utilization_compute, utilization_memory) = busy.map(|busy| (busy.compute, busy.memory)).unzip();
-        Self { base, utilization_compute, utilization_memory }
+        let utilization_decoder = base.take(&["utilization_decoder"], &gpu.decoder);
+        let utilization_encoder = base.take(&["utilization_encoder"], &gpu.encoder);
+        Self { base, utilization_compute, utilization_memory, utilization_decoder, utilization_encoder }
     }
 }
 
@@ -188,6 +200,8 @@ mod tests {
             memory: Ok(Memory { total: 24_152_899_584, free: 23_703_781_376 }),
             capability: Ok(Capability { major: 8, minor: 9 }),
             utilization: Ok(Utilization { compute: 41, memory: 7 }),
+            decoder: Ok(23),
+            encoder: Ok(64),
         }
     }
 
@@ -201,6 +215,7 @@ mod tests {
         let partly = Gpu {
             memory: Err("the memory: not supported".into()),
             utilization: Err("the utilization: not supported".into()),
+            encoder: Err("the encoder's utilization: not supported".into()),
             ..whole()
         };
         golden("gpu_in_part", &both(&partly));

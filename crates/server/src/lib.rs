@@ -18,6 +18,7 @@ mod builder;
 mod connections;
 mod document;
 mod error;
+mod gpu_metrics;
 mod hardware;
 mod hosts;
 mod launch;

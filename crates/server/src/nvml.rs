@@ -74,6 +74,14 @@ fn read(nvml: &Nvml, number: u32) -> Gpu {
             .utilization_rates()
             .map(|busy| Utilization { compute: busy.gpu, memory: busy.memory })
             .map_err(|e| said("the utilization", &e)),
+        decoder: device
+            .decoder_utilization()
+            .map(|busy| busy.utilization)
+            .map_err(|e| said("the decoder's utilization", &e)),
+        encoder: device
+            .encoder_utilization()
+            .map(|busy| busy.utilization)
+            .map_err(|e| said("the encoder's utilization", &e)),
     }
 }
 

@@ -105,7 +105,9 @@ fn api(worker: &Arc<Worker>) -> Api<Arc<Worker>> {
         .route(
             "/hardware/info",
             get(hardware_info),
-            &Call::get("The GPUs").answers::<HardwareInfo>(OK, "The GPUs by number, none without a driver"),
+            &Call::get("The GPUs")
+                .answers::<HardwareInfo>(OK, "The GPUs by number, none without a driver")
+                .refuses(INTERNAL, "A fault of the worker's own"),
         )
         .route(
             "/hardware/stats",
@@ -171,12 +173,13 @@ async fn app_version(State(worker): State<Arc<Worker>>) -> Json<AppVersion> {
 }
 
 async fn metrics(State(worker): State<Arc<Worker>>) -> Result<Response, Refusal> {
-    let text = worker.metrics()?;
+    let text = worker.metrics().await?;
     Ok(([(header::CONTENT_TYPE, PROMETHEUS)], text).into_response())
 }
 
-async fn hardware_info(State(worker): State<Arc<Worker>>) -> Json<HardwareInfo> {
-    Json(HardwareInfo::new(worker.identity.clone(), &worker.gpus().await))
+async fn hardware_info(State(worker): State<Arc<Worker>>) -> Result<Response, Refusal> {
+    let (gpus, machine) = (worker.gpus().await, worker.machine().await?);
+    Ok(Json(HardwareInfo::new(worker.identity.clone(), &gpus, machine)).into_response())
 }
 
 async fn hardware_stats(State(worker): State<Arc<Worker>>) -> Json<HardwareStats> {

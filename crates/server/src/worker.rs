@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
+use cutrickle_codec::probe::{self, Machine};
 use cutrickle_pipeline::{BoxError, MetricsRegistry};
 
 use crate::answer::{Acknowledged, Health, Identity, Idle, Status, StatusFigures};
+use crate::gpu_metrics::GpuMetrics;
 use crate::hardware::Gpus;
 use crate::hosts::AllowedHosts;
 use crate::launch::Launch;
@@ -16,6 +18,7 @@ use crate::refusal::{Refusal, one_line};
 use crate::request;
 use crate::streams::Streams;
 use crate::token::Token;
+use tokio::sync::OnceCell;
 
 /// A worker: its processor, once that is initialised, and its streams.
 pub(crate) struct Worker {
@@ -28,6 +31,8 @@ pub(crate) struct Worker {
     strict_health: bool,
     metrics: MetricsRegistry,
     hardware: SharedHardware,
+    gpu_metrics: GpuMetrics,
+    machine: OnceCell<Machine>,
     phase: Mutex<Phase>,
 }
 
@@ -49,7 +54,7 @@ enum Phase {
 }
 
 impl Worker {
-    pub(crate) fn new(settings: Settings, metrics: MetricsRegistry) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings, metrics: MetricsRegistry, gpu_metrics: GpuMetrics) -> Arc<Self> {
         let Settings { identity, capacity, token, hosts, strict_health, body_timeout } = settings;
         Arc::new(Self {
             identity,
@@ -60,6 +65,8 @@ impl Worker {
             strict_health,
             metrics,
             hardware: SharedHardware::default(),
+            gpu_metrics,
+            machine: OnceCell::new(),
             phase: Mutex::new(Phase::Loading),
         })
     }
@@ -191,7 +198,8 @@ impl Worker {
     }
 
     /// Everything that is counted, as Prometheus text.
-    pub(crate) fn metrics(&self) -> Result<String, Refusal> {
+    pub(crate) async fn metrics(&self) -> Result<String, Refusal> {
+        self.gpu_metrics.set(&self.gpus().await);
         let sessions = self.streams.sessions();
         let figures: Vec<_> =
             sessions.iter().map(|session| (session.id().to_owned(), session.metrics())).collect();
@@ -201,6 +209,12 @@ impl Worker {
     /// What the driver says of the GPUs; none where it says nothing.
     pub(crate) async fn gpus(&self) -> Gpus {
         self.hardware.read().await.unwrap_or_else(Gpus::none)
+    }
+
+    /// What serves video here. Found out once: it opens every GPU for a moment, and a session of its encoder.
+    pub(crate) async fn machine(&self) -> Result<&Machine, Refusal> {
+        let look = || tokio::task::spawn_blocking(probe::machine);
+        self.machine.get_or_try_init(look).await.map_err(Refusal::internal)
     }
 }
 

@@ -81,6 +81,13 @@ impl VideoEncoder for NvencEncoder {
         }
     }
 
+    fn set_rate(&mut self, fps: f64, bitrate: u32) -> Result<()> {
+        let changed = self.encoder.change(Rate::Constant(bitrate), fps);
+        changed.map_err(|e| Error::failed("nvenc's rate").because(e))?;
+        self.config = EncoderConfig { fps, bitrate, ..self.config };
+        Ok(())
+    }
+
     fn config(&self) -> &EncoderConfig {
         &self.config
     }

@@ -10,7 +10,7 @@ use nvidia_video_codec_sdk::sys::cuviddec::{CUVIDGETDECODESTATUS, CUVIDPROCPARAM
 use super::api::{self, Cuvid};
 use crate::device::{checked, driver};
 use crate::kernels::{Surface, SurfaceFormat};
-use crate::{Error, Gpu, Picture, Result};
+use crate::{Error, Gpu, Picture, Result, Stage, TimedWork};
 
 /// What a surface holds.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,7 @@ pub(super) struct Mapped<'a> {
     pitch: u32,
     output: Output,
     copying: bool,
+    timed: Option<TimedWork>,
 }
 
 impl Surfaces {
@@ -66,6 +67,8 @@ impl Surfaces {
             self.waits += 1;
             self.give_back_oldest()?;
         }
+        // Mapping enqueues scaling and cropping.
+        let timed = self.gpu.sample(Stage::Decode);
         let mut parameters = api::zeroed::<CUVIDPROCPARAMS>();
         parameters.progressive_frame = c_int::from(output.progressive);
         parameters.top_field_first = 1;
@@ -74,7 +77,7 @@ impl Surfaces {
         // SAFETY: the decoder is alive; the library reads the one struct and writes the two numbers.
         let code = unsafe { (self.api.map)(self.decoder, index, &mut address, &mut pitch, &mut parameters) };
         checked("cuvidMapVideoFrame64", code)?;
-        let mapped = Mapped { surfaces: self, address, pitch, output, copying: false };
+        let mapped = Mapped { surfaces: self, address, pitch, output, copying: false, timed };
         mapped.surfaces.check_decoded(index)?;
         Ok(mapped)
     }
@@ -175,6 +178,7 @@ impl Mapped<'_> {
         // SAFETY: the surface is mapped until the event behind the copy has come: it is put in the queue below, even where
         // a call fails.
         let result = unsafe { picture.copy_from(surface) };
+        self.timed = None;
         let recorded = copied.record(gpu.stream()).map_err(|e| driver("cuEventRecord", &e));
         self.surfaces.copying.push_back((self.address, copied));
         result.and(recorded).map(|()| picture)

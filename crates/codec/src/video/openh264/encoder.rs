@@ -38,12 +38,7 @@ impl H264Encoder {
                 config.width, config.height
             )));
         }
-        if !(config.fps.is_finite() && config.fps > 0.0) || config.bitrate == 0 {
-            return Err(Error::failed(format!(
-                "{} frames and {} bits per second",
-                config.fps, config.bitrate
-            )));
-        }
+        check_rate(config.fps, config.bitrate)?;
         let library = library::Encoder::open(|params| set(params, &config))?;
         Ok(Self { library, config })
     }
@@ -68,6 +63,13 @@ impl VideoEncoder for H264Encoder {
         }
     }
 
+    fn set_rate(&mut self, fps: f64, bitrate: u32) -> Result<()> {
+        check_rate(fps, bitrate)?;
+        self.library.set_rate(fps as f32, c_int::try_from(bitrate).unwrap_or(c_int::MAX))?;
+        self.config = EncoderConfig { fps, bitrate, ..self.config };
+        Ok(())
+    }
+
     fn config(&self) -> &EncoderConfig {
         &self.config
     }
@@ -75,6 +77,13 @@ impl VideoEncoder for H264Encoder {
     fn backend(&self) -> &'static str {
         super::backend()
     }
+}
+
+fn check_rate(fps: f64, bitrate: u32) -> Result<()> {
+    if fps.is_finite() && fps > 0.0 && bitrate > 0 {
+        return Ok(());
+    }
+    Err(Error::failed(format!("{fps} frames and {bitrate} bits per second")))
 }
 
 fn even(config: &EncoderConfig) -> (u32, u32) {

@@ -10,10 +10,11 @@ use bytes::{Bytes, BytesMut};
 use cutrickle_frame::{I420, Plane};
 use openh264_sys2::source::APILoader;
 use openh264_sys2::{
-    DECODER_OPTION_TRACE_LEVEL, DECODING_STATE, ENCODER_OPTION_TRACE_LEVEL,
-    ERROR_CON_SLICE_MV_COPY_CROSS_IDR, ISVCDecoder, ISVCDecoderVtbl, ISVCEncoder, ISVCEncoderVtbl,
-    SBufferInfo, SDecodingParam, SEncParamExt, SFrameBSInfo, SSourcePicture, VIDEO_BITSTREAM_AVC,
-    WELS_LOG_QUIET, videoFormatI420, videoFrameTypeIDR, videoFrameTypeSkip,
+    DECODER_OPTION_TRACE_LEVEL, DECODING_STATE, ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE,
+    ENCODER_OPTION_TRACE_LEVEL, ERROR_CON_SLICE_MV_COPY_CROSS_IDR, ISVCDecoder, ISVCDecoderVtbl, ISVCEncoder,
+    ISVCEncoderVtbl, SBitrateInfo, SBufferInfo, SDecodingParam, SEncParamExt, SFrameBSInfo,
+    SPATIAL_LAYER_ALL, SSourcePicture, VIDEO_BITSTREAM_AVC, WELS_LOG_QUIET, videoFormatI420,
+    videoFrameTypeIDR, videoFrameTypeSkip,
 };
 
 use crate::{Error, Result};
@@ -250,6 +251,26 @@ impl Encoder {
             return Ok(None);
         }
         Ok(Some((self.collect(), self.written.eFrameType == videoFrameTypeIDR)))
+    }
+
+    /// Sets what rate control goes by, for all layers.
+    pub(super) fn set_rate(&mut self, mut fps: f32, bitrate: c_int) -> Result<()> {
+        let Some(set) = self.table().SetOption else { return Err(no_function()) };
+        let mut bits = SBitrateInfo { iLayer: SPATIAL_LAYER_ALL, iBitrate: bitrate };
+        let raw = self.raw.as_ptr();
+        // SAFETY: `raw` is alive and initialised; the library reads a float for the one option, this struct for the other.
+        let status = unsafe {
+            match set(raw, ENCODER_OPTION_FRAME_RATE, (&raw mut fps).cast()) {
+                0 => set(raw, ENCODER_OPTION_BITRATE, (&raw mut bits).cast()),
+                failed => failed,
+            }
+        };
+        if status != 0 {
+            return Err(Error::failed(format!(
+                "openh264 takes no {fps} frames and {bitrate} bits per second (status {status})"
+            )));
+        }
+        Ok(())
     }
 
     /// The NAL units of the picture just encoded, in one piece.

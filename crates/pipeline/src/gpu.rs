@@ -1,0 +1,47 @@
+//! What the GPUs that were opened have to say for the metrics. Without the feature `cuda` there are none.
+
+use prometheus::Registry;
+
+/// MiB in use on all devices that were opened.
+pub(crate) fn memory_mb() -> f64 {
+    #[cfg(feature = "cuda")]
+    let bytes = cutrickle_frame::gpu_figures().iter().map(|gpu| gpu.memory_used).sum::<u64>();
+    #[cfg(not(feature = "cuda"))]
+    let bytes = 0u64;
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// Registers what each device has counted so far.
+#[cfg(feature = "cuda")]
+pub(crate) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
+    use prometheus::{CounterVec, IntCounterVec, Opts};
+
+    let help = "Bytes of pixels copied between the host and a GPU";
+    let copied = Opts::new("cutrickle_gpu_copied_bytes_total", help);
+    let copied = IntCounterVec::new(copied, &["device", "direction"])?;
+    let help = "Time that a GPU took over a stage of those pictures that were timed, one in 16";
+    let seconds =
+        CounterVec::new(Opts::new("cutrickle_gpu_stage_seconds_total", help), &["device", "stage"])?;
+    let help = "Pictures that were timed in a stage";
+    let samples =
+        IntCounterVec::new(Opts::new("cutrickle_gpu_stage_samples_total", help), &["device", "stage"])?;
+    for gpu in cutrickle_frame::gpu_figures() {
+        let device = format!("cuda:{}", gpu.ordinal);
+        copied.with_label_values(&[device.as_str(), "to_device"]).inc_by(gpu.to_device);
+        copied.with_label_values(&[device.as_str(), "to_host"]).inc_by(gpu.to_host);
+        for (stage, time) in gpu.stages {
+            let labels = [device.as_str(), stage.name()];
+            seconds.with_label_values(&labels).inc_by(time.total.as_secs_f64());
+            samples.with_label_values(&labels).inc_by(time.samples);
+        }
+    }
+    registry.register(Box::new(copied))?;
+    registry.register(Box::new(seconds))?;
+    registry.register(Box::new(samples))
+}
+
+/// There are no devices.
+#[cfg(not(feature = "cuda"))]
+pub(crate) fn register(_: &Registry) -> Result<(), prometheus::Error> {
+    Ok(())
+}
