@@ -37,11 +37,11 @@ fn convolution() -> candle_core::Result<impl Model> {
 /// Two full connections over 1,024 features: 101 MB of weights, each of which is used once for each picture.
 fn connection() -> candle_core::Result<impl Model> {
     let (device, pixels) = (Device::Cpu, SIDE * SIDE * 3);
-    let narrow = Tensor::randn(0f32, 0.01, (pixels, 1024), &device)?;
-    let widen = Tensor::randn(0f32, 0.01, (1024, pixels), &device)?;
+    let narrow = Tensor::randn(0f32, 0.01, (1024, pixels), &device)?;
+    let widen = Tensor::randn(0f32, 0.01, (pixels, 1024), &device)?;
     Ok(move |pictures: &Tensor| {
         let flat = (pictures.flatten_from(1)?.to_dtype(DType::F32)? / 255.0)?;
-        flat.matmul(&narrow)?.relu()?.matmul(&widen)?.reshape(pictures.shape())
+        flat.matmul(&narrow.t()?)?.relu()?.matmul(&widen.t()?)?.reshape(pictures.shape())
     })
 }
 

@@ -84,7 +84,7 @@ pub(crate) struct Recorder {
     pub(crate) decode: Histogram,
     pub(crate) process: Histogram,
     pub(crate) encode: Histogram,
-    pub(crate) batch_sizes: Histogram,
+    batch_sizes: HistogramVec,
     total: Histogram,
     recent: Mutex<Recent>,
     arrivals: Mutex<Recent>,
@@ -117,6 +117,11 @@ impl Recorder {
             recent: Mutex::default(),
             arrivals: Mutex::default(),
         }
+    }
+
+    /// What a batched model counts the sizes of its calls in.
+    pub(crate) fn batch_sizes(&self) -> Histogram {
+        self.batch_sizes.with_label_values::<&str>(&[])
     }
 
     /// An access unit of video arrived at `now`.
@@ -210,7 +215,8 @@ impl Recent {
 pub struct MetricsRegistry {
     registry: Registry,
     stages: HistogramVec,
-    batch_sizes: Histogram,
+    /// Without labels: nothing of it is to be seen until a batch is counted.
+    batch_sizes: HistogramVec,
     fallbacks: IntCounterVec,
 }
 
@@ -229,9 +235,10 @@ impl MetricsRegistry {
             &["stream", "stage"],
         )?;
         registry.register(Box::new(stages.clone()))?;
-        let batch_sizes = Histogram::with_opts(
+        let batch_sizes = HistogramVec::new(
             HistogramOpts::new("cutrickle_batch_size", "Pictures in one call of a batched model")
                 .buckets(vec![1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0]),
+            &[],
         )?;
         registry.register(Box::new(batch_sizes.clone()))?;
         let fallbacks = IntCounterVec::new(

@@ -98,6 +98,7 @@ async fn a_banner_never_overtakes_a_picture_that_is_at_work() {
     assert!(matches!(processor.start_video(frame(0)).await.unwrap(), Started::AtWork));
     assert!(matches!(processor.start_video(frame(1)).await.unwrap(), Started::Done(None)));
     doors.open(0);
+    processor.video_ready().await;
     let finished = processor.finish_video().await.unwrap();
     assert!(finished.timestamp == 0 && finished.result.unwrap().is_some());
 }

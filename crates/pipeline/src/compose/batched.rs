@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use cutrickle_frame::VideoFrame;
+use prometheus::Histogram;
 use tokio::sync::oneshot;
 
 use self::queue::{Queue, Request};
 use super::Part;
+use crate::metrics::Recorder;
 use crate::{BoxError, FrameProcessor, Result, StreamContext};
 
 mod queue;
@@ -62,7 +64,8 @@ pub struct Batched<M> {
     shared: Arc<Shared>,
     /// This clone's place among those that a batch may wait for.
     member: Option<Member>,
-    context: Option<StreamContext>,
+    /// Where the stream counts the sizes of batches.
+    sizes: Option<Histogram>,
 }
 
 /// What the clones of an initialised processor share. The thread ends when the last of them is gone.
@@ -88,7 +91,7 @@ impl<M: BatchModel> Batched<M> {
     /// `max_wait`.
     pub fn new(model: M, max_batch: usize, max_wait: Duration) -> Self {
         let limits = Limits { pictures: max_batch.max(1), wait: max_wait };
-        Self { model, shared: Shared::new(limits), member: None, context: None }
+        Self { model, shared: Shared::new(limits), member: None, sizes: None }
     }
 
     /// Starts the thread, unless another clone did.
@@ -129,7 +132,7 @@ impl<M: BatchModel> FrameProcessor for Batched<M> {
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
         let member = self.join()?;
         let (answer, answered) = oneshot::channel();
-        let sizes = self.context.as_ref().and_then(StreamContext::recorder).map(|of| of.batch_sizes.clone());
+        let sizes = self.sizes.clone();
         let pixels = frame.tensor()?;
         self.shared.queue.push(Request { member, pixels, arrived: Instant::now(), sizes, answer });
         let pixels = answered.await.map_err(|_| BoxError::from("the batch's thread ended"))??;
@@ -137,7 +140,7 @@ impl<M: BatchModel> FrameProcessor for Batched<M> {
     }
 
     async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        self.context = Some(stream.clone());
+        self.sizes = stream.recorder().map(Recorder::batch_sizes);
         self.join().map(drop)
     }
 
@@ -153,7 +156,7 @@ impl<M: BatchModel> FrameProcessor for Batched<M> {
 
 impl<M: Clone> Clone for Batched<M> {
     fn clone(&self) -> Self {
-        Self { model: self.model.clone(), shared: Arc::clone(&self.shared), member: None, context: None }
+        Self { model: self.model.clone(), shared: Arc::clone(&self.shared), member: None, sizes: None }
     }
 }
 
