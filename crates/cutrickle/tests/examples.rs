@@ -119,3 +119,8 @@ async fn e05_audio() {
     let encoded = if cfg!(feature = "fdk-aac") { "aac" } else { "opus" };
     assert_eq!(verdict.codecs, ["h264", encoded]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e06_compose() {
+    through("06_compose", json!({"mode": "mirror", "fade": {"strength": 0.5}})).await;
+}
