@@ -1,6 +1,8 @@
 //! The built-in processors by name.
 
+use cutrickle::candle_core::DType;
 use cutrickle::compose::{Compose, DynProcessor};
+use cutrickle::models::{denoise, style, super_resolution};
 use cutrickle::processors::{Grayscale, Invert, Mirror, Passthrough, Tint};
 
 /// A built-in processor, as `--processor` names it.
@@ -16,6 +18,34 @@ pub enum Name {
     Tint,
     /// Left and right exchanged.
     Mirror,
+    /// A small network that takes a sensor's noise away.
+    Denoise,
+    /// A small network that paints pictures over.
+    Style,
+    /// A small network that makes pictures twice as wide and twice as high.
+    SuperResolution,
+}
+
+/// The type that networks compute in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats: half the memory, and on a GPU up to twice the speed.
+    F16,
+    /// 16-bit floats of the range of 32-bit ones.
+    Bf16,
+}
+
+impl Precision {
+    fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
+        }
+    }
 }
 
 impl Name {
@@ -27,30 +57,36 @@ impl Name {
             Self::Invert => "invert",
             Self::Tint => "tint",
             Self::Mirror => "mirror",
+            Self::Denoise => "denoise",
+            Self::Style => "style",
+            Self::SuperResolution => "super-resolution",
         }
     }
 
-    fn processor(self) -> DynProcessor {
+    fn processor(self, precision: Precision) -> DynProcessor {
         match self {
             Self::Passthrough => Passthrough.named(self.as_str()).boxed(),
             Self::Grayscale => Grayscale.named(self.as_str()).boxed(),
             Self::Invert => Invert.named(self.as_str()).boxed(),
             Self::Tint => Tint::default().named(self.as_str()).boxed(),
             Self::Mirror => Mirror.named(self.as_str()).boxed(),
+            Self::Denoise => denoise(precision.dtype()).named(self.as_str()).boxed(),
+            Self::Style => style(precision.dtype()).named(self.as_str()).boxed(),
+            Self::SuperResolution => super_resolution(precision.dtype()).named(self.as_str()).boxed(),
         }
     }
 }
 
 /// One after another.
-pub fn chain(names: &[Name]) -> DynProcessor {
-    let mut processors = names.iter().map(|name| name.processor());
-    let first = processors.next().unwrap_or_else(|| Name::Passthrough.processor());
+pub fn chain(names: &[Name], precision: Precision) -> DynProcessor {
+    let mut processors = names.iter().map(|name| name.processor(precision));
+    let first = processors.next().unwrap_or_else(|| Name::Passthrough.processor(precision));
     processors.fold(first, |before, next| before.then(next).boxed())
 }
 
 #[cfg(test)]
 mod tests {
-    use cutrickle::candle_core::{DType, Device, Tensor};
+    use cutrickle::candle_core::{Device, Tensor};
     use cutrickle::{FrameProcessor, Params, StreamContext, VideoFrame};
     use serde_json::{Value, json};
 
@@ -71,7 +107,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_chain_is_one_after_another_and_takes_parameters_flat_and_by_name() {
-        let mut both = chain(&[Name::Tint, Name::Mirror]);
+        let mut both = chain(&[Name::Tint, Name::Mirror], Precision::F32);
         let start = params(json!({"r": 10, "g": 20, "b": 30, "strength": 1.0}));
         both.on_stream_start(&StreamContext::new("test", start, Device::Cpu)).await.unwrap();
         assert_eq!(row(&mut both).await, [[10, 20, 30], [10, 20, 30]]);

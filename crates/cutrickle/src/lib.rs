@@ -36,11 +36,17 @@ pub mod processors;
 #[doc = include_str!("../../../docs/PROCESSORS.md")]
 struct Compositions;
 
+/// And that of the page on models.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/MODELS.md")]
+struct Models;
+
 pub use candle_core;
 pub use cutrickle_codec::open::{BackendNames, backends};
 pub use cutrickle_frame::{
     AudioFrame, Colour, DeviceChoice, Fit, I420, Layout, Matrix, ModelInput, OpenedDevices, VideoFrame,
 };
+pub use cutrickle_models as models;
 pub use cutrickle_pipeline::{
     AudioOutput, Backends, BoxError, Error, Finished, FrameProcessor, Generated, Metrics, MetricsRegistry,
     Params, Result, Session, Started, StreamContext, StreamOptions, StreamRequest, StreamState, StreamStatus,
@@ -62,4 +68,5 @@ pub mod prelude {
         AudioFrame, Fit, FrameProcessor, Generated, Layout, ModelInput, Params, Result, StreamContext,
         StreamServer, TrickleClient, VideoFrame,
     };
+    pub use cutrickle_models::{CandleModel, Inference, Weights, as_picture, candle_nn};
 }

@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::device;
 use crate::failure::Failure;
-use crate::processors::{Name, chain};
+use crate::processors::{Name, Precision, chain};
 use crate::source::{CLIP, Input, Pace, Source};
 use crate::worker::Worker;
 use crate::{progress, signals};
@@ -62,7 +62,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let trickle = tokio::spawn(trickle.run(std::future::pending()));
 
     let opened = device::open(&args.device)?;
-    let worker = StreamServer::builder(chain(&[args.processor]))
+    let worker = StreamServer::builder(chain(&[args.processor], Precision::default()))
         .host("127.0.0.1")
         .port(0)
         .devices(opened.devices)

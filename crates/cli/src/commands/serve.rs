@@ -6,7 +6,7 @@ use cutrickle::{AudioOutput, DeviceChoice, StreamServer};
 use crate::device;
 use crate::failure::Failure;
 use crate::orchestration::Orchestration;
-use crate::processors::{Name, chain};
+use crate::processors::{Name, Precision, chain};
 
 /// Arguments of `cutrickle serve`.
 #[derive(Debug, clap::Args)]
@@ -14,6 +14,9 @@ pub struct Args {
     /// What is done to each picture; several, with commas between, one after another: `tint,mirror`.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Name::Passthrough])]
     processor: Vec<Name>,
+    /// The type that networks compute in.
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Precision,
     /// Port of the REST API; 0 takes a free one.
     #[arg(long, default_value_t = 8000)]
     port: u16,
@@ -73,7 +76,7 @@ enum Sound {
 /// Runs until a signal ends it.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let opened = device::open(&args.device)?;
-    let mut server = StreamServer::builder(with_overlay(chain(&args.processor)))
+    let mut server = StreamServer::builder(with_overlay(chain(&args.processor, args.dtype)))
         .devices(opened.devices)
         .host(args.host)
         .port(args.port)
