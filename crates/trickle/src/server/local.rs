@@ -42,10 +42,11 @@ impl LocalPublisher {
         if registry.is_reserved(name) {
             return Err(error(Kind::Refused(StatusCode::BAD_REQUEST), &shared));
         }
-        let channel = registry.find_or_create(name, content_type, Instant::now()).map_err(|why| match why {
-            NoChannel::Missing => error(Kind::NotFound, &shared),
-            NoChannel::Full => error(Kind::Refused(StatusCode::SERVICE_UNAVAILABLE), &shared),
-        })?;
+        let channel =
+            registry.find_or_create(name, content_type, Instant::now()).map_err(|why| match why {
+                NoChannel::Missing => error(Kind::NotFound, &shared),
+                NoChannel::Full => error(Kind::Refused(StatusCode::SERVICE_UNAVAILABLE), &shared),
+            })?;
         Ok(LocalPublisher { registry, name: shared, channel, former: None })
     }
 
