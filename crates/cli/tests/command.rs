@@ -39,6 +39,7 @@ fn a_wrong_argument_is_exit_code_2_and_names_the_usage() {
         &["demo", "--processor", "magic"],
         &["demo", "--frames", "0"],
         &["serve", "--target-fps", "61"],
+        &["serve", "--processor", "tint,magic"],
         &["dance"],
     ] {
         let output = cutrickle(arguments);

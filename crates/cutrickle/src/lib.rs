@@ -31,15 +31,26 @@
 
 pub mod processors;
 
+/// The code of the page on compositions is compiled as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/PROCESSORS.md")]
+struct Compositions;
+
+/// And that of the page on models.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/MODELS.md")]
+struct Models;
+
 pub use candle_core;
 pub use cutrickle_codec::open::{BackendNames, backends};
 pub use cutrickle_frame::{
     AudioFrame, Colour, DeviceChoice, Fit, I420, Layout, Matrix, ModelInput, OpenedDevices, VideoFrame,
 };
+pub use cutrickle_models as models;
 pub use cutrickle_pipeline::{
-    AudioOutput, Backends, BoxError, Error, FrameProcessor, Generated, Metrics, MetricsRegistry, Params,
-    Result, Session, StreamContext, StreamOptions, StreamRequest, StreamState, StreamStatus, TrickleClient,
-    VideoFrames,
+    AudioOutput, Backends, BoxError, Error, Finished, FrameProcessor, Generated, Metrics, MetricsRegistry,
+    Params, Result, Session, Started, StreamContext, StreamOptions, StreamRequest, StreamState, StreamStatus,
+    TrickleClient, VideoFrames, compose,
 };
 pub use cutrickle_server::{
     Gpu, Gpus, Hardware, Limits, LiveRunner, Registration, StreamServer, StreamServerBuilder,
@@ -50,8 +61,12 @@ pub use cutrickle_trickle as trickle;
 pub mod prelude {
     pub use candle_core::{DType, Device, Tensor};
 
+    pub use crate::compose::{
+        Batched, Compose, every, from_fn, map_tensor, parallel, switch, with_overlay, with_timeout,
+    };
     pub use crate::{
         AudioFrame, Fit, FrameProcessor, Generated, Layout, ModelInput, Params, Result, StreamContext,
         StreamServer, TrickleClient, VideoFrame,
     };
+    pub use cutrickle_models::{CandleModel, Inference, Weights, as_picture, candle_nn};
 }

@@ -119,3 +119,31 @@ async fn e05_audio() {
     let encoded = if cfg!(feature = "fdk-aac") { "aac" } else { "opus" };
     assert_eq!(verdict.codecs, ["h264", encoded]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e08_candle_model() {
+    let Some(segments) = (Clip { seconds: 2, size: "96x64", ..Clip::default() }).segments() else { return };
+    let stage = Stage::new().await;
+    let (_example, address) = worker("08_candle_model").await;
+    let start = json!({
+        "subscribe_url": stage.url("in"), "publish_url": stage.url("out"), "data_url": stage.url("data"),
+    });
+    post(&address, "/api/stream/start", &start).await;
+    let viewer = Viewer::new(&stage.url("out"));
+    let mut data = live::Documents::new(&stage.url("data"));
+    let mut source = stage.source();
+    source.send_all(&segments, &viewer, 30).await;
+    source.end().await;
+    let verdict = judge(&viewer.end().await.bytes);
+    assert_eq!((verdict.video.len(), verdict.complaints.as_str()), (60, ""));
+    assert_eq!(verdict.size, Some((192, 128)));
+    // A document is lines of JSON; the clip's pictures are not flat.
+    let lines = data.next().await.expect("data");
+    let first: Value = serde_json::from_slice(lines.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+    assert!(first["detail"].as_f64().is_some_and(|detail| detail > 0.0), "{first}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e06_compose() {
+    through("06_compose", json!({"mode": "mirror", "fade": {"strength": 0.5}})).await;
+}

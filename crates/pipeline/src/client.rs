@@ -57,7 +57,7 @@ impl TrickleClient {
             ..StreamRequest::default()
         };
         let Parts { stream, threads, tasks, frames: queue, items } =
-            Parts::start(request, options, &registry)?;
+            Parts::start(request, options, &registry, Vec::new())?;
         let (pictures, frames) = mpsc::channel(1);
         let (shared, sound) = (Arc::clone(&stream), items.clone());
         tokio::spawn(async move {

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+pub mod compose;
 mod control;
 mod data;
 mod decode;
@@ -49,6 +50,6 @@ pub use metrics::{Metrics, MetricsRegistry};
 pub use options::{AudioOutput, StreamOptions};
 pub use params::{Params, StreamParams};
 pub use process::initialize;
-pub use processor::{FrameProcessor, Generated, StreamContext};
+pub use processor::{Finished, FrameProcessor, Generated, Started, StreamContext};
 pub use session::{Session, StreamRequest};
 pub use status::{Backends, StreamState, StreamStatus};

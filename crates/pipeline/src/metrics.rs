@@ -40,6 +40,8 @@ pub struct Metrics {
     pub frames_withheld: u64,
     /// Pictures lost to errors.
     pub frames_failed: u64,
+    /// Pictures that a time-out let pass unprocessed, or withheld; they are in one of the figures above as well.
+    pub frames_late: u64,
     /// Output bytes dropped because the publishing side did not take them.
     pub output_bytes_dropped: u64,
     /// Lines of data that the processor emitted.
@@ -74,6 +76,7 @@ pub(crate) struct Recorder {
     pub(crate) paced: Counter,
     pub(crate) withheld: Counter,
     pub(crate) failed: Counter,
+    pub(crate) late: Counter,
     pub(crate) errors: Counter,
     pub(crate) sent: Counter,
     pub(crate) output_bytes_dropped: Counter,
@@ -81,6 +84,7 @@ pub(crate) struct Recorder {
     pub(crate) decode: Histogram,
     pub(crate) process: Histogram,
     pub(crate) encode: Histogram,
+    batch_sizes: HistogramVec,
     total: Histogram,
     recent: Mutex<Recent>,
     arrivals: Mutex<Recent>,
@@ -100,6 +104,7 @@ impl Recorder {
             paced: Counter::default(),
             withheld: Counter::default(),
             failed: Counter::default(),
+            late: Counter::default(),
             errors: Counter::default(),
             sent: Counter::default(),
             output_bytes_dropped: Counter::default(),
@@ -107,10 +112,16 @@ impl Recorder {
             decode: stage(STAGES[0]),
             process: stage(STAGES[1]),
             encode: stage(STAGES[2]),
+            batch_sizes: registry.batch_sizes.clone(),
             total: stage(STAGES[3]),
             recent: Mutex::default(),
             arrivals: Mutex::default(),
         }
+    }
+
+    /// What a batched model counts the sizes of its calls in.
+    pub(crate) fn batch_sizes(&self) -> Histogram {
+        self.batch_sizes.with_label_values::<&str>(&[])
     }
 
     /// An access unit of video arrived at `now`.
@@ -149,6 +160,7 @@ impl Recorder {
             frames_paced: self.paced.get(),
             frames_withheld: self.withheld.get(),
             frames_failed: self.failed.get(),
+            frames_late: self.late.get(),
             output_bytes_dropped: self.output_bytes_dropped.get(),
             data_lines: 0,
             data_lines_dropped: 0,
@@ -203,6 +215,8 @@ impl Recent {
 pub struct MetricsRegistry {
     registry: Registry,
     stages: HistogramVec,
+    /// Without labels: nothing of it is to be seen until a batch is counted.
+    batch_sizes: HistogramVec,
     fallbacks: IntCounterVec,
 }
 
@@ -221,12 +235,18 @@ impl MetricsRegistry {
             &["stream", "stage"],
         )?;
         registry.register(Box::new(stages.clone()))?;
+        let batch_sizes = HistogramVec::new(
+            HistogramOpts::new("cutrickle_batch_size", "Pictures in one call of a batched model")
+                .buckets(vec![1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0]),
+            &[],
+        )?;
+        registry.register(Box::new(batch_sizes.clone()))?;
         let fallbacks = IntCounterVec::new(
             Opts::new("cutrickle_gpu_fallbacks_total", "Times that the host did what a GPU was wanted for"),
             &["stage"],
         )?;
         registry.register(Box::new(fallbacks.clone()))?;
-        Ok(Self { registry, stages, fallbacks })
+        Ok(Self { registry, stages, batch_sizes, fallbacks })
     }
 
     /// The registry itself, to register other metrics with.
@@ -253,7 +273,7 @@ impl MetricsRegistry {
             }
             figures.register(Box::new(gauge))?;
         }
-        let counters: [(&str, &str, Read); 13] = [
+        let counters: [(&str, &str, Read); 14] = [
             ("cutrickle_input_bytes_total", "Bytes of input taken", |m| m.input_bytes as f64),
             ("cutrickle_frames_in_total", "Access units of video that arrived", |m| m.frames_in as f64),
             ("cutrickle_frames_processed_total", "Pictures given to the processor", |m| {
@@ -270,6 +290,9 @@ impl MetricsRegistry {
                 m.frames_withheld as f64
             }),
             ("cutrickle_frames_failed_total", "Pictures lost to errors", |m| m.frames_failed as f64),
+            ("cutrickle_frames_late_total", "Pictures that a time-out did not wait for", |m| {
+                m.frames_late as f64
+            }),
             ("cutrickle_errors_total", "Errors of any kind", |m| m.error_count as f64),
             ("cutrickle_output_bytes_dropped_total", "Output bytes that nobody took", |m| {
                 m.output_bytes_dropped as f64

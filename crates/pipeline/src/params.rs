@@ -17,10 +17,13 @@ pub struct StreamParams {
     pub size: Option<(u32, u32)>,
     /// `max_framerate`: at most so many pictures per second, 1 to 60.
     pub max_framerate: Option<u32>,
-    /// `detect_out_resolution`. Accepted for the sake of callers that send it: the output always has the size of
-    /// the frames that the processor returns.
+    /// `detect_out_resolution`: take the output's size from what the processor returns, not from `width` and `height`.
+    /// The output always has the size of the frames that the processor returns, so both values are taken and neither
+    /// changes anything.
     pub detect_out_resolution: Option<bool>,
-    /// `show_loading`.
+    /// `show_loading`: show a "loading" banner in the place of the processor's answers. It is drawn by
+    /// [`with_overlay`](crate::compose::with_overlay), and a processor without that shows none; any processor may ask by
+    /// [`StreamContext::show_loading`](crate::StreamContext::show_loading).
     pub show_loading: Option<bool>,
 }
 

@@ -1,8 +1,12 @@
 //! The processing thread: the user's code, one call at a time.
 
 use std::any::Any;
-use std::future::Future;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
@@ -14,7 +18,7 @@ use crate::egress::Item;
 use crate::generate::Grid;
 use crate::queue::{FrameQueue, Picture, Work};
 use crate::stream::{Stream, one_line};
-use crate::{BoxError, FrameProcessor, Generated, Result, StreamContext};
+use crate::{BoxError, Finished, FrameProcessor, Generated, Result, Started, StreamContext};
 
 /// Runs a prototype's `initialize` on a thread of its own, where it may compute for as long as it likes. Gives the
 /// initialised prototype back.
@@ -35,23 +39,34 @@ pub async fn initialize<P: FrameProcessor>(mut processor: P, device: &Device) ->
 /// Runs `processor` over `frames` until they end. Dropping the sender at its end is what ends the output.
 pub(crate) fn run<P: FrameProcessor>(
     processor: P,
-    stream: &Stream,
+    stream: &Arc<Stream>,
     frames: &FrameQueue,
     output: mpsc::Sender<Item>,
     runtime: Handle,
 ) {
-    Processing { processor, stream, output, runtime }.run(frames);
+    Processing { processor, stream, output, runtime, at_work: VecDeque::new() }.run(frames);
 }
 
 struct Processing<'a, P> {
     processor: P,
-    stream: &'a Stream,
+    stream: &'a Arc<Stream>,
     output: mpsc::Sender<Item>,
     runtime: Handle,
+    /// Pictures that the processor has been given and not answered, oldest first.
+    at_work: VecDeque<AtWork>,
+}
+
+/// A picture in the processor's hands.
+struct AtWork {
+    timestamp: i64,
+    arrived: Instant,
+    started: Instant,
 }
 
 enum Next {
     Params,
+    /// The answer to a picture at work.
+    Finished,
     Work(Work),
     /// A stream without input makes the picture of this moment.
     Moment(i64),
@@ -74,6 +89,7 @@ impl<P: FrameProcessor> Processing<'_, P> {
             let next = self.runtime.block_on(async {
                 tokio::select! {
                     biased;
+                    () = self.processor.video_ready(), if !self.at_work.is_empty() => Next::Finished,
                     () = self.stream.params_changed() => Next::Params,
                     work = frames.pop() => work.map_or(Next::End, Next::Work),
                     moment = reached(started, due) => Next::Moment(moment),
@@ -81,6 +97,7 @@ impl<P: FrameProcessor> Processing<'_, P> {
             });
             match next {
                 Next::Params => self.update_params(),
+                Next::Finished => self.finish(),
                 Next::Work(Work::Video(picture)) => self.video(picture),
                 Next::Work(Work::Audio(frame)) => self.audio(frame),
                 Next::Moment(timestamp) => {
@@ -89,6 +106,10 @@ impl<P: FrameProcessor> Processing<'_, P> {
                 }
                 Next::End => break,
             }
+        }
+        while !self.at_work.is_empty() {
+            self.runtime.block_on(self.processor.video_ready());
+            self.finish();
         }
         if let Err(e) = guarded(&self.runtime, "on_stream_stop", self.processor.on_stream_stop()) {
             self.stream.error(e);
@@ -113,14 +134,54 @@ impl<P: FrameProcessor> Processing<'_, P> {
             Ok(frame) => frame,
             Err(e) => return self.failed(e),
         };
-        let started = Instant::now();
+        let at_work = AtWork { timestamp, arrived, started: Instant::now() };
         self.stream.recorder.processed.add(1);
-        let result = guarded(&self.runtime, "process_video", self.processor.process_video(frame));
-        self.stream.recorder.process.observe(started.elapsed().as_secs_f64());
+        match guarded(&self.runtime, "process_video", self.processor.start_video(frame)) {
+            Ok(started) => {
+                self.at_work.push_back(at_work);
+                if let Started::Done(frame) = started {
+                    self.finished(Finished { timestamp, result: Ok(frame) });
+                }
+            }
+            Err(e) => self.answered(&at_work, Err(e)),
+        }
+    }
+
+    /// Takes an answer that is ready.
+    fn finish(&mut self) {
+        let finish = async { Ok(self.processor.finish_video().await) };
+        match guarded(&self.runtime, "finish_video", finish) {
+            Ok(Some(finished)) => self.finished(finished),
+            Ok(None) => {}
+            // Which picture it was cannot be known: the one that has waited longest bears it.
+            Err(e) => match self.at_work.pop_front() {
+                Some(at_work) => self.answered(&at_work, Err(e)),
+                None => self.stream.error(e),
+            },
+        }
+    }
+
+    fn finished(&mut self, Finished { timestamp, result }: Finished) {
+        let Some(place) = self.at_work.iter().position(|at_work| at_work.timestamp == timestamp) else {
+            return self.stream.error("finish_video: an answer to a picture that is not at work");
+        };
+        // Pictures come out in order: what is older was lost in the processor.
+        let lost = if let Ok(Some(_)) = &result { place } else { 0 };
+        for _ in self.at_work.drain(..lost) {
+            self.stream.recorder.failed.add(1);
+            self.stream.error("finish_video: a picture was not answered");
+        }
+        if let Some(at_work) = self.at_work.remove(place - lost) {
+            self.answered(&at_work, result.map_err(|e| format!("process_video: {}", one_line(&e)).into()));
+        }
+    }
+
+    fn answered(&mut self, of: &AtWork, result: Result<Option<VideoFrame>>) {
+        self.stream.recorder.process.observe(of.started.elapsed().as_secs_f64());
         self.done(result.is_ok());
         match result {
             // A processor may build its answer from scratch: the picture's time is not its business.
-            Ok(Some(frame)) => self.send(frame.at(timestamp), arrived),
+            Ok(Some(frame)) => self.send(frame.at(of.timestamp), of.arrived),
             Ok(None) => self.stream.recorder.withheld.add(1),
             Err(e) => self.failed(e),
         }
@@ -201,15 +262,21 @@ fn ticks(time: Duration) -> i64 {
 
 /// Drives one of the user's futures on this thread. A panic becomes an error: it costs the frame, not the stream.
 fn guarded<T>(runtime: &Handle, what: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
-    // The state that a panic leaves behind is the user's own, who is told in the trait's documentation.
-    match catch_unwind(AssertUnwindSafe(|| runtime.block_on(future))) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(e)) => Err(format!("{what}: {}", one_line(&e)).into()),
-        Err(panic) => Err(BoxError::from(format!("{what} panicked: {}", message(&*panic)))),
-    }
+    runtime.block_on(caught(future)).map_err(|e| format!("{what}: {}", one_line(&e)).into())
 }
 
-fn message(panic: &(dyn Any + Send)) -> &str {
+/// The user's future with a panic made an error. The state that a panic leaves behind is the user's own, who is told in
+/// the trait's documentation.
+pub(crate) async fn caught<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll,
+        Err(panic) => Poll::Ready(Err(BoxError::from(format!("panicked: {}", message(&*panic))))),
+    })
+    .await
+}
+
+pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
     if let Some(text) = panic.downcast_ref::<&str>() {
         text
     } else if let Some(text) = panic.downcast_ref::<String>() {

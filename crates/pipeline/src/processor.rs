@@ -1,12 +1,15 @@
 //! The one thing that a user writes.
 
-use std::future::{Future, ready};
+use std::future::{Future, pending, ready};
+use std::sync::Arc;
 
 use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
 use serde::Serialize;
 
+use crate::compose::Part;
 use crate::data::Emitter;
+use crate::metrics::Recorder;
 use crate::stream::Stream;
 use crate::{Error, Params, Result};
 
@@ -21,17 +24,20 @@ pub struct StreamContext {
     /// Where the stream's tensors are.
     pub device: Device,
     emitter: Emitter,
+    /// None where a processor is tried out.
+    stream: Option<Arc<Stream>>,
 }
 
 impl StreamContext {
     /// A context without a stream, for trying a processor out: what it emits goes nowhere.
     pub fn new(id: impl Into<String>, params: Params, device: Device) -> Self {
-        Self { id: id.into(), params, device, emitter: Emitter::nowhere() }
+        Self { id: id.into(), params, device, emitter: Emitter::nowhere(), stream: None }
     }
 
-    pub(crate) fn of(stream: &Stream) -> Self {
+    pub(crate) fn of(stream: &Arc<Stream>) -> Self {
         Self {
             emitter: stream.emitter(),
+            stream: Some(Arc::clone(stream)),
             ..Self::new(&stream.id, stream.params(), stream.options.device.clone())
         }
     }
@@ -45,6 +51,30 @@ impl StreamContext {
     pub fn emit(&self, value: &impl Serialize) -> Result<(), Error> {
         self.emitter.emit(value)
     }
+
+    /// Whether the stream's parameter `show_loading` is set at this moment.
+    pub fn show_loading(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.settings().show_loading == Some(true))
+    }
+
+    /// The same stream for a part of a composition, whose parameters are `params`.
+    #[must_use]
+    pub fn with_params(&self, params: Params) -> Self {
+        Self { params, ..self.clone() }
+    }
+
+    /// What counts the stream's pictures.
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.stream.as_ref().map(|stream| &stream.recorder)
+    }
+
+    /// Counts an error that no call is left to return.
+    pub(crate) fn error(&self, what: impl std::fmt::Display) {
+        match &self.stream {
+            Some(stream) => stream.error(what),
+            None => tracing::warn!(stream = %self.id, "{what}"),
+        }
+    }
 }
 
 /// What a processor makes from nothing but time, for a stream without input.
@@ -54,6 +84,24 @@ pub struct Generated {
     pub video: Option<VideoFrame>,
     /// The sound from this moment on, about as much as lasts until the next call.
     pub audio: Vec<AudioFrame>,
+}
+
+/// What became of a picture that a processor was given.
+#[derive(Debug)]
+pub enum Started {
+    /// The answer is there. `None` withholds the picture.
+    Done(Option<VideoFrame>),
+    /// The processor works at it, and gives the answer by [`FrameProcessor::finish_video`].
+    AtWork,
+}
+
+/// The answer to a picture that a processor had at work.
+#[derive(Debug)]
+pub struct Finished {
+    /// Of the picture that went in, in 90 kHz ticks: by this it is known.
+    pub timestamp: i64,
+    /// What [`FrameProcessor::process_video`] would have returned.
+    pub result: Result<Option<VideoFrame>>,
 }
 
 /// Turns the pictures and the sound of live streams into others.
@@ -106,5 +154,31 @@ pub trait FrameProcessor: Clone + Send + 'static {
     /// Called after a stream's last frame.
     fn on_stream_stop(&mut self) -> impl Future<Output = Result<()>> {
         ready(Ok(()))
+    }
+
+    /// How parameters reach the processor where it is a part of a composition: its name, and the names of the
+    /// parameters that it takes. Without a name, and taking any, unless it says otherwise.
+    fn parts(&self) -> Vec<Part> {
+        vec![Part::any()]
+    }
+
+    /// Gives the processor a picture without waiting for the answer. For processors that have several pictures at work;
+    /// all others answer at once, as [`process_video`](Self::process_video) does, and need not know of this.
+    ///
+    /// A processor that has pictures at work gives the answers that are pictures in the order in which those went in. It
+    /// bounds how many it has by waiting here.
+    fn start_video(&mut self, frame: VideoFrame) -> impl Future<Output = Result<Started>> {
+        async { self.process_video(frame).await.map(Started::Done) }
+    }
+
+    /// Waits until [`finish_video`](Self::finish_video) need not; for ever where nothing is at work. Must be safe to
+    /// cancel.
+    fn video_ready(&mut self) -> impl Future<Output = ()> {
+        pending()
+    }
+
+    /// The next answer to a picture at work; `None` where it turns out that there is none yet.
+    fn finish_video(&mut self) -> impl Future<Output = Option<Finished>> {
+        ready(None)
     }
 }

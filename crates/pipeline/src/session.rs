@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::compose::Part;
 use crate::data::Lines;
 use crate::documents::Documents;
 use crate::egress::{self, Chunk, Item};
@@ -71,7 +72,8 @@ impl Session {
         options: StreamOptions,
         metrics: &MetricsRegistry,
     ) -> Result<Self, Error> {
-        let Parts { stream, threads, tasks, frames, items } = Parts::start(request, options, metrics)?;
+        let Parts { stream, threads, tasks, frames, items } =
+            Parts::start(request, options, metrics, prototype.parts())?;
         let (processor, shared, runtime) = (prototype.clone(), Arc::clone(&stream), Handle::current());
         threads.spawn("process", move || process::run(processor, &shared, &frames, items, runtime))?;
         supervise(&stream, threads, tasks);
@@ -155,6 +157,7 @@ impl Parts {
         request: StreamRequest,
         options: StreamOptions,
         metrics: &MetricsRegistry,
+        parts: Vec<Part>,
     ) -> Result<Self, Error> {
         let mut params = request.params;
         if request.subscribe_url.is_none() && request.publish_url.is_none() && request.data_url.is_none() {
@@ -187,7 +190,7 @@ impl Parts {
             events: events.as_ref().map(|_| event_sender),
             data: lines.clone(),
         };
-        let stream = Arc::new(Stream::new(request.id, settings, params, options, metrics, ends));
+        let stream = Arc::new(Stream::new(request.id, settings, params, options, metrics, ends, parts));
         let threads = Threads::new(&stream);
         let (items, media) = start_output(&stream, &threads, output)?;
         let frames = start_input(&stream, &threads, input)?;

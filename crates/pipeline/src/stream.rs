@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use cutrickle_codec::{AudioFormat, open};
 use tokio::sync::{Notify, mpsc, watch};
 
+use crate::compose::{Part, collect, merge};
 use crate::data::{Emitter, Lines};
 use crate::events::{Event, unix_millis};
 use crate::metrics::Recorder;
@@ -58,6 +59,8 @@ pub(crate) struct Stream {
     pub(crate) recorder: Recorder,
     registry: MetricsRegistry,
     pub(crate) ends: Ends,
+    /// How parameters reach the processor.
+    parts: Vec<Part>,
     started: Instant,
     started_at: u64,
     details: Mutex<Details>,
@@ -105,6 +108,7 @@ impl Stream {
         options: StreamOptions,
         registry: &MetricsRegistry,
         ends: Ends,
+        parts: Vec<Part>,
     ) -> Self {
         let backends = Backends {
             device: Some(device_name(&options.device)),
@@ -120,6 +124,7 @@ impl Stream {
             id,
             options,
             ends,
+            parts,
             started: Instant::now(),
             started_at: unix_millis(),
             details: Mutex::new(Details { settings, params, backends, ..Details::default() }),
@@ -164,10 +169,8 @@ impl Stream {
         let mut details = self.details();
         details.settings = taken.or(details.settings);
         details.params_at = Some(now);
-        for (name, value) in params {
-            details.params.insert(name.clone(), value.clone());
-            details.pending.insert(name, value);
-        }
+        merge(&mut details.params, params.clone(), &self.parts);
+        collect(&mut details.pending, params, &self.parts);
         drop(details);
         self.params_changed.notify_one();
         self.event(event);

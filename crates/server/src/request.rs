@@ -121,8 +121,10 @@ pub(crate) struct Start {
     data_url: Option<Url>,
     /// The stream's name, where no header and no query has one.
     gateway_request_id: Option<StreamId>,
-    /// The framework's own parameters (`width` and `height`, `max_framerate`, `detect_out_resolution`,
-    /// `show_loading`) and the processor's.
+    /// The framework's own parameters and the processor's. The framework's own: `width` and `height` (together; the
+    /// input is scaled and cropped to this size), `max_framerate` (1 to 60), `show_loading` (a banner in the place of
+    /// the processor's answers, where the processor shows one), `detect_out_resolution` (taken and of no effect: the
+    /// output always has the size of what the processor returns). Booleans may be strings or 0 and 1.
     #[schema(value_type = Option<Object>)]
     params: Option<Params>,
 }

@@ -9,9 +9,8 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use cutrickle::trickle::{ClientConfig, Server, ServerConfig, Start, Subscriber};
-use cutrickle::{DeviceChoice, FrameProcessor, StreamServer};
+use cutrickle::{DeviceChoice, StreamServer};
 use cutrickle_mpegts::{Demuxer, Event};
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
@@ -19,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::device;
 use crate::failure::Failure;
-use crate::processors::{Name, with_processor};
+use crate::processors::{Name, Precision, chain};
 use crate::source::{CLIP, Input, Pace, Source};
 use crate::worker::Worker;
 use crate::{progress, signals};
@@ -52,10 +51,6 @@ const METRICS: [&str; 6] =
 
 /// Runs until a signal ends it, or for the number of pictures asked for.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    with_processor!(args.processor, |processor| demonstrate(processor, args).await)
-}
-
-async fn demonstrate<P: FrameProcessor>(processor: P, args: Args) -> Result<(), Failure> {
     let page_at = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let page = TcpListener::bind(page_at)
         .await
@@ -67,7 +62,7 @@ async fn demonstrate<P: FrameProcessor>(processor: P, args: Args) -> Result<(), 
     let trickle = tokio::spawn(trickle.run(std::future::pending()));
 
     let opened = device::open(&args.device)?;
-    let worker = StreamServer::builder(processor)
+    let worker = StreamServer::builder(chain(&[args.processor], Precision::default()))
         .host("127.0.0.1")
         .port(0)
         .devices(opened.devices)
@@ -84,11 +79,7 @@ async fn demonstrate<P: FrameProcessor>(processor: P, args: Args) -> Result<(), 
 
     let told = Told {
         worker: worker_url,
-        processor: args
-            .processor
-            .to_possible_value()
-            .map(|name| name.get_name().to_owned())
-            .unwrap_or_default(),
+        processor: args.processor.as_str().to_owned(),
         input: input.clone(),
         output: output.clone(),
     };

@@ -1,18 +1,22 @@
 //! `cutrickle serve`: a worker with a built-in processor behind the REST API.
 
-use cutrickle::{AudioOutput, DeviceChoice, FrameProcessor, StreamServer};
+use cutrickle::compose::with_overlay;
+use cutrickle::{AudioOutput, DeviceChoice, StreamServer};
 
 use crate::device;
 use crate::failure::Failure;
 use crate::orchestration::Orchestration;
-use crate::processors::{Name, with_processor};
+use crate::processors::{Name, Precision, chain};
 
 /// Arguments of `cutrickle serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What is done to each picture.
-    #[arg(long, value_enum, default_value_t = Name::Passthrough)]
-    processor: Name,
+    /// What is done to each picture; several, with commas between, one after another: `tint,mirror`.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Name::Passthrough])]
+    processor: Vec<Name>,
+    /// The type that networks compute in.
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Precision,
     /// Port of the REST API; 0 takes a free one.
     #[arg(long, default_value_t = 8000)]
     port: u16,
@@ -71,12 +75,8 @@ enum Sound {
 
 /// Runs until a signal ends it.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    with_processor!(args.processor, |processor| serve(processor, args).await)
-}
-
-async fn serve<P: FrameProcessor>(processor: P, args: Args) -> Result<(), Failure> {
     let opened = device::open(&args.device)?;
-    let mut server = StreamServer::builder(processor)
+    let mut server = StreamServer::builder(with_overlay(chain(&args.processor, args.dtype)))
         .devices(opened.devices)
         .host(args.host)
         .port(args.port)

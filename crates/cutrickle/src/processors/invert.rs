@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use cutrickle_frame::VideoFrame;
+use cutrickle_pipeline::compose::Part;
 use cutrickle_pipeline::{FrameProcessor, Result};
 
 use super::rows::{self, PixelMap};
@@ -14,6 +15,10 @@ impl FrameProcessor for Invert {
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
         let inverted = rows::apply(self, &frame.tensor()?)?;
         Ok(Some(frame.replace_tensor(inverted)?))
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        vec![Part::taking([])]
     }
 }
 

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use cutrickle_frame::VideoFrame;
+use cutrickle_pipeline::compose::Part;
 use cutrickle_pipeline::{FrameProcessor, Params, Result, StreamContext};
 
 use super::rows::{self, PixelMap};
@@ -56,6 +57,10 @@ impl FrameProcessor for Tint {
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
         let tinted = rows::apply(self, &frame.tensor()?)?;
         Ok(Some(frame.replace_tensor(tinted)?))
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        vec![Part::taking(["r", "g", "b", "strength"])]
     }
 }
 

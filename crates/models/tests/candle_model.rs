@@ -1,0 +1,161 @@
+//! Models as processors: what they are given, what they answer, and what is said of weights that do not fit.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use candle_core::{DType, Device, Module, Tensor};
+use candle_nn::{Conv2d, Conv2dConfig, VarBuilder, conv2d};
+use cutrickle_frame::{Fit, Layout, ModelInput, VideoFrame};
+use cutrickle_models::{CandleModel, Inference, Weights, as_picture, candle_nn};
+use cutrickle_pipeline::{FrameProcessor, Result};
+
+/// A picture that is brighter to the right and redder downwards.
+fn frame(width: usize, height: usize) -> VideoFrame {
+    let pixels: Vec<u8> = (0..height * width)
+        .flat_map(|i| [(i / width * 255 / height) as u8, (i % width * 255 / width) as u8, 80])
+        .collect();
+    VideoFrame::from_tensor(Tensor::from_vec(pixels, (height, width, 3), &Device::Cpu).unwrap(), 900).unwrap()
+}
+
+/// Notes the shapes and types that it is given, and gives them back.
+#[derive(Clone, Default)]
+struct Watched(Arc<Mutex<Vec<(Vec<usize>, DType)>>>);
+
+impl Module for Watched {
+    fn forward(&self, xs: &Tensor) -> candle_core::Result<Tensor> {
+        self.0.lock().unwrap().push((xs.dims().to_vec(), xs.dtype()));
+        Ok(xs.clone())
+    }
+}
+
+#[tokio::test]
+async fn a_closure_is_a_model_and_its_output_a_picture() {
+    let negative = |xs: &Tensor| 1.0 - xs;
+    let mut processor = CandleModel::new(negative, ModelInput::default(), as_picture);
+    processor.initialize(&Device::Cpu).await.unwrap();
+    let frame = frame(48, 32);
+    let before = frame.tensor().unwrap().flatten_all().unwrap().to_vec1::<u8>().unwrap();
+    let after = processor.process_video(frame).await.unwrap().unwrap();
+    assert_eq!((after.width(), after.height(), after.timestamp()), (48, 32, 900));
+    let after = after.tensor().unwrap().flatten_all().unwrap().to_vec1::<u8>().unwrap();
+    assert!(before.iter().zip(&after).all(|(before, after)| *before == 255 - *after));
+}
+
+#[tokio::test]
+async fn a_model_is_given_what_its_input_says_and_is_warmed_up_with_it() {
+    let watched = Watched::default();
+    let input =
+        ModelInput { dtype: DType::F16, layout: Layout::Hwc, fit: Fit::Crop, ..ModelInput::new(20, 10) };
+    let mut processor = CandleModel::new(watched.clone(), input, |seen: Inference<'_>| Ok(Some(seen.frame)))
+        .warmed_up_at(64, 48);
+    processor.initialize(&Device::Cpu).await.unwrap();
+    processor.process_video(frame(48, 32)).await.unwrap();
+    let seen = (vec![1, 10, 20, 3], DType::F16);
+    assert_eq!(*watched.0.lock().unwrap(), [seen.clone(), seen]);
+
+    let watched = Watched::default();
+    let own = CandleModel::new(watched.clone(), ModelInput::default(), as_picture);
+    let mut own = own.warmed_up_at(64, 48);
+    own.initialize(&Device::Cpu).await.unwrap();
+    own.process_video(frame(48, 32)).await.unwrap();
+    let seen = [(vec![1, 3, 48, 64], DType::F32), (vec![1, 3, 32, 48], DType::F32)];
+    assert_eq!(*watched.0.lock().unwrap(), seen);
+}
+
+#[tokio::test]
+async fn an_answer_may_be_data_alone_and_each_stream_has_its_own_closure() {
+    let mut count = 0;
+    let counting = move |seen: Inference<'_>| -> Result<Option<VideoFrame>> {
+        count += 1;
+        seen.stream.emit(&serde_json::json!({ "pictures": count }))?;
+        Ok((count == 1).then_some(seen.frame))
+    };
+    let mut prototype = CandleModel::new(Watched::default(), ModelInput::new(8, 8), counting);
+    prototype.initialize(&Device::Cpu).await.unwrap();
+    for mut stream in [prototype.clone(), prototype.clone()] {
+        assert!(stream.process_video(frame(16, 16)).await.unwrap().is_some());
+        assert!(stream.process_video(frame(16, 16)).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_was_not_initialised_is_an_error_and_so_is_an_output_that_is_no_picture() {
+    let mut processor = CandleModel::new(Watched::default(), ModelInput::default(), as_picture);
+    assert!(processor.process_video(frame(16, 16)).await.is_err());
+    let flat = |xs: &Tensor| xs.flatten_all();
+    let mut processor = CandleModel::new(flat, ModelInput::new(8, 8), as_picture);
+    processor.initialize(&Device::Cpu).await.unwrap();
+    assert!(processor.process_video(frame(16, 16)).await.is_err());
+}
+
+fn build(weights: VarBuilder<'_>) -> candle_core::Result<Conv2d> {
+    conv2d(3, 3, 1, Conv2dConfig::default(), weights.pp("mix"))
+}
+
+/// A file in a folder that goes with it.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, tensors: &[(&str, Tensor)]) -> Self {
+        let folder = std::env::temp_dir().join(format!("cutrickle-models-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(name);
+        let tensors = tensors.iter().map(|(name, tensor)| (*name, tensor.clone())).collect();
+        candle_core::safetensors::save(&tensors, &path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+async fn initialize(path: &Path, dtype: DType) -> Result<()> {
+    let input = ModelInput { dtype, ..ModelInput::new(8, 8) };
+    let mut processor = CandleModel::load(Weights::File(path.into()), input, build, as_picture);
+    processor.initialize(&Device::Cpu).await
+}
+
+#[tokio::test]
+async fn weights_come_from_a_file_in_the_type_that_is_asked_for() {
+    // Red, green and blue each become the next.
+    let turn = [0f32, 1., 0., 0., 0., 1., 1., 0., 0.];
+    let turn = Tensor::from_slice(&turn, (3, 3, 1, 1), &Device::Cpu).unwrap();
+    let none = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
+    let file = File::new("turn", &[("mix.weight", turn), ("mix.bias", none)]);
+    for dtype in [DType::F32, DType::F16] {
+        let input = ModelInput { dtype, ..ModelInput::default() };
+        let mut processor = CandleModel::load(Weights::File(file.0.clone()), input, build, as_picture);
+        processor.initialize(&Device::Cpu).await.unwrap();
+        let frame = frame(16, 16);
+        let before = frame.tensor().unwrap().to_vec3::<u8>().unwrap();
+        let after = processor.process_video(frame).await.unwrap().unwrap().tensor().unwrap();
+        let after = after.to_vec3::<u8>().unwrap();
+        for (before, after) in before.iter().flatten().zip(after.iter().flatten()) {
+            assert_eq!(*after, [before[1], before[2], before[0]], "{dtype:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn weights_that_do_not_fit_are_one_line_that_names_the_file_and_the_tensor() {
+    let small = Tensor::zeros((3, 2, 1, 1), DType::F32, &Device::Cpu).unwrap();
+    let mismatched = File::new("mismatched", &[("mix.weight", small.clone())]);
+    let missing = File::new("missing", &[("other", small)]);
+    let garbage = File::new("garbage", &[]);
+    std::fs::write(&garbage.0, b"no tensors at all").unwrap();
+    let nowhere = Path::new("no/such/file.safetensors");
+    for (path, wanted) in [
+        (&*mismatched.0, "mix.weight"),
+        (&*missing.0, "mix.weight"),
+        (&*garbage.0, ""),
+        (nowhere, "No such file"),
+    ] {
+        let e = initialize(path, DType::F32).await.unwrap_err().to_string();
+        assert_eq!(e.lines().count(), 1, "{e}");
+        assert!(e.contains(&path.display().to_string()) && e.contains(wanted), "{e}");
+    }
+}

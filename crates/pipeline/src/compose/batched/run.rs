@@ -1,0 +1,63 @@
+//! The thread that calls the model.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use candle_core::Tensor;
+
+use super::queue::{Queue, Request};
+use super::{BatchModel, Limits};
+use crate::process::message;
+use crate::{BoxError, Result};
+
+/// Runs until `queue` is closed and empty.
+pub(super) fn run<M: BatchModel>(mut model: M, queue: &Queue, limits: Limits) {
+    while let Some(batch) = queue.batch(limits) {
+        if let Some(sizes) = batch.first().and_then(|first| first.sizes.as_ref()) {
+            sizes.observe(batch.len() as f64);
+        }
+        answer(&mut model, batch);
+    }
+}
+
+fn answer<M: BatchModel>(model: &mut M, batch: Vec<Request>) {
+    match together(model, &batch) {
+        Ok(answers) => {
+            for (request, pixels) in batch.into_iter().zip(answers) {
+                // A stream that ended meanwhile wants no answer.
+                let _ = request.answer.send(Ok(pixels));
+            }
+        }
+        Err(e) if batch.len() == 1 => {
+            for request in batch {
+                let _ = request.answer.send(Err(e.to_string().into()));
+            }
+        }
+        Err(e) => {
+            tracing::debug!("a batch of {} is tried again one by one: {e}", batch.len());
+            for request in batch {
+                let answers = together(model, std::slice::from_ref(&request));
+                let one =
+                    answers.and_then(|answers| answers.into_iter().next().ok_or_else(|| "no answer".into()));
+                let _ = request.answer.send(one);
+            }
+        }
+    }
+}
+
+/// One call for `batch`: as many answers as pictures.
+fn together<M: BatchModel>(model: &mut M, batch: &[Request]) -> Result<Vec<Tensor>> {
+    let pixels: Vec<&Tensor> = batch.iter().map(|request| &request.pixels).collect();
+    let pictures = match pixels[..] {
+        // Stacking copies.
+        [picture] => picture.unsqueeze(0)?,
+        _ => Tensor::stack(&pixels, 0)?,
+    };
+    // The state that a panic leaves behind is the model's own.
+    let answers = catch_unwind(AssertUnwindSafe(|| model.forward(pictures)))
+        .unwrap_or_else(|panic| Err(BoxError::from(format!("the model panicked: {}", message(&*panic)))))?;
+    if answers.rank() != 4 || answers.dim(0)? != batch.len() {
+        let shape = answers.dims();
+        return Err(format!("a model that answers {} pictures by shape {shape:?}", batch.len()).into());
+    }
+    (0..batch.len()).map(|n| Ok(answers.get(n)?)).collect()
+}

@@ -1,0 +1,242 @@
+//! How parameters find the part of a composition that they are for.
+
+use serde_json::Value;
+
+use crate::{Error, Params};
+
+/// A part of a composition as parameters see it.
+///
+/// `{"blur": {"radius": 3}}` goes to the part called `blur`, as `{"radius": 3}`. A flat `{"radius": 3}` goes to the one
+/// part that takes `radius`; where none says so, to the one part that takes any. Where two parts could be meant the name
+/// is ambiguous, which is an error, and where none could it is left out.
+///
+/// A processor says what it takes; its name it is given by [`Compose::named`](super::Compose::named), or as a case of a
+/// [`Switch`](super::Switch).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    name: Option<String>,
+    /// `None`: any.
+    takes: Option<Vec<String>>,
+    parts: Vec<Part>,
+}
+
+impl Part {
+    /// A part without a name that takes any parameter.
+    pub fn any() -> Self {
+        Self { name: None, takes: None, parts: Vec::new() }
+    }
+
+    /// A part without a name that takes these parameters and no others.
+    pub fn taking<const N: usize>(parameters: [&str; N]) -> Self {
+        Self { takes: Some(parameters.map(Into::into).into()), ..Self::any() }
+    }
+
+    /// A part that consists of others: it takes what they take.
+    pub(super) fn of(parts: Vec<Part>) -> Self {
+        let takes = parts.iter().map(|part| part.takes.clone()).collect::<Option<Vec<_>>>();
+        Self { name: None, takes: takes.map(|takes| takes.concat()), parts }
+    }
+
+    /// The same part under a name.
+    pub(super) fn named(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// Whether `value` holds parameters of this part, by its name.
+    fn is_addressed(&self, name: &str, value: &Value) -> bool {
+        value.is_object() && self.name.as_deref() == Some(name)
+    }
+}
+
+/// Shares `params` out among `children`, each of which is one or more parts.
+///
+/// # Errors
+/// [`Error::is_invalid`]: a parameter that may be for several parts; the text names them. Nothing is shared out then.
+pub(super) fn route(params: &Params, children: &[Vec<Part>]) -> Result<Vec<Params>, Error> {
+    let mut shares = vec![Params::new(); children.len()];
+    for (name, value) in params {
+        let parts =
+            children.iter().enumerate().flat_map(|(n, parts)| parts.iter().map(move |part| (n, part)));
+        let found = meant(parts, name, value);
+        match found[..] {
+            [] => tracing::debug!("no part of the composition takes `{name}`"),
+            [(child, _)] => {
+                if let Some(share) = shares.get_mut(child) {
+                    share.insert(name.clone(), value.clone());
+                }
+            }
+            [(_, part), ..] if part.is_addressed(name, value) => {
+                let count = found.len();
+                return Err(Error::invalid(format!("{count} parts are called `{name}`: name them apart")));
+            }
+            _ => return Err(ambiguous(name, &found.iter().map(|(_, part)| *part).collect::<Vec<_>>())),
+        }
+    }
+    Ok(shares)
+}
+
+/// The parts that may be meant, each with the place of the child that it is of: those of that name; else those that say
+/// that they take it; else those that take any.
+fn meant<'a>(
+    parts: impl Iterator<Item = (usize, &'a Part)> + Clone,
+    name: &str,
+    value: &Value,
+) -> Vec<(usize, &'a Part)> {
+    let takes =
+        |part: &Part| part.takes.as_ref().is_some_and(|takes| takes.iter().any(|taken| taken == name));
+    let ways: [&dyn Fn(&Part) -> bool; 3] =
+        [&|part| part.is_addressed(name, value), &takes, &|part| part.takes.is_none()];
+    let mut found = ways.iter().map(|way| parts.clone().filter(|(_, part)| way(part)).collect::<Vec<_>>());
+    found.find(|found| !found.is_empty()).unwrap_or_default()
+}
+
+fn ambiguous(name: &str, parts: &[&Part]) -> Error {
+    let called: Vec<_> = parts
+        .iter()
+        .map(|part| {
+            part.name.as_ref().map_or_else(|| "a part without a name".into(), |name| format!("`{name}`"))
+        })
+        .collect();
+    let advice = match parts.iter().find_map(|part| part.name.as_ref()) {
+        Some(part) => format!("say which, as in {{\"{part}\": {{\"{name}\": …}}}}"),
+        None => "give the parts names".into(),
+    };
+    Error::invalid(format!("`{name}` may be for {}: {advice}", called.join(" or ")))
+}
+
+/// The parameters of the part called `name`: those addressed to it, and the flat ones.
+pub(super) fn unwrap(params: &Params, name: &str) -> Params {
+    let mut own = params.clone();
+    if params.get(name).is_some_and(Value::is_object)
+        && let Some(Value::Object(addressed)) = own.remove(name)
+    {
+        own.extend(addressed);
+    }
+    own
+}
+
+/// Adds `newer` to `params`, the newest value of each name winning; what is addressed to a part counts by the names
+/// within it.
+pub(crate) fn merge(params: &mut Params, newer: Params, parts: &[Part]) {
+    for (name, value) in newer {
+        let part = parts.iter().find(|part| part.is_addressed(&name, &value));
+        match (part, params.get_mut(&name), value) {
+            (Some(part), Some(Value::Object(older)), Value::Object(newer)) => {
+                merge(older, newer, &part.parts)
+            }
+            (_, _, value) => {
+                params.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Adds `newer` to the parameters that wait for `parts`, each under the name of the one that it is for: so the
+/// newest value wins whether it came flat or addressed.
+pub(crate) fn collect(waiting: &mut Params, newer: Params, parts: &[Part]) {
+    merge(waiting, addressed(newer, parts), parts);
+}
+
+/// `params` with each flat name put under the name of the part that it is for, where that is one and has a name.
+fn addressed(params: Params, parts: &[Part]) -> Params {
+    let (named, flat): (Vec<_>, Vec<_>) =
+        params.into_iter().partition(|(name, value)| parts.iter().any(|part| part.is_addressed(name, value)));
+    let mut all = Params::new();
+    // In one update an address goes before a flat name.
+    for (name, value) in flat.into_iter().chain(named) {
+        let one = match meant(parts.iter().enumerate(), &name, &value)[..] {
+            [(_, Part { name: Some(of), parts, .. })] => {
+                let inner = match value {
+                    Value::Object(inner) if *of == name => inner,
+                    value => Params::from_iter([(name, value)]),
+                };
+                Params::from_iter([(of.clone(), addressed(inner, parts).into())])
+            }
+            _ => Params::from_iter([(name, value)]),
+        };
+        merge(&mut all, one, parts);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn params(value: Value) -> Params {
+        value.as_object().cloned().unwrap()
+    }
+
+    fn tint(name: &str) -> Part {
+        Part::taking(["r", "strength"]).named(name)
+    }
+
+    fn shares(children: &[Vec<Part>], value: Value) -> Result<Vec<Value>, String> {
+        let shares = route(&params(value), children).map_err(|e| e.to_string())?;
+        Ok(shares.into_iter().map(Value::Object).collect())
+    }
+
+    #[test]
+    fn an_address_beats_all_and_stays_whole_for_the_child_that_contains_its_part() {
+        let children = [vec![Part::any(), tint("warm")], vec![tint("cold")]];
+        let found =
+            shares(&children, json!({"warm": {"r": 1}, "cold": {"r": 2}, "prompt": "a cat"})).unwrap();
+        assert_eq!(found, [json!({"warm": {"r": 1}, "prompt": "a cat"}), json!({"cold": {"r": 2}})]);
+    }
+
+    #[test]
+    fn a_flat_name_goes_to_the_one_part_that_takes_it_before_any_that_takes_all() {
+        let children = [vec![Part::any()], vec![tint("warm")], vec![Part::taking([])]];
+        let found = shares(&children, json!({"r": 1, "other": 2})).unwrap();
+        assert_eq!(found, [json!({"other": 2}), json!({"r": 1}), json!({})]);
+        let found = shares(&children[1..], json!({"other": 2})).unwrap();
+        assert_eq!(found, [json!({}), json!({})], "what no part takes is left out");
+    }
+
+    #[test]
+    fn a_name_that_two_parts_may_take_is_an_error_that_names_them() {
+        let error = shares(&[vec![tint("warm")], vec![tint("cold")]], json!({"r": 1})).unwrap_err();
+        assert_eq!(error, r#"`r` may be for `warm` or `cold`: say which, as in {"warm": {"r": …}}"#);
+        let error = shares(&[vec![Part::any()], vec![Part::any()]], json!({"r": 1})).unwrap_err();
+        assert!(error.contains("a part without a name or a part without a name: give the parts names"));
+        let error = shares(&[vec![tint("warm")], vec![tint("warm")]], json!({"warm": {}})).unwrap_err();
+        assert!(error.contains("2 parts are called `warm`"), "{error}");
+    }
+
+    #[test]
+    fn what_waits_for_a_part_is_merged_name_by_name() {
+        let look = Part::of(vec![tint("warm"), tint("cold")]).named("look");
+        let mut waiting = params(json!({"look": {"warm": {"r": 1}}, "shape": {"a": 1}}));
+        let newer = params(json!({"look": {"warm": {"strength": 2}, "cold": {"r": 3}}, "shape": {"b": 2}}));
+        merge(&mut waiting, newer, &[look]);
+        let all = json!({"look": {"warm": {"r": 1, "strength": 2}, "cold": {"r": 3}}, "shape": {"b": 2}});
+        assert_eq!(Value::Object(waiting), all);
+    }
+
+    #[test]
+    fn the_newest_value_wins_whether_it_came_flat_or_addressed() {
+        let parts =
+            [Part::of(vec![tint("warm"), Part::any().named("cold")]).named("look"), Part::taking(["k"])];
+        let mut waiting = Params::new();
+        for newer in [
+            json!({"r": 1, "k": 1}),
+            json!({"look": {"warm": {"r": 2}, "prompt": "a cat"}}),
+            json!({"r": 3, "prompt": "a dog"}),
+            json!({"r": 4, "look": {"r": 5, "warm": {"r": 6}}}),
+        ] {
+            collect(&mut waiting, params(newer), &parts);
+        }
+        let all = json!({"k": 1, "look": {"warm": {"r": 6}, "cold": {"prompt": "a dog"}}});
+        assert_eq!(Value::Object(waiting), all);
+    }
+
+    #[test]
+    fn what_may_be_for_several_waits_as_it_came() {
+        let parts = [tint("warm"), tint("cold")];
+        let mut waiting = Params::new();
+        collect(&mut waiting, params(json!({"r": 1, "cold": 2})), &parts);
+        assert_eq!(Value::Object(waiting), json!({"r": 1, "cold": 2}));
+    }
+}
