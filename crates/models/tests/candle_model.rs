@@ -20,7 +20,9 @@ fn frame(width: usize, height: usize) -> VideoFrame {
 
 /// Notes the shapes and types that it is given, and gives them back.
 #[derive(Clone, Default)]
-struct Watched(Arc<Mutex<Vec<(Vec<usize>, DType)>>>);
+struct Watched(Arc<Mutex<Vec<Seen>>>);
+
+type Seen = (Vec<usize>, DType);
 
 impl Module for Watched {
     fn forward(&self, xs: &Tensor) -> candle_core::Result<Tensor> {
