@@ -86,7 +86,11 @@ impl Words {
                     copy += &format!("COPY --from=cutrickle [{}, {to}]\n", quoted(part)?);
                 }
                 let path = quoted(&format!("{root}/crates/cutrickle"))?;
-                (format!("{{ path = {path} }}"), copy, format!("--build-context cutrickle={} ", quoted(root)?))
+                (
+                    format!("{{ path = {path} }}"),
+                    copy,
+                    format!("--build-context cutrickle={} ", quoted(root)?),
+                )
             }
         };
         Ok(Self([

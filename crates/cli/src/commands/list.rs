@@ -48,9 +48,6 @@ fn entries<T: ValueEnum>() -> Vec<Entry> {
     let values = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
     let about = |value: &clap::builder::PossibleValue| value.get_help().map(ToString::to_string);
     values
-        .map(|value| Entry {
-            name: value.get_name().to_owned(),
-            about: about(&value).unwrap_or_default(),
-        })
+        .map(|value| Entry { name: value.get_name().to_owned(), about: about(&value).unwrap_or_default() })
         .collect()
 }

@@ -65,7 +65,9 @@ fn check(name: &str) -> Result<(), Failure> {
     if !bytes.iter().all(within) || bytes.len() > 64 {
         return wrong("up to 64 of a-z, 0-9, - and _ are wanted");
     }
-    if !bytes.first().is_some_and(u8::is_ascii_lowercase) || !bytes.last().is_some_and(u8::is_ascii_alphanumeric) {
+    if !bytes.first().is_some_and(u8::is_ascii_lowercase)
+        || !bytes.last().is_some_and(u8::is_ascii_alphanumeric)
+    {
         return wrong("it begins with a letter, and ends with a letter or a digit");
     }
     if TAKEN.split(' ').any(|taken| taken == name) {
@@ -76,7 +78,8 @@ fn check(name: &str) -> Result<(), Failure> {
 
 /// The sources in `folder`: the repository, or a folder in it that has the crate.
 fn sources(folder: &Path) -> Result<Dependency, Failure> {
-    let failed = |e: &dyn std::fmt::Display| Failure::usage(format!("--cutrickle-path {}: {e}", folder.display()));
+    let failed =
+        |e: &dyn std::fmt::Display| Failure::usage(format!("--cutrickle-path {}: {e}", folder.display()));
     let root = folder.canonicalize().map_err(|e| failed(&e))?;
     if !root.join("crates/cutrickle/Cargo.toml").is_file() {
         return Err(failed(&"there is no crates/cutrickle in it"));
