@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::thread::available_parallelism;
 
 use clap::Parser;
 use cutrickle_trickle::{Server, ServerConfig};
+use tokio::runtime::Builder;
 
 /// Serves trickle channels, and nothing else, until it is interrupted.
 #[derive(Debug, Parser)]
@@ -12,11 +14,28 @@ struct Args {
     /// Address and port; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// Threads; without it half of the machine's cores, the rest being for the clients.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
 }
 
-#[tokio::main]
-async fn main() -> io::Result<()> {
-    let server = Server::bind(Args::parse().listen, ServerConfig::default()).await?;
+fn main() -> io::Result<()> {
+    let args = Args::parse();
+    let half = || available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+    // On a single thread the tasks need not be handed from one to another.
+    let mut runtime = match args.threads.map_or_else(half, usize::from) {
+        1 => Builder::new_current_thread(),
+        threads => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    runtime.enable_all().build()?.block_on(serve(args.listen))
+}
+
+async fn serve(listen: SocketAddr) -> io::Result<()> {
+    let server = Server::bind(listen, ServerConfig::default()).await?;
     writeln!(io::stdout(), "{}", server.url())?;
     server
         .run(async {

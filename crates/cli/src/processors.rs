@@ -3,7 +3,7 @@
 use cutrickle::candle_core::DType;
 use cutrickle::compose::{Compose, DynProcessor};
 use cutrickle::models::{denoise, style, super_resolution};
-use cutrickle::processors::{Grayscale, Invert, Mirror, Passthrough, Tint};
+use cutrickle::processors::{Gain, Grayscale, Invert, Mirror, MuteWhen, Passthrough, Pitch, Tint};
 
 /// A built-in processor, as `--processor` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -18,6 +18,12 @@ pub enum Name {
     Tint,
     /// Left and right exchanged.
     Mirror,
+    /// Louder or softer: parameter `gain` (-60 to 24 dB).
+    Gain,
+    /// Sound higher or lower, for as long as before: parameter `semitones` (-12 to 12).
+    Pitch,
+    /// Silence while nobody speaks, or somebody does: parameters `when` (`quiet`, `active`), `threshold` (dB).
+    MuteWhen,
     /// A small network that takes a sensor's noise away.
     Denoise,
     /// A small network that paints pictures over.
@@ -57,6 +63,9 @@ impl Name {
             Self::Invert => "invert",
             Self::Tint => "tint",
             Self::Mirror => "mirror",
+            Self::Gain => "gain",
+            Self::Pitch => "pitch",
+            Self::MuteWhen => "mute-when",
             Self::Denoise => "denoise",
             Self::Style => "style",
             Self::SuperResolution => "super-resolution",
@@ -70,6 +79,9 @@ impl Name {
             Self::Invert => Invert.named(self.as_str()).boxed(),
             Self::Tint => Tint::default().named(self.as_str()).boxed(),
             Self::Mirror => Mirror.named(self.as_str()).boxed(),
+            Self::Gain => Gain::default().named(self.as_str()).boxed(),
+            Self::Pitch => Pitch::default().named(self.as_str()).boxed(),
+            Self::MuteWhen => MuteWhen::default().named(self.as_str()).boxed(),
             Self::Denoise => denoise(precision.dtype()).named(self.as_str()).boxed(),
             Self::Style => style(precision.dtype()).named(self.as_str()).boxed(),
             Self::SuperResolution => super_resolution(precision.dtype()).named(self.as_str()).boxed(),

@@ -171,7 +171,7 @@ fn judge_metrics(judged: &Judged) {
         line.and_then(|line| line[series.len()..].trim().parse::<f64>().ok())
     };
     let on_gpu = judged.status["backends"]["video_encode"] == "nvenc";
-    for stage in ["decode", if on_gpu { "encode" } else { "download" }] {
+    for stage in ["decode", "process", if on_gpu { "encode" } else { "download" }] {
         let of = |figure| {
             let series = format!(r#"cutrickle_gpu_stage_{figure}_total{{device="cuda:0",stage="{stage}"}}"#);
             value(&series).unwrap_or_else(|| panic!("no {series}:\n{}", judged.metrics))

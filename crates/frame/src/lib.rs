@@ -27,7 +27,7 @@ pub use colour::{Colour, Matrix};
 #[cfg(feature = "cuda")]
 pub use cuda::{GpuFigures, cuda_device, fill, gpu, gpu_figures};
 #[cfg(feature = "cuda")]
-pub use cutrickle_cuda::{Stage as GpuStage, TimedWork};
+pub use cutrickle_cuda::{Gpu, Stage as GpuStage, TimedWork};
 pub use device::{DeviceChoice, OpenedDevices};
 pub use error::{Error, Result};
 pub use model_input::{Fit, Layout, ModelInput};

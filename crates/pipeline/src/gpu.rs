@@ -1,6 +1,41 @@
-//! What the GPUs that were opened have to say for the metrics. Without the feature `cuda` there are none.
+//! What the GPUs that were opened have to say for the metrics, and what a processor takes of one. Without the feature
+//! `cuda` there are none.
 
+use candle_core::Device;
 use prometheus::Registry;
+
+/// Times what a stream's processor enqueues on its device, where that is a GPU.
+#[derive(Debug)]
+pub(crate) struct ProcessTimer {
+    #[cfg(feature = "cuda")]
+    gpu: Option<std::sync::Arc<cutrickle_frame::Gpu>>,
+}
+
+/// A picture that is being timed, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct TimedPicture {
+    #[cfg(feature = "cuda")]
+    _work: Option<cutrickle_frame::TimedWork>,
+}
+
+impl ProcessTimer {
+    pub(crate) fn on(device: &Device) -> Self {
+        let _ = device;
+        Self {
+            // On a device that is none of CUDA's there is nothing to time.
+            #[cfg(feature = "cuda")]
+            gpu: cutrickle_frame::gpu(device).ok(),
+        }
+    }
+
+    /// A picture is given to the processor.
+    pub(crate) fn begin(&self) -> TimedPicture {
+        TimedPicture {
+            #[cfg(feature = "cuda")]
+            _work: self.gpu.as_ref().and_then(|gpu| gpu.sample(cutrickle_frame::GpuStage::Process)),
+        }
+    }
+}
 
 /// MiB in use on all devices that were opened.
 pub(crate) fn memory_mb() -> f64 {

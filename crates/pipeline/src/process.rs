@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::egress::Item;
 use crate::generate::Grid;
+use crate::gpu::{ProcessTimer, TimedPicture};
 use crate::queue::{FrameQueue, Picture, Work};
 use crate::stream::{Stream, one_line};
 use crate::{BoxError, Finished, FrameProcessor, Generated, Result, Started, StreamContext};
@@ -44,7 +45,15 @@ pub(crate) fn run<P: FrameProcessor>(
     output: mpsc::Sender<Item>,
     runtime: Handle,
 ) {
-    Processing { processor, stream, output, runtime, at_work: VecDeque::new() }.run(frames);
+    Processing {
+        processor,
+        stream,
+        output,
+        runtime,
+        at_work: VecDeque::new(),
+        timer: ProcessTimer::on(&stream.options.device),
+    }
+    .run(frames);
 }
 
 struct Processing<'a, P> {
@@ -54,6 +63,7 @@ struct Processing<'a, P> {
     runtime: Handle,
     /// Pictures that the processor has been given and not answered, oldest first.
     at_work: VecDeque<AtWork>,
+    timer: ProcessTimer,
 }
 
 /// A picture in the processor's hands.
@@ -61,6 +71,7 @@ struct AtWork {
     timestamp: i64,
     arrived: Instant,
     started: Instant,
+    _timed: TimedPicture,
 }
 
 enum Next {
@@ -134,7 +145,7 @@ impl<P: FrameProcessor> Processing<'_, P> {
             Ok(frame) => frame,
             Err(e) => return self.failed(e),
         };
-        let at_work = AtWork { timestamp, arrived, started: Instant::now() };
+        let at_work = AtWork { timestamp, arrived, started: Instant::now(), _timed: self.timer.begin() };
         self.stream.recorder.processed.add(1);
         match guarded(&self.runtime, "process_video", self.processor.start_video(frame)) {
             Ok(started) => {

@@ -66,7 +66,10 @@ mod wire;
 pub use client::{ClientConfig, without_secrets};
 pub use error::Error;
 pub use publish::{PublishCounters, Publisher, SegmentWriter};
-pub use server::{SegmentBody, Server, ServerConfig, Service};
+pub use server::{
+    ChannelRequest, Hooks, LocalPublisher, LocalSegmentReader, LocalSegmentWriter, LocalSubscriber, Refusal,
+    SegmentBody, Server, ServerConfig, Service,
+};
 pub use subscribe::{SegmentReader, Start, Subscriber};
 
 #[cfg(test)]
@@ -85,6 +88,9 @@ mod tests {
         is_send_sync::<PublishCounters>();
         is_send_sync::<Service>();
         is_send_sync::<SegmentWriter>();
+        is_send_sync::<Hooks>();
+        is_send_sync::<LocalPublisher>();
+        is_send_sync::<LocalSegmentWriter>();
         let config = ClientConfig::default;
         let mut subscriber = is_send(Subscriber::new("http://h/c", Start::Next, config()).unwrap());
         drop(is_send(subscriber.next()));
@@ -102,5 +108,12 @@ mod tests {
         drop(is_send(reader.chunk()));
         drop(is_send(reader.collect(1)));
         drop(is_send(writer.write(bytes::Bytes::new())));
+    }
+
+    #[allow(dead_code, reason = "only compiled")]
+    fn so_may_those_within_the_process(subscriber: &mut LocalSubscriber, reader: &mut LocalSegmentReader) {
+        drop(is_send(subscriber.next()));
+        drop(is_send(reader.chunk()));
+        drop(is_send(reader.collect(1)));
     }
 }

@@ -1,4 +1,12 @@
 //! What the Go server does wrong, and ours must not.
+//!
+//! | of the Go server | guarded by |
+//! | --- | --- |
+//! | `/ch/-3` panics | `a_number_below_minus_two_is_400_and_the_server_goes_on` |
+//! | `DELETE /ch/-1` locks the channel for good | `deleting_minus_one_is_400_and_the_channel_goes_on` |
+//! | a rewrite of a closed segment moves `next` backwards | `rewriting_a_closed_segment_changes_nothing` |
+//!
+//! What its clients rely on is in `server_go_clients`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

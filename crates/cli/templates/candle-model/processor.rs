@@ -29,7 +29,6 @@ impl Module for Network {
 pub fn processor() -> impl FrameProcessor {
     // What the network takes: frames at their own size, as (1, 3, height, width), f32, 0 to 1.
     CandleModel::load(Weights::Bytes(WEIGHTS), ModelInput::default(), Network::new, as_picture)
-        .warmed_up_at(1280, 720)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use cutrickle_frame::VideoFrame;
 use cutrickle_pipeline::compose::Part;
 use cutrickle_pipeline::{FrameProcessor, Params, Result, StreamContext};
 
+use super::number;
 use super::rows::{self, PixelMap};
 
 /// Towards a colour: parameters `r`, `g`, `b` (0 to 255) and `strength` (0: nothing changes, 1: only the colour is left).
@@ -25,23 +26,15 @@ impl Tint {
     fn set(&mut self, params: &Params) -> Result<()> {
         let mut next = *self;
         for (channel, name) in next.colour.iter_mut().zip(["r", "g", "b"]) {
-            if let Some(value) = number(params, name, 255.0)? {
+            if let Some(value) = number(params, name, 0.0..=255.0)? {
                 *channel = value.round() as u8;
             }
         }
-        if let Some(value) = number(params, "strength", 1.0)? {
+        if let Some(value) = number(params, "strength", 0.0..=1.0)? {
             next.strength = value;
         }
         *self = next;
         Ok(())
-    }
-}
-
-fn number(params: &Params, name: &str, most: f64) -> Result<Option<f64>> {
-    let Some(value) = params.get(name) else { return Ok(None) };
-    match value.as_f64() {
-        Some(number) if (0.0..=most).contains(&number) => Ok(Some(number)),
-        _ => Err(format!("`{name}` is {value}: a number from 0 to {most} is wanted").into()),
     }
 }
 

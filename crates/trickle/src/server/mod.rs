@@ -3,10 +3,13 @@
 
 mod body;
 mod channel;
+mod hooks;
+mod local;
 mod registry;
 mod segment;
 mod service;
 mod socket;
+mod writer;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -25,13 +28,13 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 pub use body::SegmentBody;
+pub use hooks::{ChannelRequest, Hooks, Refusal};
+pub use local::{LocalPublisher, LocalSegmentReader, LocalSegmentWriter, LocalSubscriber};
 pub use service::Service;
 use socket::Socket;
 
 /// The longest between two looks for idle channels.
 const SWEEP: Duration = Duration::from_secs(60);
-/// How long a request's head may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a server does and how much it bears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,10 @@ pub struct ServerConfig {
     pub continue_interval: Duration,
     /// A peer that takes nothing of what it is sent for this long is disconnected. 30 s.
     pub write_timeout: Duration,
+    /// How long a request's head may take, and how long a connection may be idle between requests. 30 s.
+    pub head_timeout: Duration,
+    /// How long one of the [`Hooks`] may take; then its request is answered 503. 5 s.
+    pub hook_timeout: Duration,
 }
 
 impl Default for ServerConfig {
@@ -71,6 +78,8 @@ impl Default for ServerConfig {
             max_connections: 16_384,
             continue_interval: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(30),
+            hook_timeout: Duration::from_secs(5),
         }
     }
 }
@@ -90,9 +99,21 @@ impl Server {
     /// # Errors
     /// The address cannot be used, most often because another program listens there.
     pub async fn bind(address: SocketAddr, config: ServerConfig) -> io::Result<Server> {
+        Server::bind_with_hooks(address, config, Hooks::default()).await
+    }
+
+    /// As [`bind`](Self::bind), with someone who is asked before channels come and go.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub async fn bind_with_hooks(
+        address: SocketAddr,
+        config: ServerConfig,
+        hooks: Hooks,
+    ) -> io::Result<Server> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let service = Service::new(&config);
+        let service = Service::with_hooks(&config, hooks);
         Ok(Server { listener, address, config, service })
     }
 
@@ -121,13 +142,14 @@ impl Server {
         let mut connections = JoinSet::new();
         let period = (self.config.idle_timeout / 5).clamp(Duration::from_millis(10), SWEEP);
         let mut sweep = interval(period);
+        let timeouts = Timeouts { head: self.config.head_timeout, write: self.config.write_timeout };
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = &mut shutdown => return,
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) if connections.len() < self.config.max_connections => {
-                        connections.spawn(serve(stream, self.service.clone(), self.config.write_timeout));
+                        connections.spawn(serve(stream, self.service.clone(), timeouts));
                     }
                     Ok((_, peer)) => tracing::warn!(%peer, "too many connections: one was refused"),
                     Err(error) => {
@@ -149,11 +171,17 @@ impl fmt::Debug for Server {
     }
 }
 
-async fn serve(stream: TcpStream, service: Service, write_timeout: Duration) {
+#[derive(Clone, Copy)]
+struct Timeouts {
+    head: Duration,
+    write: Duration,
+}
+
+async fn serve(stream: TcpStream, service: Service, timeouts: Timeouts) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let socket = Socket::new(stream, write_timeout);
+    let socket = Socket::new(stream, timeouts.write);
     let interim = socket.interim();
     let answer = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(interim.clone());
@@ -162,7 +190,7 @@ async fn serve(stream: TcpStream, service: Service, write_timeout: Duration) {
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(timeouts.head)
         .title_case_headers(true)
         .serve_connection(TokioIo::new(socket), answer);
     match connection.without_shutdown().await {

@@ -80,11 +80,14 @@ impl Registry {
         Ok(channel)
     }
 
-    /// Ends a channel; false where there is none.
-    pub(crate) fn remove(&self, name: &str, now: Instant) -> bool {
+    /// Ends `channel`; false where it is not there any more, though another of its name may be.
+    pub(crate) fn remove_this(&self, name: &str, channel: &Shared, now: Instant) -> bool {
         let mut channels = lock(&self.channels);
-        let Some(channel) = channels.remove(name) else { return false };
-        lock(&channel).terminate();
+        if !channels.get(name).is_some_and(|found| Arc::ptr_eq(found, channel)) {
+            return false;
+        }
+        channels.remove(name);
+        lock(channel).terminate();
         self.tell("removed", &[name], now);
         true
     }
@@ -192,7 +195,9 @@ mod tests {
         registry.find_or_create("a\"b", "t", now).unwrap();
         registry.find_or_create("a\"b", "t", now).unwrap();
         registry.find_or_create("c", "t", now).unwrap();
-        registry.remove("c", now);
+        let c = registry.find("c").unwrap();
+        assert!(registry.remove_this("c", &c, now));
+        assert!(!registry.remove_this("c", &c, now));
         assert_eq!(change(&registry, 0), r#"{"added":["a\"b"]}"#);
         assert_eq!(change(&registry, 1), r#"{"added":["c"]}"#);
         assert_eq!(change(&registry, 2), r#"{"removed":["c"]}"#);

@@ -2,22 +2,29 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use hyper::ext::ReasonPhrase;
-use tokio::time::{Instant as TokioInstant, sleep_until};
+use tokio::time::sleep;
 
 use super::ServerConfig;
 use super::body::SegmentBody;
 use super::channel::{Index, Read, Write};
+use super::hooks::{Hooks, Refusal};
+use super::local::{LocalPublisher, LocalSubscriber};
 use super::registry::{NoChannel, Registry, Shared, lock};
-use super::segment::{Appended, Ending, Segment, State};
+use super::segment::{Appended, State};
 use super::socket::Interim;
+use super::writer::Writer;
+use crate::error::Error;
+use crate::subscribe::Start;
 use crate::wire;
 
 /// The trickle server without its sockets: give it requests of any hyper or axum server. Cloning it is
@@ -29,12 +36,14 @@ use crate::wire;
 pub struct Service(Arc<Inner>);
 
 struct Inner {
-    registry: Registry,
+    registry: Arc<Registry>,
+    hooks: Hooks,
     /// The base's path, without a slash at its end.
     base: String,
     auto_create: bool,
     idle_timeout: Duration,
     continue_interval: Duration,
+    hook_timeout: Duration,
 }
 
 impl fmt::Debug for Service {
@@ -48,16 +57,41 @@ type Answer = Response<SegmentBody>;
 impl Service {
     /// A service without channels. Socket-related parts of `config` are not used.
     pub fn new(config: &ServerConfig) -> Service {
+        Service::with_hooks(config, Hooks::default())
+    }
+
+    /// As [`new`](Self::new), with someone who is asked before channels come and go.
+    pub fn with_hooks(config: &ServerConfig, hooks: Hooks) -> Service {
         let base = config.base.trim_matches('/');
         Service(Arc::new(Inner {
-            registry: Registry::new(config, Instant::now()),
+            registry: Arc::new(Registry::new(config, Instant::now())),
+            hooks,
             base: if base.is_empty() { String::new() } else { format!("/{base}") },
             auto_create: config.auto_create,
             idle_timeout: config.idle_timeout,
             continue_interval: config
                 .continue_interval
                 .clamp(Duration::from_millis(1), Duration::from_secs(3600)),
+            hook_timeout: config.hook_timeout,
         }))
+    }
+
+    /// A publisher within this process. Makes the channel if it does not exist, whatever
+    /// [`ServerConfig::auto_create`] says and without asking a hook.
+    ///
+    /// # Errors
+    /// The name is no part of a path ([`Error::is_url`]), is the changefeed's, or would be one too many
+    /// ([`Error::status`] 400 and 503).
+    pub fn publisher(&self, channel: &str, content_type: &str) -> Result<LocalPublisher, Error> {
+        LocalPublisher::new(self.0.registry.clone(), channel, content_type)
+    }
+
+    /// A subscriber within this process, also of the changefeed.
+    ///
+    /// # Errors
+    /// There is no such channel now ([`Error::is_not_found`]).
+    pub fn subscriber(&self, channel: &str, start: Start) -> Result<LocalSubscriber, Error> {
+        LocalSubscriber::new(&self.0.registry, channel, start)
     }
 
     /// Ends the channels that have had no new segment for the idle time-out.
@@ -81,16 +115,16 @@ impl Service {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let path = request.uri().path().to_owned();
-        let Some((name, below)) = split(&self.0.base, &path) else {
+        let (head, body) = request.into_parts();
+        let Some((name, below)) = split(&self.0.base, head.uri.path()) else {
             return text(StatusCode::NOT_FOUND, "404 page not found");
         };
-        match (request.method(), below) {
-            (&Method::POST, None) => self.create(name, request.headers()),
-            (&Method::DELETE, None) => self.delete(name),
+        match (&head.method, below) {
+            (&Method::POST, None) => self.create(name, &head.headers).await,
+            (&Method::DELETE, None) => self.delete(name, &head.headers).await,
             (&Method::GET | &Method::HEAD, Some("next")) => self.next_number(name),
             (&Method::GET | &Method::HEAD, Some(index)) => self.read(name, index).await,
-            (&Method::POST, Some(index)) => self.write(name, index, request).await,
+            (&Method::POST, Some(index)) => self.write(name, index, &head, body).await,
             (&Method::DELETE, Some(index)) => self.delete_segment(name, index),
             (_, below) => {
                 let allowed = if below.is_some() { "GET, HEAD, POST, DELETE" } else { "POST, DELETE" };
@@ -101,37 +135,52 @@ impl Service {
         }
     }
 
-    fn create(&self, name: &str, headers: &HeaderMap) -> Answer {
+    async fn create(&self, name: &str, headers: &HeaderMap) -> Answer {
         let content_type = content_type(headers, &[wire::EXPECT_CONTENT, header::CONTENT_TYPE]);
-        match self.find_or_create(name, content_type) {
+        match self.find_or_create(name, content_type, headers).await {
             Ok(_) => empty(StatusCode::OK),
             Err(answer) => *answer,
         }
     }
 
-    fn find_or_create(&self, name: &str, content_type: &str) -> Result<Shared, Box<Answer>> {
+    async fn find_or_create(
+        &self,
+        name: &str,
+        content_type: &str,
+        headers: &HeaderMap,
+    ) -> Result<Shared, Box<Answer>> {
         let registry = &self.0.registry;
         if registry.is_reserved(name) {
             return Err(Box::new(closing(text(StatusCode::BAD_REQUEST, "Channel is read-only"))));
         }
-        let found = if self.0.auto_create {
-            registry.find_or_create(name, content_type, Instant::now())
-        } else {
-            registry.find(name)
+        let found = match registry.find(name) {
+            Err(NoChannel::Missing) if self.0.auto_create => {
+                let decision = self.0.hooks.create(name, headers, self.0.hook_timeout).await;
+                decision.map_err(|refusal| Box::new(closing(refused(refusal))))?;
+                registry.find_or_create(name, content_type, Instant::now())
+            }
+            found => found,
         };
         found.map_err(|why| {
             Box::new(closing(match why {
-                NoChannel::Missing => text(StatusCode::NOT_FOUND, "Stream not found"),
+                NoChannel::Missing => stream_not_found(),
                 NoChannel::Full => text(StatusCode::SERVICE_UNAVAILABLE, "Too many channels"),
             }))
         })
     }
 
-    fn delete(&self, name: &str) -> Answer {
-        if self.0.registry.is_reserved(name) {
+    async fn delete(&self, name: &str, headers: &HeaderMap) -> Answer {
+        let registry = &self.0.registry;
+        if registry.is_reserved(name) {
             return text(StatusCode::BAD_REQUEST, "Channel is read-only");
         }
-        if self.0.registry.remove(name, Instant::now()) {
+        let Ok(channel) = registry.find(name) else {
+            return text(StatusCode::BAD_REQUEST, "Invalid stream");
+        };
+        if let Err(refusal) = self.0.hooks.delete(name, headers, self.0.hook_timeout).await {
+            return refused(refusal);
+        }
+        if registry.remove_this(name, &channel, Instant::now()) {
             empty(StatusCode::OK)
         } else {
             text(StatusCode::BAD_REQUEST, "Invalid stream")
@@ -195,7 +244,7 @@ impl Service {
         answer
     }
 
-    async fn write<B>(&self, name: &str, index: &str, request: Request<B>) -> Answer
+    async fn write<B>(&self, name: &str, index: &str, head: &Parts, body: B) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -204,12 +253,12 @@ impl Service {
             Some(Index::Next) => None,
             _ => return closing(malformed()),
         };
-        let channel =
-            match self.find_or_create(name, content_type(request.headers(), &[header::CONTENT_TYPE])) {
-                Ok(channel) => channel,
-                Err(answer) => return *answer,
-            };
-        let reset = request.headers().contains_key(wire::RESET);
+        let content_type = content_type(&head.headers, &[header::CONTENT_TYPE]);
+        let channel = match self.find_or_create(name, content_type, &head.headers).await {
+            Ok(channel) => channel,
+            Err(answer) => return *answer,
+        };
+        let reset = head.headers.contains_key(wire::RESET);
         let (written, is_terminated) = {
             let mut channel = lock(&channel);
             (channel.write(at, reset), channel.is_terminated())
@@ -219,10 +268,10 @@ impl Service {
             Write::Ended { seq } => return ended(seq, is_terminated),
             Write::TooFarAhead => return closing(text(StatusCode::BAD_REQUEST, "Too many open segments")),
         };
-        let is_http_11 = request.version() == http::Version::HTTP_11;
-        let interim = request.extensions().get::<Interim>().filter(|_| is_http_11).cloned();
-        let mut post = Post { channel, ending: segment.ending(), segment, taken: false, over: false };
-        let answer = post.take(request.into_body(), interim.as_ref(), self.0.continue_interval).await;
+        let is_http_11 = head.version == http::Version::HTTP_11;
+        let interim = head.extensions.get::<Interim>().filter(|_| is_http_11);
+        let mut post = Post { writer: Writer::new(channel, segment), over: false };
+        let answer = post.take(body, interim, self.0.continue_interval).await;
         if let Some(interim) = interim {
             interim.withdraw();
         }
@@ -232,10 +281,7 @@ impl Service {
 
 /// A POST under way. Dropped before its end, it has broken off.
 struct Post {
-    channel: Shared,
-    segment: Arc<Segment>,
-    ending: Ending,
-    taken: bool,
+    writer: Writer,
     over: bool,
 }
 
@@ -244,21 +290,22 @@ impl Post {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let seq = self.segment.seq();
-        let mut keep_alive = TokioInstant::now() + interval;
+        let seq = self.writer.seq();
+        let mut keep_alive = pin!(sleep(interval));
         loop {
             let frame = tokio::select! {
                 biased;
-                () = poll_fn(|context| self.ending.poll(context)) => {
+                () = poll_fn(|context| self.writer.poll_ended(context)) => {
                     self.over = true;
-                    return ended(seq, self.segment.state() == State::Terminated);
+                    return ended(seq, self.writer.is_terminated());
                 }
                 frame = body.frame() => frame,
-                () = sleep_until(keep_alive), if !self.taken && interim.is_some() => {
+                () = &mut keep_alive, if !self.writer.has_taken() && interim.is_some() => {
                     if let Some(interim) = interim {
                         interim.ask();
                     }
-                    keep_alive += interval;
+                    let due = keep_alive.deadline() + interval;
+                    keep_alive.as_mut().reset(due);
                     continue;
                 }
             };
@@ -267,21 +314,13 @@ impl Post {
                 Some(Err(_)) => return closing(text(StatusCode::BAD_REQUEST, "The body broke off")),
                 None => {
                     self.over = true;
-                    lock(&self.channel).finish(seq);
+                    self.writer.finish();
                     let answer = numbered(empty(StatusCode::OK), seq);
-                    return if self.taken { answer } else { closing(answer) };
+                    return if self.writer.has_taken() { answer } else { closing(answer) };
                 }
             };
-            if data.is_empty() {
-                continue;
-            }
-            if !self.taken {
-                self.taken = true;
-                lock(&self.channel).begin(seq, Instant::now());
-            }
-            if self.segment.append(data) == Appended::TooLarge {
+            if self.writer.append(data) == Appended::TooLarge {
                 self.over = true;
-                lock(&self.channel).finish(seq);
                 return closing(numbered(text(StatusCode::PAYLOAD_TOO_LARGE, "Segment too large"), seq));
             }
         }
@@ -291,7 +330,7 @@ impl Post {
 impl Drop for Post {
     fn drop(&mut self) {
         if !self.over {
-            lock(&self.channel).abandon(self.segment.seq());
+            self.writer.abandon();
         }
     }
 }
@@ -342,6 +381,11 @@ fn numbered(mut answer: Answer, seq: u64) -> Answer {
 
 fn malformed() -> Answer {
     text(StatusCode::BAD_REQUEST, "Invalid idx")
+}
+
+fn refused(refusal: Refusal) -> Answer {
+    let (status, reason) = refusal.into_parts();
+    text(status, reason)
 }
 
 fn stream_not_found() -> Answer {

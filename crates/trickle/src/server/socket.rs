@@ -31,6 +31,11 @@ impl Interim {
     pub(crate) fn withdraw(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
+
+    /// Whether there is a wish, which is then granted. Asked with every write: the common no only reads.
+    fn take(&self) -> bool {
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
 pub(crate) struct Socket {
@@ -110,7 +115,7 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.rest.is_empty() && this.interim.0.swap(false, Ordering::Relaxed) {
+        if this.rest.is_empty() && this.interim.take() {
             this.rest = CONTINUE;
         }
         let outcome = match this.poll_rest(context) {

@@ -53,6 +53,10 @@ impl Running {
             }
         })
         .await;
+        Running::of(server)
+    }
+
+    pub fn of(server: Server) -> Running {
         let (address, service) = (server.local_addr(), server.service());
         Running { address, service, task: tokio::spawn(server.run(std::future::pending())) }
     }
