@@ -23,17 +23,27 @@ fn measure(frame: &VideoFrame) -> Result<(f64, f64)> {
     let pixels = frame.to_model(&input())?;
     let mean = pixels.mean_all()?;
     let deviation = pixels.broadcast_sub(&mean)?.sqr()?.mean_all()?.sqrt()?;
-    Ok((f64::from(mean.to_scalar::<f32>()?), f64::from(deviation.to_scalar::<f32>()?)))
+    Ok((
+        f64::from(mean.to_scalar::<f32>()?),
+        f64::from(deviation.to_scalar::<f32>()?),
+    ))
 }
 
 impl FrameProcessor for Analytics {
     async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        *self = Self { stream: Some(stream.clone()), pictures: 0 };
+        *self = Self {
+            stream: Some(stream.clone()),
+            pictures: 0,
+        };
         Ok(())
     }
 
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
-        if let Some(stream) = self.stream.as_ref().filter(|_| self.pictures.is_multiple_of(EVERY)) {
+        if let Some(stream) = self
+            .stream
+            .as_ref()
+            .filter(|_| self.pictures.is_multiple_of(EVERY))
+        {
             let (brightness, contrast) = measure(&frame)?;
             stream.emit(&BTreeMap::from([
                 ("pts", frame.pts()),
@@ -61,9 +71,14 @@ mod tests {
         let white = Tensor::full(255_u8, (90, 80, 3), &Device::Cpu)?;
         let frame = VideoFrame::from_tensor(Tensor::cat(&[black, white], 1)?, 0)?;
         let (brightness, contrast) = measure(&frame)?;
-        assert!((brightness - 0.5).abs() < 0.01 && (contrast - 0.5).abs() < 0.01, "{brightness} {contrast}");
+        assert!(
+            (brightness - 0.5).abs() < 0.01 && (contrast - 0.5).abs() < 0.01,
+            "{brightness} {contrast}"
+        );
         let mut processor = processor();
-        processor.on_stream_start(&StreamContext::new("test", Params::new(), Device::Cpu)).await?;
+        processor
+            .on_stream_start(&StreamContext::new("test", Params::new(), Device::Cpu))
+            .await?;
         assert!(processor.process_video(frame).await?.is_some());
         Ok(())
     }

@@ -9,7 +9,10 @@ impl Volume {
     fn set(&mut self, params: &Params) -> Result<()> {
         if let Some(value) = params.get("volume") {
             // An error is counted, and shown as `last_error` in the status; the stream goes on.
-            self.0 = value.as_f64().filter(|v| (0.0..=2.0).contains(v)).ok_or("`volume` is 0 to 2")?;
+            self.0 = value
+                .as_f64()
+                .filter(|v| (0.0..=2.0).contains(v))
+                .ok_or("`volume` is 0 to 2")?;
         }
         Ok(())
     }
@@ -50,9 +53,13 @@ mod tests {
     #[tokio::test]
     async fn half_the_volume_is_half_the_sample() -> Result<()> {
         let mut processor = processor();
-        processor.update_params(&Params::from_iter([("volume".to_owned(), 0.5.into())])).await?;
+        processor
+            .update_params(&Params::from_iter([("volume".to_owned(), 0.5.into())]))
+            .await?;
         let samples = Tensor::full(0.5_f32, (2, 960), &Device::Cpu)?;
-        let out = processor.process_audio(AudioFrame::from_tensor(samples, 48_000, 0)?).await?;
+        let out = processor
+            .process_audio(AudioFrame::from_tensor(samples, 48_000, 0)?)
+            .await?;
         let first = out.first().ok_or("no sound")?.tensor()?;
         assert_eq!(first.flatten_all()?.to_vec1::<f32>()?, vec![0.25; 2 * 960]);
         Ok(())

@@ -15,8 +15,13 @@ struct Network {
 
 impl Network {
     fn new(weights: VarBuilder<'_>) -> cutrickle::candle_core::Result<Self> {
-        let config = Conv2dConfig { padding: 1, ..Conv2dConfig::default() };
-        Ok(Self { sharpen: candle_nn::conv2d_no_bias(3, 3, 3, config, weights.pp("sharpen"))? })
+        let config = Conv2dConfig {
+            padding: 1,
+            ..Conv2dConfig::default()
+        };
+        Ok(Self {
+            sharpen: candle_nn::conv2d_no_bias(3, 3, 3, config, weights.pp("sharpen"))?,
+        })
     }
 }
 
@@ -28,7 +33,12 @@ impl Module for Network {
 
 pub fn processor() -> impl FrameProcessor {
     // What the network takes: frames at their own size, as (1, 3, height, width), f32, 0 to 1.
-    CandleModel::load(Weights::Bytes(WEIGHTS), ModelInput::default(), Network::new, as_picture)
+    CandleModel::load(
+        Weights::Bytes(WEIGHTS),
+        ModelInput::default(),
+        Network::new,
+        as_picture,
+    )
 }
 
 #[cfg(test)]
@@ -41,13 +51,27 @@ mod tests {
         let light = Tensor::full(150_u8, (32, 16, 3), &Device::Cpu)?;
         let mut processor = processor();
         processor.initialize(&Device::Cpu).await?;
-        processor.on_stream_start(&StreamContext::new("test", Params::new(), Device::Cpu)).await?;
+        processor
+            .on_stream_start(&StreamContext::new("test", Params::new(), Device::Cpu))
+            .await?;
         let frame = VideoFrame::from_tensor(Tensor::cat(&[dark, light], 1)?, 0)?;
         let out = processor.process_video(frame).await?.ok_or("no picture")?;
         // The convolution is 5 in the middle and -1 on each of the four sides.
-        let row = out.tensor()?.get(16)?.narrow(1, 0, 1)?.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-        let near = |at: usize, wanted: f32| row.get(at).is_some_and(|value| (value - wanted).abs() < 1.0);
-        assert!(near(8, 100.0) && near(15, 50.0) && near(16, 200.0) && near(24, 150.0), "{row:?}");
+        let row = out
+            .tensor()?
+            .get(16)?
+            .narrow(1, 0, 1)?
+            .flatten_all()?
+            .to_dtype(DType::F32)?
+            .to_vec1::<f32>()?;
+        let near = |at: usize, wanted: f32| {
+            row.get(at)
+                .is_some_and(|value| (value - wanted).abs() < 1.0)
+        };
+        assert!(
+            near(8, 100.0) && near(15, 50.0) && near(16, 200.0) && near(24, 150.0),
+            "{row:?}"
+        );
         Ok(())
     }
 }

@@ -26,9 +26,15 @@ mod tests {
     async fn a_picture_goes_out_as_it_came() -> Result<()> {
         let pixels = Tensor::full(100_u8, (32, 32, 3), &Device::Cpu)?;
         let frame = VideoFrame::from_tensor(pixels, 9000)?;
-        let out = processor().process_video(frame).await?.ok_or("no picture")?;
+        let out = processor()
+            .process_video(frame)
+            .await?
+            .ok_or("no picture")?;
         assert_eq!((out.width(), out.height(), out.timestamp()), (32, 32, 9000));
-        assert_eq!(out.tensor()?.flatten_all()?.to_vec1::<u8>()?, vec![100; 32 * 32 * 3]);
+        assert_eq!(
+            out.tensor()?.flatten_all()?.to_vec1::<u8>()?,
+            vec![100; 32 * 32 * 3]
+        );
         Ok(())
     }
 }
