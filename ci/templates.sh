@@ -18,7 +18,7 @@ for template in passthrough candle-model analytics audio; do
     cd "template-$template"
     cp "$root/Cargo.lock" .
     # The command and the tests ask for more of tokio, and the crates of a workspace carry lines of their sources.
-    sed -i 's/"rt-multi-thread"\]/"rt-multi-thread", "fs", "io-std", "process", "signal"]/' Cargo.toml
+    sed -i 's/"rt-multi-thread"\]/"rt-multi-thread", "fs", "io-std", "process", "signal", "test-util"]/' Cargo.toml
     for crate in cutrickle codec cuda cuda-delayload frame models mpegts pipeline server trickle; do
       printf '\n[profile.dev.package.%s]\ndebug = "line-tables-only"\n' "cutrickle${crate:+-$crate}"
     done | sed 's/cutrickle-cutrickle/cutrickle/' >> Cargo.toml
