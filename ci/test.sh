@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --workspace --locked --no-run
 timeout 1200 cargo test --workspace --locked
+timeout 600 ci/templates.sh
 timeout 900 ci/schemathesis.sh
 timeout 1200 cargo test --package cutrickle-cuda-delayload --features cuda --locked
 ci/gpu-path.sh

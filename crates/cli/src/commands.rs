@@ -2,6 +2,8 @@
 
 pub mod demo;
 pub mod doctor;
+pub mod list;
+pub mod new;
 pub mod probe;
 pub mod publish;
 pub mod record;

@@ -1,5 +1,5 @@
-//! The command `cutrickle`: a live worker, a trickle server, a source, a recorder, a probe, and a demonstration of
-//! all of them together.
+//! The command `cutrickle`: a live worker, a trickle server, a source, a recorder, a probe, a demonstration of
+//! all of them together, and a start for a worker of one's own.
 //!
 //! Each subcommand is a file in `commands`; this one parses arguments, sets up the log, and turns a failure into
 //! one line and an exit code: 2 for a wrong argument, 1 for everything else.
@@ -13,6 +13,7 @@ mod progress;
 mod remux;
 mod signals;
 mod source;
+mod templates;
 mod worker;
 
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::commands::{demo, doctor, probe, publish, record, serve, trickle_server};
+use crate::commands::{demo, doctor, list, new, probe, publish, record, serve, trickle_server};
 use crate::failure::Failure;
 
 /// Real-time AI video: one frame processor between two live streams.
@@ -46,6 +47,10 @@ enum Command {
     Publish(publish::Args),
     /// Record a trickle channel to a file.
     Record(record::Args),
+    /// Write a crate for a worker of one's own.
+    New(new::Args),
+    /// List the templates of `new` and the built-in processors.
+    List(list::Args),
     /// Say what this machine has for live video, which way a picture will take on it, and why.
     Doctor(doctor::Args),
     /// Measure a worker: latency, losses, A/V offset, CPU and memory.
@@ -83,6 +88,8 @@ fn main() -> ExitCode {
             Command::Publish(args) => publish::run(args).await,
             Command::Record(args) => record::run(args).await,
             Command::Probe(args) => probe::run(args).await,
+            Command::New(args) => new::run(&args),
+            Command::List(args) => list::run(&args),
             Command::Doctor(args) => doctor::run(&args),
         }
     });

@@ -40,6 +40,8 @@ fn a_wrong_argument_is_exit_code_2_and_names_the_usage() {
         &["demo", "--frames", "0"],
         &["serve", "--target-fps", "61"],
         &["serve", "--processor", "tint,magic"],
+        &["new"],
+        &["new", "one", "--template", "magic"],
         &["dance"],
     ] {
         let output = cutrickle(arguments);
@@ -114,4 +116,105 @@ fn a_gpu_that_was_asked_for_and_is_not_there_is_one_line() {
     let said = String::from_utf8_lossy(&told.stderr);
     assert_eq!(told.status.code(), Some(1), "{said}");
     assert!(said.lines().count() == 1 && said.contains("cuda:4711"), "{said}");
+}
+
+/// A folder of its own, gone at the end.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("cutrickle-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    fn cutrickle(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_cutrickle"))
+            .args(arguments)
+            .current_dir(&self.0)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the command runs")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_new_worker_has_no_word_left_to_fill_in_and_names_its_dependency() {
+    let folder = Folder::new("new");
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    for (name, flag, value, wanted) in [
+        ("one", "--cutrickle-version", "9.8.7", "cutrickle = \"9.8.7\""),
+        ("two", "--cutrickle-path", sources, "crates/cutrickle\" }"),
+    ] {
+        let output = folder.cutrickle(&["new", name, "--template", "candle-model", flag, value]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let read = |file: &str| std::fs::read_to_string(folder.0.join(name).join(file)).expect(file);
+        for file in
+            ["Cargo.toml", "README.md", "Dockerfile", "Dockerfile.cuda", ".dockerignore", ".gitignore"]
+        {
+            assert!(!read(file).contains("{{"), "{file}: {}", read(file));
+        }
+        assert!(read("Cargo.toml").contains(wanted), "{}", read("Cargo.toml"));
+        assert!(read("Dockerfile").contains(&format!("ENTRYPOINT [\"{name}\"]")));
+        assert!(read("src/processor.rs").contains("#[tokio::test]"));
+        assert!(folder.0.join(name).join("weights/model.safetensors").is_file());
+    }
+}
+
+#[test]
+fn a_new_worker_overwrites_nothing_and_has_a_name_that_cargo_takes() {
+    let folder = Folder::new("taken");
+    std::fs::create_dir(folder.0.join("full")).expect("a folder");
+    std::fs::write(folder.0.join("full/notes"), "mine").expect("a file");
+    std::fs::create_dir(folder.0.join("empty")).expect("a folder");
+    for (arguments, code) in [
+        (&["new", "full"][..], 1),
+        (&["new", ""], 2),
+        (&["new", "../up"], 2),
+        (&["new", "Upper"], 2),
+        (&["new", "1st"], 2),
+        (&["new", "self"], 2),
+        (&["new", "cutrickle"], 2),
+        (&["new", "fine", "--cutrickle-path", "nowhere"], 2),
+    ] {
+        let output = folder.cutrickle(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.starts_with("error: ") && said.lines().count() == 1, "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    assert!(folder.cutrickle(&["new", "empty"]).status.success());
+    let mut left: Vec<_> = std::fs::read_dir(&folder.0)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["empty", "full"]);
+    assert_eq!(std::fs::read_dir(folder.0.join("full")).expect("the folder").count(), 1);
+}
+
+#[test]
+fn the_list_names_every_template_and_processor_with_a_line() {
+    let list = cutrickle(&["list", "--json"]);
+    let list: serde_json::Value = serde_json::from_slice(&list.stdout).expect("JSON");
+    let text = cutrickle(&["list"]);
+    let text = String::from_utf8_lossy(&text.stdout);
+    for (kind, names) in [
+        ("templates", &["passthrough", "candle-model", "analytics", "audio"][..]),
+        ("processors", &["passthrough", "tint", "super-resolution"]),
+    ] {
+        let entries = list[kind].as_array().expect(kind);
+        for name in names {
+            let entry = entries.iter().find(|entry| entry["name"] == **name).expect(name);
+            let about = entry["about"].as_str().expect("a line");
+            assert!(!about.is_empty() && !about.contains('\n'), "{name}: {about}");
+            assert!(text.lines().any(|line| line.contains(name) && line.ends_with(about)), "{name}: {text}");
+        }
+    }
 }

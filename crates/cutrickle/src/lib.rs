@@ -41,6 +41,11 @@ struct Compositions;
 #[doc = include_str!("../../../docs/MODELS.md")]
 struct Models;
 
+/// And that of the page for those who come from Python.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/FROM-PYTRICKLE.md")]
+struct FromPyTrickle;
+
 pub use candle_core;
 pub use cutrickle_codec::open::{BackendNames, backends};
 pub use cutrickle_frame::{
