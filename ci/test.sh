@@ -10,7 +10,7 @@ timeout 1200 cargo test --workspace --locked
 timeout 600 ci/templates.sh
 timeout 900 ci/schemathesis.sh
 # For the whole workspace, so that candle is not compiled once more for other features.
-timeout 1200 cargo test --workspace --features cutrickle-codec/ffmpeg,cutrickle-codec/fdk-aac --locked \
-  --test 'video_*' --test 'audio_*'
+timeout 900 cargo test --workspace --features cutrickle-codec/ffmpeg,cutrickle-codec/fdk-aac --locked \
+  --test video_ffmpeg --test audio_fdk_aac
 timeout 1200 cargo test --package cutrickle-cuda-delayload --features cuda --locked
 ci/gpu-path.sh
