@@ -5,7 +5,7 @@
 
 mod gpu_clip;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use cutrickle_codec::{VideoCodec, VideoDecoder, VideoEncoder, open};
 use cutrickle_frame::{Colour, Fit, I420, Layout, ModelInput, VideoFrame};
 use gpu_clip::{Unit, device, encoder_for, units};
@@ -127,7 +127,7 @@ fn a_models_input_is_the_hosts_to_a_rounding() {
                 let (there, here) = (gpu.to_model(&input).unwrap(), host.to_model(&input).unwrap());
                 assert!(there.device().is_cuda());
                 assert_eq!(there.dims(), here.dims());
-                let all = |tensor: candle_core::Tensor| -> Vec<f32> {
+                let all = |tensor: Tensor| -> Vec<f32> {
                     tensor.to_device(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap()
                 };
                 for (there, here) in all(there).into_iter().zip(all(here)) {
@@ -135,6 +135,26 @@ fn a_models_input_is_the_hosts_to_a_rounding() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn what_is_drawn_over_a_picture_is_what_the_host_draws_bit_for_bit() {
+    let units = units();
+    let mut decoder = open::video_decoder(VideoCodec::H264, &device()).unwrap();
+    let frame = decode(&mut *decoder, &units[..1]).remove(0);
+    let on_host = |tensor: &Tensor| tensor.to_device(&Device::Cpu).unwrap();
+    let host = VideoFrame::from_tensor(on_host(&frame.tensor().unwrap()), 0).unwrap();
+    let bytes: Vec<u8> = (0..57u32 * 101 * 4).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let picture = Tensor::from_vec(bytes, (57, 101, 4), &Device::Cpu).unwrap();
+    let there = picture.to_device(frame.device()).unwrap();
+    let (right, bottom) = (frame.width() as i32, frame.height() as i32);
+    for at in [[0, 0], [33, 17], [-50, -7], [right - 13, bottom - 1], [right, 0]] {
+        let drawn = frame.clone().overlay(&there, at).unwrap().tensor().unwrap();
+        assert!(drawn.device().is_cuda());
+        let wanted = host.clone().overlay(&picture, at).unwrap().tensor().unwrap();
+        let all = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<u8>().unwrap();
+        assert!(all(on_host(&drawn)) == all(wanted), "at {at:?}");
     }
 }
 

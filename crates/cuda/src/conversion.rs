@@ -6,7 +6,9 @@ use cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut, DeviceRepr};
 use half::{bf16, f16};
 
 use crate::device::driver;
-use crate::kernels::{ColourSpace, Element, ModelInput, RgbToNv12, SurfaceFormat, YuvToModel, YuvToRgb};
+use crate::kernels::{
+    ColourSpace, Element, ModelInput, OverlayBlend, Pixels, RgbToNv12, SurfaceFormat, YuvToModel, YuvToRgb,
+};
 use crate::{Error, Gpu, Picture, Result, Stage};
 
 /// A type of a tensor's elements.
@@ -36,6 +38,8 @@ unsafe impl DeviceRepr for YuvToRgb {}
 unsafe impl DeviceRepr for YuvToModel {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for RgbToNv12 {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for OverlayBlend {}
 
 /// Pixels of a tensor on a device, HWC.
 #[derive(Debug)]
@@ -54,24 +58,73 @@ pub struct TensorPixels<'a, T> {
     pub channels: u32,
 }
 
+/// Pixels of a tensor on a device, HWC, to be changed.
+#[derive(Debug)]
+pub struct TensorPixelsMut<'a, T> {
+    /// The memory that they lie in.
+    pub values: &'a mut CudaSlice<T>,
+    /// Elements before the first pixel.
+    pub offset: usize,
+    /// Elements from a row to the next.
+    pub row_stride: usize,
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Elements of a pixel.
+    pub channels: u32,
+}
+
 impl<T> TensorPixels<'_, T> {
     fn check(&self) -> Result<()> {
-        let row = self.width as usize * self.channels as usize;
-        let needed = (self.height as usize)
-            .saturating_sub(1)
-            .saturating_mul(self.row_stride)
-            .saturating_add(self.offset)
-            .saturating_add(row);
-        if row <= self.row_stride && needed <= self.values.len() {
-            return Ok(());
+        let &Self { values, offset, row_stride, width, height, channels } = self;
+        check_lie_in(values.len(), offset, row_stride, [width, height, channels])
+    }
+}
+
+fn check_lie_in(elements: usize, offset: usize, stride: usize, size: [u32; 3]) -> Result<()> {
+    let [width, height, channels] = size.map(|side| side as usize);
+    let row = width * channels;
+    let needed = height.saturating_sub(1).saturating_mul(stride).saturating_add(offset).saturating_add(row);
+    if row <= stride && needed <= elements {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "{height} rows of {row} elements, {stride} apart, from {offset} on, in {elements} elements"
+    )))
+}
+
+impl Gpu {
+    /// Blends `picture` (RGBA, alpha straight) over `target` (R'G'B') in place, its first pixel at column and row `at` of
+    /// the target.
+    ///
+    /// # Errors
+    /// Pixels of other channels, or that do not lie in their memory; what [`OverlayBlend::new`] refuses; the driver's.
+    pub fn overlay(
+        &self,
+        target: TensorPixelsMut<'_, u8>,
+        picture: &TensorPixels<'_, u8>,
+        at: [i32; 2],
+    ) -> Result<()> {
+        let TensorPixelsMut { values, offset, row_stride, width, height, channels } = target;
+        picture.check()?;
+        check_lie_in(values.len(), offset, row_stride, [width, height, channels])?;
+        if (picture.channels, channels) != (4, 3) {
+            return Err(Error::new(format!("{} channels over {channels}", picture.channels)));
         }
-        Err(Error::new(format!(
-            "{} rows of {row} elements, {} apart, from {} on, in {} elements",
-            self.height,
-            self.row_stride,
-            self.offset,
-            self.values.len()
-        )))
+        let pixels = |address: u64, offset: usize, stride: usize, width, height| Pixels {
+            address: address + offset as u64,
+            pitch: i64::try_from(stride).unwrap_or(i64::MAX),
+            width,
+            height,
+        };
+        let (over, _over) = picture.values.device_ptr(self.stream());
+        let over = pixels(over, picture.offset, picture.row_stride, picture.width, picture.height);
+        let (under, _under) = values.device_ptr_mut(self.stream());
+        let under = pixels(under, offset, row_stride, width, height);
+        let Some(parameters) = OverlayBlend::new(over, under, at)? else { return Ok(()) };
+        // SAFETY: both lie in their memory, as checked, which is freed on the stream; the target is borrowed alone.
+        unsafe { self.launch(OverlayBlend::kernel(), parameters.grid(), &parameters) }
     }
 }
 

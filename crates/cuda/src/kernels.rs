@@ -21,7 +21,7 @@ mod parameters;
 pub use colour::{ColourSpace, FixedToRgb, FixedToYuv, FloatToRgb, Matrix};
 pub use fit::{Fit, Span};
 pub use model::{Axis, Layout, ModelInput, YuvToModel};
-pub use parameters::{OverlayBlend, Pixels, RgbToNv12, Surface, YuvToRgb};
+pub use parameters::{OverlayBlend, Pixels, RgbToNv12, Surface, YuvToRgb, covered};
 
 use crate::{Error, Result};
 

@@ -39,7 +39,7 @@ mod transfer;
 pub use error::{Error, Result};
 
 #[cfg(feature = "cuda")]
-pub use conversion::{Sample, TensorPixels};
+pub use conversion::{Sample, TensorPixels, TensorPixelsMut};
 #[cfg(feature = "cuda")]
 pub use cudarc;
 #[cfg(feature = "cuda")]

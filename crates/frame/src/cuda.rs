@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::cuda_backend::CudaDevice;
 use candle_core::op::BackpropOp;
-use candle_core::{CudaStorage, DType, Device, Storage, Tensor};
+use candle_core::{CudaStorage, DType, Device, Layout, Storage, Tensor};
 use cutrickle_cuda::kernels::{self, Element, SurfaceFormat};
-use cutrickle_cuda::{Download, Gpu, HostPicture, Picture, Sample, Stage, StageTime, TensorPixels};
+use cutrickle_cuda::{
+    Download, Gpu, HostPicture, Picture, Sample, Stage, StageTime, TensorPixels, TensorPixelsMut,
+};
 
 use crate::{Colour, Error, I420, ModelInput, Result};
 
@@ -181,6 +183,29 @@ where
         channels: channels as u32,
     };
     picture.fill(&pixels, colour.space()).map_err(|e| Error::caused_by("pixels to NV12", e))
+}
+
+/// Blends packed RGBA over packed RGB, in place, on their device.
+pub(crate) fn overlay(
+    target: &mut CudaStorage,
+    of_target: &Layout,
+    picture: &CudaStorage,
+    of_picture: &Layout,
+    at: [i32; 2],
+) -> candle_core::Result<()> {
+    let gpu = gpu(&Device::Cuda(target.device.clone())).map_err(candle_core::Error::wrap)?;
+    let pixels = |layout: &Layout| -> candle_core::Result<_> {
+        let (height, width, channels) = layout.shape().dims3()?;
+        let row_stride = width * channels;
+        Ok((layout.start_offset(), row_stride, width as u32, height as u32, channels as u32))
+    };
+    let (offset, row_stride, width, height, channels) = pixels(of_picture)?;
+    let values = picture.as_cuda_slice::<u8>()?;
+    let picture = TensorPixels { values, offset, row_stride, width, height, channels };
+    let (offset, row_stride, width, height, channels) = pixels(of_target)?;
+    let values = target.as_cuda_slice_mut::<u8>()?;
+    let target = TensorPixelsMut { values, offset, row_stride, width, height, channels };
+    gpu.overlay(target, &picture, at).map_err(candle_core::Error::wrap)
 }
 
 /// `picture` in host memory: one copy through page-locked memory, for which this waits.

@@ -17,6 +17,7 @@ mod device;
 mod error;
 mod model_input;
 mod model_pass;
+mod overlay;
 mod picture;
 mod resample;
 mod scale;

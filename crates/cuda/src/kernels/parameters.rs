@@ -213,7 +213,7 @@ impl OverlayBlend {
         check_rows("a target", target.address, target.pitch, 3 * u64::from(target.width), 1)?;
         let [x, y] = at;
         let (Some((left, right)), Some((top, bottom))) =
-            (overlap(x, picture.width, target.width), overlap(y, picture.height, target.height))
+            (covered(x, picture.width, target.width), covered(y, picture.height, target.height))
         else {
             return Ok(None);
         };
@@ -243,8 +243,8 @@ impl OverlayBlend {
     }
 }
 
-/// Which of `of` places are covered by `length` of them from `offset` on.
-fn overlap(offset: i32, length: u32, of: u32) -> Option<(u32, u32)> {
+/// Which of `of` places are covered by `length` of them from `offset` on: the first, and that behind the last.
+pub fn covered(offset: i32, length: u32, of: u32) -> Option<(u32, u32)> {
     let end = (i64::from(offset) + i64::from(length)).min(i64::from(of));
     let begin = i64::from(offset).max(0);
     (begin < end).then(|| Some((u32::try_from(begin).ok()?, u32::try_from(end).ok()?))).flatten()

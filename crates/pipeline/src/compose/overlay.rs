@@ -150,53 +150,43 @@ struct Banner {
 
 #[derive(Debug, Clone)]
 struct Drawn {
-    /// Height, width and channels of the picture.
-    of: (usize, usize, usize),
-    /// (H', W, C), u8, on the picture's device.
-    rows: Tensor,
+    /// Height and width of the picture.
+    of: (usize, usize),
+    /// (H', W, 4), u8, on the picture's device; (H', W, 3) of a banner that hides all.
+    pixels: Tensor,
 }
 
-/// Luma of the ground and of the text.
-const GROUND: u8 = 24;
-const INK: u8 = 235;
+/// Luma and alpha of the ground and of the text.
+const GROUND: [u8; 2] = [24, 208];
+const INK: [u8; 2] = [235, 255];
 
 impl Banner {
     /// `frame` with the banner across it. The pixels beneath a banner that hides all are not looked at.
     fn draw(&mut self, frame: VideoFrame) -> Result<VideoFrame> {
+        let height = frame.height() as usize;
+        let pixels = self.pixels((height, frame.width() as usize), frame.device())?;
         if self.whole {
-            let size = (frame.height() as usize, frame.width() as usize, 3);
-            let rows = self.rows(size, frame.device())?;
-            return Ok(frame.replace_tensor(rows)?);
+            return Ok(frame.replace_tensor(pixels)?);
         }
-        let pixels = frame.tensor()?;
-        let size = pixels.dims3()?;
-        let banner = self.rows(size, pixels.device())?;
-        let height = banner.dim(0)?;
-        let top = (size.0 - height) / 2;
-        let bottom = top + height;
-        let drawn = match (pixels.narrow(0, 0, top)?, pixels.narrow(0, bottom, size.0 - bottom)?) {
-            (_, _) if height == size.0 => banner,
-            (above, below) if top > 0 => Tensor::cat(&[above, banner, below], 0)?,
-            (_, below) => Tensor::cat(&[banner, below], 0)?,
-        };
-        Ok(frame.replace_tensor(drawn)?)
+        let top = (height - pixels.dim(0)?) / 2;
+        Ok(frame.overlay(&pixels, [0, top as i32])?)
     }
 
-    fn rows(&mut self, of: (usize, usize, usize), device: &Device) -> Result<Tensor> {
+    fn pixels(&mut self, of: (usize, usize), device: &Device) -> Result<Tensor> {
         if let Some(drawn) = &self.drawn
             && drawn.of == of
-            && drawn.rows.device().same_device(device)
+            && drawn.pixels.device().same_device(device)
         {
-            return Ok(drawn.rows.clone());
+            return Ok(drawn.pixels.clone());
         }
-        let rows = self.paint(of, device)?;
-        self.drawn = Some(Drawn { of, rows: rows.clone() });
-        Ok(rows)
+        let pixels = self.paint(of)?.to_device(device)?;
+        self.drawn = Some(Drawn { of, pixels: pixels.clone() });
+        Ok(pixels)
     }
 
-    fn paint(&self, (height, width, channels): (usize, usize, usize), device: &Device) -> Result<Tensor> {
+    fn paint(&self, (height, width): (usize, usize)) -> Result<Tensor> {
         let rows = if self.whole { height } else { (height / 6).max(font::HEIGHT + 2).min(height) };
-        let mut grey = vec![GROUND; rows * width];
+        let mut grey = GROUND.repeat(rows * width);
         let columns = font::width(&self.text).max(1);
         // A dot's side in pixels: as large as fits into four fifths of the width and half of a banner's height.
         let side = (width * 4 / 5 / columns).min((height / 6).max(2) / 2 / font::HEIGHT).max(1);
@@ -204,12 +194,14 @@ impl Banner {
         let top = rows.saturating_sub(font::HEIGHT * side) / 2;
         for (x, y) in font::dots(&self.text) {
             let (x, y) = (left + x * side, top + y * side);
-            for row in grey.chunks_exact_mut(width).skip(y).take(side) {
-                row.iter_mut().skip(x).take(side).for_each(|pixel| *pixel = INK);
+            for row in grey.chunks_exact_mut(2 * width).skip(y).take(side) {
+                row.chunks_exact_mut(2).skip(x).take(side).for_each(|pixel| pixel.copy_from_slice(&INK));
             }
         }
-        let grey = Tensor::from_vec(grey, (rows, width, 1), &Device::Cpu)?;
-        Ok(grey.repeat((1, 1, channels))?.to_device(device)?)
+        let grey = Tensor::from_vec(grey, (rows, width, 2), &Device::Cpu)?;
+        let (luma, alpha) = (grey.narrow(2, 0, 1)?, grey.narrow(2, 1, 1)?);
+        let rgb = luma.repeat((1, 1, 3))?;
+        Ok(if self.whole { rgb } else { Tensor::cat(&[rgb, alpha], 2)? })
     }
 }
 
@@ -239,7 +231,7 @@ mod tests {
             after[100..140]
                 .iter()
                 .flat_map(|row| &row[columns.clone()])
-                .filter(|pixel| pixel[0] == INK)
+                .filter(|pixel| pixel[0] == INK[0])
                 .count()
         };
         let (left, right) = (ink(0..160), ink(160..320));
@@ -267,6 +259,6 @@ mod tests {
         }
         let grey = Tensor::zeros((40, 60, 1), candle_core::DType::U8, &Device::Cpu).unwrap();
         let drawn = banner(false).draw(VideoFrame::from_tensor(grey, 0).unwrap()).unwrap();
-        assert_eq!(drawn.tensor().unwrap().dims(), [40, 60, 1]);
+        assert_eq!(drawn.tensor().unwrap().dims(), [40, 60, 3]);
     }
 }
