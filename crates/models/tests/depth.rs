@@ -16,6 +16,16 @@ fn reference() -> Reference {
     Reference::read("depth.json")
 }
 
+/// What the network says of a picture, row by row, from 0 for the least to 255 for the most.
+fn expected(network: &DepthAnything, frame: &VideoFrame) -> Vec<f32> {
+    let imagenet =
+        ModelInput { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], ..ModelInput::new(70, 70) };
+    let output = network.forward(&frame.to_model(&imagenet).unwrap().unsqueeze(0).unwrap()).unwrap();
+    let output = output.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let (least, most) = output.iter().fold((f32::MAX, 0f32), |(a, b), x| (a.min(*x), b.max(*x)));
+    output.iter().map(|x| (x - least) / (most - least) * 255.0).collect()
+}
+
 /// A picture that is redder to the right and bluer downwards, with a bright square.
 fn frame(width: usize, height: usize) -> VideoFrame {
     let pixel = |i: usize| {
@@ -53,23 +63,30 @@ async fn a_picture_becomes_its_depth_in_its_own_size_and_at_its_own_time() {
     let mut processor = depth(&file.0, DType::F32).unwrap();
     processor.initialize(&Device::Cpu).await.unwrap();
 
-    // Where nothing is scaled it is what the network says, from 0 to 255.
-    let input = frame(70, 70);
-    let imagenet =
-        ModelInput { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], ..ModelInput::new(70, 70) };
+    // Where nothing is scaled it is what the network says.
     let network = DepthAnything::new(reference.weights()).unwrap();
-    let output = network.forward(&input.to_model(&imagenet).unwrap().unsqueeze(0).unwrap()).unwrap();
-    let output = output.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let (least, most) = output.iter().fold((f32::MAX, 0f32), |(a, b), x| (a.min(*x), b.max(*x)));
-    let wanted = output.iter().map(|x| ((x - least) / (most - least) * 255.0).round());
+    let input = frame(70, 70);
+    let wanted = expected(&network, &input);
     let answer = processor.process_video(input).await.unwrap().unwrap();
     let answer = answer.tensor().unwrap().flatten_all().unwrap().to_vec1::<u8>().unwrap();
     assert_eq!((answer.iter().min(), answer.iter().max()), (Some(&0), Some(&255)));
-    assert!(wanted.zip(&answer).all(|(wanted, got)| (wanted - f32::from(*got)).abs() <= 1.0));
+    assert!(wanted.iter().zip(&answer).all(|(wanted, got)| (wanted - f32::from(*got)).abs() <= 1.0));
 
-    let answer = processor.process_video(frame(96, 54)).await.unwrap().unwrap();
+    // Where it is, corners stay what and where they were.
+    let input = frame(96, 54);
+    let wanted = expected(&network, &input);
+    let answer = processor.process_video(input).await.unwrap().unwrap();
     assert_eq!((answer.width(), answer.height(), answer.timestamp()), (96, 54, 900));
-    assert_eq!(answer.tensor().unwrap().dims(), [54, 96, 1]);
+    let answer = answer.tensor().unwrap();
+    assert_eq!(answer.dims(), [54, 96, 1]);
+    let answer = answer.to_vec3::<u8>().unwrap();
+    let corners = [(0, 0, 0), (69, 0, 95), (69 * 70, 53, 0), (70 * 70 - 1, 53, 95)];
+    let mut corners = corners.iter().map(|(i, y, x)| wanted[*i] - f32::from(answer[*y][*x][0]));
+    assert!(corners.all(|difference| difference.abs() <= 1.0));
+    // A middle row is between its neighbours of the network's: rows are not mixed up with columns.
+    let (above, below) = (wanted[34 * 70], wanted[35 * 70]);
+    let middle = (f32::from(answer[26][0][0]) + f32::from(answer[27][0][0])) / 2.0;
+    assert!((middle - (above + below) / 2.0).abs() <= 2.0, "{above}, {below}: {middle}");
 
     let colours = |value: serde_json::Value| Params::from_iter([("colours".to_owned(), value)]);
     processor.update_params(&colours(true.into())).await.unwrap();
