@@ -9,23 +9,13 @@ use cutrickle::prelude::*;
 #[derive(Clone)]
 struct Brightness(f64);
 
-impl Brightness {
-    fn set(&mut self, params: &Params) -> Result<()> {
+impl FrameProcessor for Brightness {
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
         if let Some(value) = params.get("brightness") {
             // An error is counted, and shown as `last_error` in the status; the stream goes on.
             self.0 = value.as_f64().filter(|b| (0.0..=2.0).contains(b)).ok_or("`brightness` is 0 to 2")?;
         }
         Ok(())
-    }
-}
-
-impl FrameProcessor for Brightness {
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        self.set(&stream.params)
-    }
-
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        self.set(params)
     }
 
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {

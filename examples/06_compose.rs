@@ -14,22 +14,12 @@ use cutrickle::prelude::*;
 #[derive(Clone)]
 struct Fade(f64);
 
-impl Fade {
-    fn set(&mut self, params: &Params) -> Result<()> {
+impl FrameProcessor for Fade {
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
         if let Some(value) = params.get("strength") {
             self.0 = value.as_f64().filter(|s| (0.0..=1.0).contains(s)).ok_or("`strength` is 0 to 1")?;
         }
         Ok(())
-    }
-}
-
-impl FrameProcessor for Fade {
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        self.set(&stream.params)
-    }
-
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        self.set(params)
     }
 
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {

@@ -7,6 +7,7 @@
 mod commands;
 mod device;
 mod failure;
+mod mp4;
 mod orchestration;
 mod processors;
 mod progress;

@@ -1,4 +1,4 @@
-//! A transport stream file as a live stream: its units in segments that begin at keyframes, and on one continuous
+//! A file as a live stream: its units in segments that begin at keyframes, and on one continuous
 //! clock, however often the file starts over. Touches no file and no clock; `source` reads and paces.
 
 use std::collections::VecDeque;
@@ -59,10 +59,15 @@ struct Cutter {
 }
 
 impl Remux {
-    /// Takes the file's next bytes. What comes of them is to be taken by [`pop`](Self::pop).
+    /// Takes a transport stream's next bytes. What comes of them is to be taken by [`pop`](Self::pop).
     pub fn push(&mut self, bytes: &[u8]) {
         let Self { demuxer, cutter } = self;
         demuxer.push(bytes, &mut |event| cutter.event(event));
+    }
+
+    /// Takes what a file of another kind has next, in the words of a transport stream.
+    pub fn take(&mut self, event: Event) {
+        self.cutter.event(event);
     }
 
     /// The file has ended. What comes next is its beginning, and lies right behind its end.

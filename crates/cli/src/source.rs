@@ -1,4 +1,4 @@
-//! A source: reads a transport stream and publishes it as a live stream, in real time or as fast as it is read.
+//! A source: reads a transport stream or an MP4 file and publishes it as a live stream, in real time or as fast as it is read.
 //! What is published when is `remux`'s business.
 
 use std::io::{self, SeekFrom};
@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use cutrickle::trickle::{ClientConfig, Publisher, SegmentWriter};
+use cutrickle_mpegts::Event;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, Stdin};
 use tokio::time::Instant;
 
 use crate::failure::Failure;
+use crate::mp4::Mp4;
 use crate::remux::{Chunk, Remux};
 
 /// The clip that ships with the program: 5.3 s of Big Buck Bunny, H.264 720p30 and AAC. It loops without a gap.
@@ -27,8 +29,10 @@ const LONGEST_SEARCH: usize = 8 << 20;
 /// Where bytes come from.
 #[derive(Debug)]
 pub enum Input {
-    /// A file, by its name for messages.
+    /// A transport stream in a file, by its name for messages.
     File(String, File),
+    /// An MP4 file, and whether its tracks were told.
+    Mp4(Mp4, bool),
     /// Standard input, which cannot start over.
     Stdin(Stdin),
     /// The clip, and how much of it is left.
@@ -65,9 +69,16 @@ impl Input {
             return Ok(Self::Stdin(tokio::io::stdin()));
         }
         let name = path.display().to_string();
-        let file = File::open(path).await.map_err(|e| Failure::because(&name, e))?;
-        if file.metadata().await.map_err(|e| Failure::because(&name, e))?.is_dir() {
+        let failed = |e| Failure::because(&name, e);
+        let mut file = File::open(path).await.map_err(failed)?;
+        if file.metadata().await.map_err(failed)?.is_dir() {
             return Err(Failure::because(name, "a directory, not a file"));
+        }
+        let mut beginning = Vec::new();
+        (&mut file).take(8).read_to_end(&mut beginning).await.map_err(failed)?;
+        file.rewind().await.map_err(failed)?;
+        if Mp4::is_one(&beginning) {
+            return Ok(Self::Mp4(Mp4::open(file, name).await?, false));
         }
         Ok(Self::File(name, file))
     }
@@ -75,30 +86,48 @@ impl Input {
     fn name(&self) -> &str {
         match self {
             Self::File(name, _) => name,
+            Self::Mp4(mp4, _) => mp4.name(),
             Self::Stdin(_) => "standard input",
             Self::Clip(_) => "the clip",
         }
     }
 
-    async fn read(&mut self, piece: &mut BytesMut) -> io::Result<usize> {
+    /// Gives `remux` what comes next, by way of `piece`; how many bytes that were, 0 at the end.
+    async fn feed(&mut self, remux: &mut Remux, piece: &mut BytesMut) -> io::Result<usize> {
         piece.clear();
         piece.reserve(PIECE);
-        match self {
-            Self::File(_, file) => file.read_buf(piece).await,
-            Self::Stdin(stdin) => stdin.read_buf(piece).await,
+        let read = match self {
+            Self::File(_, file) => file.read_buf(piece).await?,
+            Self::Stdin(stdin) => stdin.read_buf(piece).await?,
             Self::Clip(left) => {
                 let (now, later) = left.split_at(left.len().min(PIECE));
                 piece.extend_from_slice(now);
                 *left = later;
-                Ok(now.len())
+                now.len()
             }
-        }
+            Self::Mp4(mp4, told) => {
+                if !std::mem::replace(told, true) {
+                    remux.take(Event::Program(mp4.program()));
+                }
+                let Some(unit) = mp4.next().await? else { return Ok(0) };
+                let size = unit.data.len();
+                remux.take(Event::Unit(unit));
+                return Ok(size);
+            }
+        };
+        remux.push(piece);
+        Ok(read)
     }
 
     async fn rewind(&mut self) -> io::Result<()> {
         match self {
             Self::File(_, file) => file.seek(SeekFrom::Start(0)).await.map(|_| ()),
             Self::Stdin(_) => Err(io::ErrorKind::NotSeekable.into()),
+            Self::Mp4(mp4, told) => {
+                mp4.rewind();
+                *told = false;
+                Ok(())
+            }
             Self::Clip(left) => {
                 *left = CLIP;
                 Ok(())
@@ -148,10 +177,9 @@ impl Source {
         let mut searched = 0_usize;
         let mut began = None;
         loop {
-            let read = input.read(&mut piece).await.map_err(|e| Failure::because(input.name(), e))?;
-            if read > 0 {
-                remux.push(&piece);
-            } else {
+            let fed = input.feed(&mut remux, &mut piece).await;
+            let read = fed.map_err(|e| Failure::because(input.name(), e))?;
+            if read == 0 {
                 remux.start_over();
             }
             while let Some(chunk) = remux.pop() {
@@ -166,8 +194,8 @@ impl Source {
                 }
             }
             if !remux.has_begun() {
-                if searched == 0 && piece.get(4..8) == Some(b"ftyp") {
-                    let hint = "an MP4 file; make a transport stream of it: ffmpeg -i FILE -c copy -f mpegts FILE.ts";
+                if searched == 0 && Mp4::is_one(&piece) {
+                    let hint = "an MP4 file, which cannot be read from there: name the file";
                     return Err(Failure::because(input.name(), hint));
                 }
                 searched = searched.saturating_add(read);

@@ -82,6 +82,14 @@ fn judge(file: &Path) -> Option<usize> {
     Some(pictures)
 }
 
+/// A duration's end may lie within a picture: what is judged is up to the last segment's beginning.
+fn cut_to_whole_segments(recording: &Path) {
+    let bytes = std::fs::read(recording).expect("a recording");
+    let table = |packet: &[u8]| packet[0] == 0x47 && packet[1] == 0x40 && packet[2] == 0;
+    let whole = bytes.chunks_exact(188).rposition(table).expect("a segment begins") * 188;
+    std::fs::write(recording, &bytes[..whole]).expect("a file");
+}
+
 #[test]
 fn what_is_published_in_real_time_is_recorded_whole() {
     let (_server, url) = server();
@@ -110,13 +118,9 @@ fn standard_input_and_output_serve_as_well_and_a_loop_has_one_clock() {
         .output()
         .expect("the command runs");
     assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
-
-    // The duration's end may lie within a picture: what is judged is up to the last segment's beginning.
-    let bytes = &recorded.stdout;
-    let table = |packet: &[u8]| packet[0] == 0x47 && packet[1] == 0x40 && packet[2] == 0;
-    let whole = bytes.chunks_exact(188).rposition(table).expect("a segment begins") * 188;
     let recording = scratch("looped");
-    std::fs::write(&recording, &bytes[..whole]).expect("a file");
+    std::fs::write(&recording, &recorded.stdout).expect("a file");
+    cut_to_whole_segments(&recording);
     if let Some(pictures) = judge(&recording) {
         assert!(pictures >= 160, "{pictures} pictures");
     }
@@ -128,6 +132,49 @@ fn standard_input_and_output_serve_as_well_and_a_loop_has_one_clock() {
     let output = command.stdin(input).output().expect("the command runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let _ = std::fs::remove_file(recording);
+}
+
+#[test]
+fn an_mp4_file_is_published_as_a_transport_stream() {
+    let (_server, url) = server();
+    let (channel, recording) = (format!("{url}mp4"), scratch("mp4"));
+    let file = recording.with_extension("mp4");
+    let make = Command::new("ffmpeg")
+        .args([
+            "-v",
+            "error",
+            "-y",
+            "-i",
+            CLIP,
+            "-c:v",
+            "libx264",
+            "-bf",
+            "2",
+            "-g",
+            "30",
+            "-preset",
+            "ultrafast",
+        ])
+        .args(["-c:a", "copy"])
+        .arg(&file)
+        .status();
+    match make {
+        Ok(made) => assert!(made.success()),
+        Err(e) if std::env::var("CI").as_deref() != Ok("true") => return eprintln!("skipped: ffmpeg: {e}"),
+        Err(e) => panic!("ffmpeg is wanted (package ffmpeg): {e}"),
+    }
+    let mut publish = cutrickle(&["publish", "--loop", "--url", &channel]);
+    let _publish = Running(publish.arg(&file).spawn().expect("the command runs"));
+    let recorded = cutrickle(&["record", "--url", &channel, "--duration", "7", "--output"])
+        .arg(&recording)
+        .output()
+        .expect("the command runs");
+    assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
+    cut_to_whole_segments(&recording);
+    if let Some(pictures) = judge(&recording) {
+        assert!(pictures >= 160, "{pictures} pictures");
+    }
+    let _ = (std::fs::remove_file(recording), std::fs::remove_file(file));
 }
 
 #[test]

@@ -6,9 +6,9 @@
 mod gpu_clip;
 
 use candle_core::Device;
-use cutrickle_codec::{EncoderConfig, VideoCodec, VideoDecoder, VideoEncoder, open};
+use cutrickle_codec::{VideoCodec, VideoDecoder, VideoEncoder, open};
 use cutrickle_frame::{Colour, Fit, I420, Layout, ModelInput, VideoFrame};
-use gpu_clip::{Unit, device, units};
+use gpu_clip::{Unit, device, encoder_for, units};
 
 fn decode(decoder: &mut dyn VideoDecoder, units: &[Unit]) -> Vec<VideoFrame> {
     let mut frames = Vec::new();
@@ -144,14 +144,7 @@ fn an_encoder_is_found_and_its_stream_is_read_by_the_host() {
     let units = units();
     let mut decoder = open::video_decoder(VideoCodec::H264, &device).unwrap();
     let frames = decode(&mut *decoder, &units[..60]);
-    let config = EncoderConfig {
-        width: frames[0].width(),
-        height: frames[0].height(),
-        fps: 30.0,
-        bitrate: 6_000_000,
-        colour: Colour::BT709,
-    };
-    let mut encoder: Box<dyn VideoEncoder> = open::video_encoder(config, &device).unwrap();
+    let mut encoder: Box<dyn VideoEncoder> = open::video_encoder(encoder_for(&frames[0]), &device).unwrap();
     let mut coded = Vec::new();
     for (at, frame) in frames.iter().enumerate() {
         let unit = encoder.encode(frame, at % 30 == 0).unwrap();
@@ -175,14 +168,7 @@ fn a_new_rate_holds_without_a_new_encoder() {
     let units = units();
     let mut decoder = open::video_decoder(VideoCodec::H264, &device).unwrap();
     let frames = decode(&mut *decoder, &units[..90]);
-    let config = EncoderConfig {
-        width: frames[0].width(),
-        height: frames[0].height(),
-        fps: 30.0,
-        bitrate: 6_000_000,
-        colour: Colour::BT709,
-    };
-    let mut encoder = open::video_encoder(config, &device).unwrap();
+    let mut encoder = open::video_encoder(encoder_for(&frames[0]), &device).unwrap();
     // A second each, and the bytes of its second half.
     let mut second = |rate: Option<u32>, frames: &[VideoFrame]| -> usize {
         if let Some(rate) = rate {

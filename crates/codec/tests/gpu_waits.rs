@@ -7,9 +7,8 @@ mod gpu_clip;
 
 use std::ffi::{CString, c_char};
 
-use cutrickle_codec::{EncoderConfig, VideoCodec, open};
-use cutrickle_frame::Colour;
-use gpu_clip::{device, units};
+use cutrickle_codec::{VideoCodec, open};
+use gpu_clip::{device, encoder_for, units};
 use libloading::Library;
 
 /// Everything by which the driver makes the host wait, or could.
@@ -72,16 +71,8 @@ fn the_host_waits_once_a_picture_and_for_its_output_alone() {
         let [frame] = <[_; 1]>::try_from(frames).unwrap();
         let pixels = frame.tensor().unwrap();
         let frame = frame.replace_tensor(pixels).unwrap();
-        let encoder = encoder.get_or_insert_with(|| {
-            let config = EncoderConfig {
-                width: frame.width(),
-                height: frame.height(),
-                fps: 30.0,
-                bitrate: 4_000_000,
-                colour: Colour::BT709,
-            };
-            open::video_encoder(config, &device).unwrap()
-        });
+        let encoder =
+            encoder.get_or_insert_with(|| open::video_encoder(encoder_for(&frame), &device).unwrap());
         encoder.encode(&frame, at % 30 == 0).unwrap();
     }
     let (waits, locks) = before.unwrap();

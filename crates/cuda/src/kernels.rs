@@ -14,11 +14,13 @@
 //! where addresses allow.
 
 mod colour;
+mod fit;
 mod model;
 mod parameters;
 
 pub use colour::{ColourSpace, FixedToRgb, FixedToYuv, FloatToRgb, Matrix};
-pub use model::{Axis, Fit, Layout, ModelInput, YuvToModel};
+pub use fit::{Fit, Span};
+pub use model::{Axis, Layout, ModelInput, YuvToModel};
 pub use parameters::{OverlayBlend, Pixels, RgbToNv12, Surface, YuvToRgb};
 
 use crate::{Error, Result};

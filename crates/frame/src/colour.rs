@@ -1,16 +1,7 @@
 //! Which colours a picture's numbers mean: the video usability information of H.264 (Annex E) and H.265
 //! (Annex E), whose code points are those of ITU-T H.273.
 
-/// The matrix between R'G'B' and Y'CbCr (H.273, table 4, `MatrixCoefficients`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Matrix {
-    /// ITU-R BT.601: code points 5 (625 lines) and 6 (525 lines), whose coefficients are the same.
-    Bt601,
-    /// ITU-R BT.709: code point 1.
-    Bt709,
-    /// ITU-R BT.2020, non-constant luminance: code point 9.
-    Bt2020,
-}
+use cutrickle_cuda::kernels::{ColourSpace, Matrix};
 
 /// How a picture's samples are to be understood.
 ///
@@ -53,6 +44,11 @@ impl Colour {
     /// The colour of a stream that says nothing about it, `height` lines high.
     pub fn unspecified(height: u32) -> Self {
         Self::from_vui(2, 2, 2, false, height)
+    }
+
+    /// What conversion to R'G'B' needs to know of it.
+    pub(crate) fn space(&self) -> ColourSpace {
+        ColourSpace { matrix: self.matrix, full_range: self.full_range }
     }
 
     /// `MatrixCoefficients` of H.273 for an encoder to signal.

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::cuda_backend::CudaDevice;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Device, Storage, Tensor};
-use cutrickle_cuda::kernels::{self, ColourSpace, Element, SurfaceFormat};
+use cutrickle_cuda::kernels::{self, Element, SurfaceFormat};
 use cutrickle_cuda::{Download, Gpu, HostPicture, Picture, Sample, Stage, StageTime, TensorPixels};
 
-use crate::{Colour, Error, Fit, I420, Layout, Matrix, ModelInput, Result};
+use crate::{Colour, Error, I420, ModelInput, Result};
 
 /// The CUDA device `ordinal` for tensors and pictures.
 ///
@@ -92,7 +92,7 @@ pub(crate) fn is_on(picture: &Picture, device: &Device) -> bool {
 
 /// `picture` as a tensor of shape (H, W, 3), u8, RGB, on `device`, which it is on.
 pub(crate) fn rgb_of(picture: &Picture, colour: Colour, device: &Device) -> Result<Tensor> {
-    let rgb = picture.to_rgb(space(colour)).map_err(|e| Error::caused_by("a picture to RGB", e))?;
+    let rgb = picture.to_rgb(colour.space()).map_err(|e| Error::caused_by("a picture to RGB", e))?;
     let storage = CudaStorage::wrap_cuda_slice(rgb, cuda(device)?.clone());
     let shape = (picture.height() as usize, picture.width() as usize, 3);
     Ok(Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false))
@@ -115,20 +115,13 @@ pub(crate) fn model_of(
     let wanted = kernels::ModelInput {
         width,
         height,
-        layout: match input.layout {
-            Layout::Chw => kernels::Layout::Chw,
-            Layout::Hwc => kernels::Layout::Hwc,
-        },
+        layout: input.layout,
         element,
-        fit: match input.fit {
-            Fit::Stretch => kernels::Fit::Stretch,
-            Fit::Letterbox(colour) => kernels::Fit::Letterbox(colour),
-            Fit::Crop => kernels::Fit::Crop,
-        },
+        fit: input.fit,
         mean: input.mean,
         std: input.std,
     };
-    let (space, on) = (space(colour), cuda(device)?.clone());
+    let (space, on) = (colour.space(), cuda(device)?.clone());
     let storage = match element {
         Element::F16 => {
             picture.to_model(space, &wanted).map(|v| CudaStorage::wrap_cuda_slice::<half::f16>(v, on))
@@ -187,7 +180,7 @@ where
         height: picture.height(),
         channels: channels as u32,
     };
-    picture.fill(&pixels, space(colour)).map_err(|e| Error::caused_by("pixels to NV12", e))
+    picture.fill(&pixels, colour.space()).map_err(|e| Error::caused_by("pixels to NV12", e))
 }
 
 /// `picture` in host memory: one copy through page-locked memory, for which this waits.
@@ -233,14 +226,4 @@ fn planes_of(host: &HostPicture<'_>) -> Result<I420> {
         }
     }
     Ok(i420)
-}
-
-/// What the kernels need to know of `colour`.
-pub(crate) fn space(colour: Colour) -> ColourSpace {
-    let matrix = match colour.matrix {
-        Matrix::Bt601 => kernels::Matrix::Bt601,
-        Matrix::Bt709 => kernels::Matrix::Bt709,
-        Matrix::Bt2020 => kernels::Matrix::Bt2020,
-    };
-    ColourSpace { matrix, full_range: colour.full_range }
 }

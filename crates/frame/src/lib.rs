@@ -23,14 +23,15 @@ mod scale;
 mod video;
 
 pub use audio::{AudioFrame, DecodeAudio};
-pub use colour::{Colour, Matrix};
+pub use colour::Colour;
 #[cfg(feature = "cuda")]
 pub use cuda::{GpuFigures, cuda_device, fill, gpu, gpu_figures};
+pub use cutrickle_cuda::kernels::{Fit, Layout, Matrix};
 #[cfg(feature = "cuda")]
 pub use cutrickle_cuda::{Gpu, Stage as GpuStage, TimedWork};
 pub use device::{DeviceChoice, OpenedDevices};
 pub use error::{Error, Result};
-pub use model_input::{Fit, Layout, ModelInput};
+pub use model_input::ModelInput;
 pub use picture::{I420, Plane, PlaneMut};
 pub use scale::Scaler;
 pub use video::VideoFrame;

@@ -1,31 +1,12 @@
 //! What a model takes, and a frame brought to it. The loops over pixels are `model_pass`'s, the arithmetic of
-//! sizes `resample`'s. The CUDA kernel that does the same (`kernels/yuv_to_model.cu`) has the same words for it.
+//! samples `resample`'s.
 
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
+use cutrickle_cuda::kernels::{Fit, Layout};
 use half::{bf16, f16};
 
 use crate::model_pass::{self, Source};
 use crate::{Error, I420, Result, VideoFrame};
-
-/// The order of a model's input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Layout {
-    /// Three planes: (3, height, width).
-    Chw,
-    /// Pixels: (height, width, 3).
-    Hwc,
-}
-
-/// How a picture is brought to a size of another shape.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Fit {
-    /// All of it, its shape given up.
-    Stretch,
-    /// All of it, its shape kept, in the middle; the rest has this colour, R'G'B' 0 to 1.
-    Letterbox([f32; 3]),
-    /// As much of its middle as fills the size.
-    Crop,
-}
 
 /// What a model takes: R'G'B' 0 to 1, less `mean`, divided by `std`.
 ///

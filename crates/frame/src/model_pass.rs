@@ -4,13 +4,13 @@
 //! The loops are written so that the compiler makes SIMD of them; a large output is cut into bands of rows for the
 //! thread pool that candle computes on, so there are never more threads than that has.
 
+use cutrickle_cuda::kernels::{Fit, FloatToRgb, Layout, Span, SurfaceFormat};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use crate::model_input::{Fit, Layout, ModelInput};
-use crate::resample::{Axis, Span, down};
-use crate::{Colour, I420, Matrix, Plane};
+use crate::resample::{Axis, down};
+use crate::{Colour, I420, ModelInput, Plane};
 
 /// Fewer pixels of output than this are not worth a second thread.
 const BAND_PIXELS: usize = 65_536;
@@ -149,7 +149,7 @@ impl<'a> Plan<'a> {
 }
 
 enum Planes<'a> {
-    Yuv { luma: Plan<'a>, chroma: [Plan<'a>; 2], colour: ToRgb },
+    Yuv { luma: Plan<'a>, chroma: [Plan<'a>; 2], colour: FloatToRgb },
     Rgb { plan: Plan<'a>, channels: usize },
 }
 
@@ -184,7 +184,7 @@ impl Scratch {
         };
         Self {
             sums: vec![0.0; stride],
-            yuv: [0; 3].map(|_| vec![0.0; pass.x.pixels]),
+            yuv: [0; 3].map(|_| vec![0.0; pass.x.pixels as usize]),
             rgb: [0; 3].map(|_| vec![0.0; pass.width]),
             mixed: vec![0.0; pass.width * 3],
         }
@@ -195,7 +195,8 @@ impl<'a> Pass<'a> {
     fn new(source: &Source<'a>, input: &ModelInput, width: usize, height: usize) -> Self {
         let (from_width, from_height) = source.size();
         let [x, y] = Span::both([from_width, from_height], [width as u32, height as u32], input.fit);
-        let whole = |count: u32, span: Span| Axis::new(span.begin, span.length, span.pixels, count as usize);
+        let whole =
+            |count: u32, span: Span| Axis::new(span.begin, span.length, span.pixels as usize, count as usize);
         let planes = match *source {
             Source::Picture(picture, colour) => {
                 let [luma, u, v] = picture.planes();
@@ -205,16 +206,22 @@ impl<'a> Pass<'a> {
                     Axis::new(
                         (x.begin + 0.5) / 2.0,
                         x.length / 2.0,
-                        x.pixels,
+                        x.pixels as usize,
                         from_width.div_ceil(2) as usize,
                     )
                 };
-                let down =
-                    || Axis::new(y.begin / 2.0, y.length / 2.0, y.pixels, from_height.div_ceil(2) as usize);
+                let down = || {
+                    Axis::new(
+                        y.begin / 2.0,
+                        y.length / 2.0,
+                        y.pixels as usize,
+                        from_height.div_ceil(2) as usize,
+                    )
+                };
                 Planes::Yuv {
                     luma: Plan::new(&luma, whole(from_width, x), whole(from_height, y)),
                     chroma: [u, v].map(|plane| Plan::new(&plane, across(), down())),
-                    colour: ToRgb::new(colour),
+                    colour: FloatToRgb::new(colour.space(), SurfaceFormat::Nv12),
                 }
             }
             Source::Rgb { pixels, channels, .. } => {
@@ -234,12 +241,14 @@ impl<'a> Pass<'a> {
 
     /// Row `y` of the output, which is row `row` of its band.
     fn row<T: Element>(&self, y: usize, row: usize, scratch: &mut Scratch, output: &mut Output<'_, T>) {
-        let filled = self.x.first..self.x.first + self.x.pixels;
+        let filled = self.x.first as usize..(self.x.first + self.x.pixels) as usize;
         for (rgb, &padding) in scratch.rgb.iter_mut().zip(&self.padding) {
             rgb[..filled.start].fill(padding);
             rgb[filled.end..].fill(padding);
         }
-        let Some(index) = y.checked_sub(self.y.first).filter(|index| *index < self.y.pixels) else {
+        let Some(index) =
+            y.checked_sub(self.y.first as usize).filter(|index| *index < self.y.pixels as usize)
+        else {
             for (rgb, &padding) in scratch.rgb.iter_mut().zip(&self.padding) {
                 rgb[filled.clone()].fill(padding);
             }
@@ -255,7 +264,7 @@ impl<'a> Pass<'a> {
                     down(plan.samples, plan.stride, plan.down.taps(index), sums);
                     plan.across.across(sums, 1, 0, out);
                 }
-                colour.row(&scratch.yuv, [red, green, blue]);
+                coloured(colour, &scratch.yuv, [red, green, blue]);
             }
             Planes::Rgb { plan, channels } => {
                 down(plan.samples, plan.stride, plan.down.taps(index), &mut scratch.sums);
@@ -276,45 +285,16 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// From 8-bit Y'CbCr to R'G'B' 0 to 1 (H.273, 8.3), offsets gathered into one a channel.
-struct ToRgb {
-    luma: f32,
-    red: [f32; 2],
-    green: [f32; 3],
-    blue: [f32; 2],
-}
-
-impl ToRgb {
-    fn new(colour: Colour) -> Self {
-        let (kr, kb): (f64, f64) = match colour.matrix {
-            Matrix::Bt601 => (0.299, 0.114),
-            Matrix::Bt709 => (0.2126, 0.0722),
-            Matrix::Bt2020 => (0.2627, 0.0593),
-        };
-        let kg = 1.0 - kr - kb;
-        let (black, luma, chroma) =
-            if colour.full_range { (0.0, 255.0, 255.0) } else { (16.0, 219.0, 224.0) };
-        let zero = -black / luma;
-        let (red_cr, blue_cb) = (2.0 * (1.0 - kr) / chroma, 2.0 * (1.0 - kb) / chroma);
-        let (green_cb, green_cr) = (-kb / kg * blue_cb, -kr / kg * red_cr);
-        Self {
-            luma: (1.0 / luma) as f32,
-            red: [red_cr as f32, (zero - 128.0 * red_cr) as f32],
-            green: [green_cb as f32, green_cr as f32, (zero - 128.0 * (green_cb + green_cr)) as f32],
-            blue: [blue_cb as f32, (zero - 128.0 * blue_cb) as f32],
-        }
-    }
-
-    fn row(&self, yuv: &[Vec<f32>; 3], rgb: [&mut [f32]; 3]) {
-        let [y, cb, cr] = yuv;
-        let [red, green, blue] = rgb;
-        let (Self { luma, .. }, [gb, gr, g0]) = (self, self.green);
-        let pixels = red.iter_mut().zip(green).zip(blue).zip(y).zip(cb).zip(cr);
-        for (((((red, green), blue), y), cb), cr) in pixels {
-            let y = luma * y;
-            *red = (y + self.red[0] * cr + self.red[1]).clamp(0.0, 1.0);
-            *green = (y + gb * cb + gr * cr + g0).clamp(0.0, 1.0);
-            *blue = (y + self.blue[0] * cb + self.blue[1]).clamp(0.0, 1.0);
-        }
+/// A row of 8-bit Y'CbCr as R'G'B' 0 to 1.
+fn coloured(to_rgb: &FloatToRgb, yuv: &[Vec<f32>; 3], rgb: [&mut [f32]; 3]) {
+    let &FloatToRgb { luma, red_cr, green_cb, green_cr, blue_cb, red: r0, green: g0, blue: b0 } = to_rgb;
+    let [y, cb, cr] = yuv;
+    let [red, green, blue] = rgb;
+    let pixels = red.iter_mut().zip(green).zip(blue).zip(y).zip(cb).zip(cr);
+    for (((((red, green), blue), y), cb), cr) in pixels {
+        let y = luma * y;
+        *red = (y + red_cr * cr + r0).clamp(0.0, 1.0);
+        *green = (y + green_cb * cb + green_cr * cr + g0).clamp(0.0, 1.0);
+        *blue = (y + blue_cb * cb + b0).clamp(0.0, 1.0);
     }
 }

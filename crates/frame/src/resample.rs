@@ -1,42 +1,6 @@
 //! Where the pixels of one axis come from: bilinear where the axis grows, the mean of what a pixel covers where it
 //! shrinks. Knows samples and weights, nothing of colour.
 
-use crate::model_input::Fit;
-
-/// What of a picture goes where on one axis of the output.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Span {
-    /// Where the part taken begins and how long it is, in pixels of the picture.
-    pub begin: f64,
-    pub length: f64,
-    /// The first pixel of the output that is filled, and how many are.
-    pub first: usize,
-    pub pixels: usize,
-}
-
-impl Span {
-    /// Both axes of a picture of `from` pixels on an output of `to`.
-    pub(crate) fn both(from: [u32; 2], to: [u32; 2], fit: Fit) -> [Self; 2] {
-        let scales = [0, 1].map(|axis| f64::from(to[axis]) / f64::from(from[axis]));
-        [0, 1].map(|axis| {
-            let (side, pixels) = (f64::from(from[axis]), to[axis] as usize);
-            let whole = Self { begin: 0.0, length: side, first: 0, pixels };
-            match fit {
-                Fit::Stretch => whole,
-                Fit::Letterbox(_) => {
-                    let filled = (side * scales[0].min(scales[1])).round() as usize;
-                    let filled = filled.clamp(1, pixels);
-                    Self { first: (pixels - filled) / 2, pixels: filled, ..whole }
-                }
-                Fit::Crop => {
-                    let length = (f64::from(to[axis]) / scales[0].max(scales[1])).min(side);
-                    Self { begin: (side - length) / 2.0, length, ..whole }
-                }
-            }
-        })
-    }
-}
-
 /// The samples `first..=last`, the ends with weights of their own, those between with one of theirs; the weights
 /// add up to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -208,13 +172,5 @@ mod tests {
                 assert!((sum - 1.0).abs() < 1e-5, "{pixels} of {count}: {taps:?} add up to {sum}");
             }
         }
-    }
-
-    #[test]
-    fn shapes_are_kept_as_the_fit_says() {
-        let [x, y] = Span::both([1920, 1080], [512, 512], Fit::Letterbox([0.0; 3]));
-        assert_eq!((x.first, x.pixels, y.first, y.pixels), (0, 512, 112, 288));
-        let [x, y] = Span::both([1920, 1080], [512, 512], Fit::Crop);
-        assert_eq!((x.begin, x.length, y.begin, y.length), (420.0, 1080.0, 0.0, 1080.0));
     }
 }

@@ -138,17 +138,23 @@ pub trait FrameProcessor: Clone + Send + 'static {
         ready(Ok(Generated::default()))
     }
 
-    /// Called when parameters arrive in mid-stream, before the next frame. Updates that come faster than they
-    /// are taken are merged, the newest value of each name winning.
+    /// Called with the parameters that a stream starts with, unless there are none, and when others arrive in
+    /// mid-stream, before the next frame. Updates that come faster than they are taken are merged, the newest value of
+    /// each name winning.
     fn update_params(&mut self, params: &Params) -> impl Future<Output = Result<()>> {
         let _ = params;
         ready(Ok(()))
     }
 
-    /// Called before a stream's first frame.
+    /// Called before a stream's first frame. Unless it is written anew it hands the stream's parameters to
+    /// [`update_params`](Self::update_params). An error ends the stream.
     fn on_stream_start(&mut self, stream: &StreamContext) -> impl Future<Output = Result<()>> {
-        let _ = stream;
-        ready(Ok(()))
+        async {
+            match stream.params.is_empty() {
+                true => Ok(()),
+                false => self.update_params(&stream.params).await,
+            }
+        }
     }
 
     /// Called after a stream's last frame.

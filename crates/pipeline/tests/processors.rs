@@ -150,6 +150,32 @@ async fn a_processor_that_never_returns_is_abandoned_at_the_deadline() {
     assert!(status.last_error.unwrap().contains("abandoned"));
 }
 
+/// Keeps what it is given.
+#[derive(Clone, Default)]
+struct Given(Option<Params>);
+
+impl FrameProcessor for Given {
+    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        Ok(Some(frame))
+    }
+
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
+        self.0 = Some(params.clone());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_a_stream_starts_with_is_an_update_unless_it_is_nothing() {
+    let mut processor = Given::default();
+    let start = |params| StreamContext::new("test", params, candle_core::Device::Cpu);
+    processor.on_stream_start(&start(Params::new())).await.unwrap();
+    assert_eq!(processor.0, None);
+    let params = Params::from_iter([("x".to_owned(), 1.into())]);
+    processor.on_stream_start(&start(params.clone())).await.unwrap();
+    assert_eq!(processor.0, Some(params));
+}
+
 /// Tells what it is told.
 #[derive(Clone)]
 struct Telling(mpsc::UnboundedSender<String>);

@@ -11,7 +11,7 @@ use crate::{progress, signals};
 /// Arguments of `cutrickle publish`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// MPEG-TS file; `-` reads standard input.
+    /// MPEG-TS or MP4 file; `-` reads a transport stream from standard input.
     file: PathBuf,
     /// The channel to publish to: `http://127.0.0.1:3389/name`.
     #[arg(long)]

@@ -5,8 +5,8 @@ use cutrickle::prelude::*;
 #[derive(Clone)]
 struct Volume(f64);
 
-impl Volume {
-    fn set(&mut self, params: &Params) -> Result<()> {
+impl FrameProcessor for Volume {
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
         if let Some(value) = params.get("volume") {
             // An error is counted, and shown as `last_error` in the status; the stream goes on.
             self.0 = value
@@ -15,16 +15,6 @@ impl Volume {
                 .ok_or("`volume` is 0 to 2")?;
         }
         Ok(())
-    }
-}
-
-impl FrameProcessor for Volume {
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        self.set(&stream.params)
-    }
-
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        self.set(params)
     }
 
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use candle_core::Device;
-use cutrickle_codec::VideoUnit;
+use cutrickle_codec::{EncoderConfig, VideoUnit};
+use cutrickle_frame::{Colour, VideoFrame};
 use cutrickle_mpegts::{Demuxer, Event, TrackKind};
 
 /// The first CUDA device.
@@ -47,4 +48,15 @@ pub fn units() -> Vec<Unit> {
     demuxer.end_segment(&mut sink);
     assert!(units.len() > 100, "{} pictures in the clip", units.len());
     units
+}
+
+/// An encoder for pictures like `frame`.
+pub fn encoder_for(frame: &VideoFrame) -> EncoderConfig {
+    EncoderConfig {
+        width: frame.width(),
+        height: frame.height(),
+        fps: 30.0,
+        bitrate: 6_000_000,
+        colour: Colour::BT709,
+    }
 }

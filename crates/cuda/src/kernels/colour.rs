@@ -5,7 +5,7 @@ use super::SurfaceFormat;
 /// The matrix between R'G'B' and Y'CbCr (H.273, table 4, `MatrixCoefficients`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Matrix {
-    /// ITU-R BT.601: code points 5 and 6.
+    /// ITU-R BT.601: code points 5 (625 lines) and 6 (525 lines), whose coefficients are the same.
     Bt601,
     /// ITU-R BT.709: code point 1.
     Bt709,

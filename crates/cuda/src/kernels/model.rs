@@ -1,6 +1,8 @@
 //! What the kernel that prepares a model's input is launched with, and where its pixels come from.
 
-use super::{ColourSpace, Element, FloatToRgb, Grid, Surface, SurfaceFormat, check_rows, check_size};
+use super::{
+    ColourSpace, Element, Fit, FloatToRgb, Grid, Span, Surface, SurfaceFormat, check_rows, check_size,
+};
 use crate::{Error, Result};
 
 /// The order of a tensor's elements.
@@ -10,17 +12,6 @@ pub enum Layout {
     Chw,
     /// Pixels: (height, width, 3).
     Hwc,
-}
-
-/// How a picture is brought to a size of another shape.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Fit {
-    /// All of it, its shape kept, in the middle; the rest has this colour, R'G'B' 0 to 1.
-    Letterbox([f32; 3]),
-    /// As much of its middle as fills the size.
-    Crop,
-    /// All of it, its shape given up.
-    Stretch,
 }
 
 /// What a model takes.
@@ -62,56 +53,6 @@ impl Axis {
         // The kernel decides by the rounded scale, so this must too.
         let origin = if scale as f32 > 1.0 { begin } else { begin + scale / 2.0 - 0.5 };
         Self { origin: origin as f32, scale: scale as f32 }
-    }
-}
-
-/// What of the picture goes where on one axis of the output.
-struct Span {
-    /// In pixels of the picture.
-    begin: f64,
-    length: f64,
-    /// In pixels of the output.
-    first: u32,
-    pixels: u32,
-}
-
-impl Span {
-    fn whole(side: u32, pixels: u32) -> Self {
-        Self { begin: 0.0, length: f64::from(side), first: 0, pixels }
-    }
-
-    fn cropped(side: u32, length: f64, pixels: u32) -> Self {
-        Self { begin: (f64::from(side) - length) / 2.0, length, first: 0, pixels }
-    }
-
-    fn boxed(side: u32, filled: f64, pixels: u32) -> Self {
-        // A side is at most MAX_SIDE, so the cast is exact.
-        let filled = (filled.round() as u32).clamp(1, pixels);
-        Self { first: (pixels - filled) / 2, pixels: filled, ..Self::whole(side, filled) }
-    }
-
-    /// Both axes of a picture of `from` pixels on an output of `to`.
-    fn both(from: [u32; 2], to: [u32; 2], fit: Fit) -> [Self; 2] {
-        let ([width, height], [across, down]) = (from, to);
-        let by_width = f64::from(across) / f64::from(width);
-        let by_height = f64::from(down) / f64::from(height);
-        match fit {
-            Fit::Stretch => [Self::whole(width, across), Self::whole(height, down)],
-            Fit::Letterbox(_) => {
-                let scale = by_width.min(by_height);
-                [
-                    Self::boxed(width, f64::from(width) * scale, across),
-                    Self::boxed(height, f64::from(height) * scale, down),
-                ]
-            }
-            Fit::Crop => {
-                let scale = by_width.max(by_height);
-                [
-                    Self::cropped(width, (f64::from(across) / scale).min(f64::from(width)), across),
-                    Self::cropped(height, (f64::from(down) / scale).min(f64::from(height)), down),
-                ]
-            }
-        }
     }
 }
 

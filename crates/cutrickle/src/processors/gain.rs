@@ -2,7 +2,7 @@
 
 use cutrickle_frame::{AudioFrame, VideoFrame};
 use cutrickle_pipeline::compose::Part;
-use cutrickle_pipeline::{FrameProcessor, Params, Result, StreamContext};
+use cutrickle_pipeline::{FrameProcessor, Params, Result};
 
 use super::number;
 
@@ -13,22 +13,12 @@ pub struct Gain {
     decibels: f64,
 }
 
-impl Gain {
-    fn set(&mut self, params: &Params) -> Result<()> {
+impl FrameProcessor for Gain {
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
         if let Some(decibels) = number(params, "gain", -60.0..=24.0)? {
             self.decibels = decibels;
         }
         Ok(())
-    }
-}
-
-impl FrameProcessor for Gain {
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        self.set(&stream.params)
-    }
-
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        self.set(params)
     }
 
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
@@ -60,7 +50,7 @@ mod tests {
         let samples = Tensor::new(&[[0.1f32, -0.25, 0.9]], &Device::Cpu).unwrap();
         let frame = AudioFrame::from_tensor(samples, 48_000, 900).unwrap();
         let mut gain = Gain::default();
-        gain.set(json!({"gain": 6.0206}).as_object().unwrap()).unwrap();
+        gain.update_params(json!({"gain": 6.0206}).as_object().unwrap()).await.unwrap();
         let [louder] = <[_; 1]>::try_from(gain.process_audio(frame).await.unwrap()).unwrap();
         assert_eq!(louder.timestamp(), 900);
         let louder = louder.tensor().unwrap().to_vec2::<f32>().unwrap();
@@ -68,7 +58,8 @@ mod tests {
             assert!((louder - wanted).abs() < 1e-4, "{louder}, not {wanted}");
         }
         for wrong in [json!({"gain": 25}), json!({"gain": "loud"})] {
-            assert!(gain.set(wrong.as_object().unwrap()).unwrap_err().to_string().contains("-60 to 24"));
+            let error = gain.update_params(wrong.as_object().unwrap()).await.unwrap_err();
+            assert!(error.to_string().contains("-60 to 24"));
         }
     }
 }

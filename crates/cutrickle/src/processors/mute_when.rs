@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 use cutrickle_frame::{AudioFrame, VideoFrame};
 use cutrickle_pipeline::compose::Part;
-use cutrickle_pipeline::{FrameProcessor, Params, Result, StreamContext};
+use cutrickle_pipeline::{FrameProcessor, Params, Result};
 
 use super::number;
 
@@ -59,8 +59,8 @@ impl Voice {
     }
 }
 
-impl MuteWhen {
-    fn set(&mut self, params: &Params) -> Result<()> {
+impl FrameProcessor for MuteWhen {
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
         let when = match params.get("when").map(|when| (when, when.as_str())) {
             None => self.when,
             Some((_, Some("quiet"))) => When::Quiet,
@@ -74,16 +74,6 @@ impl MuteWhen {
         }
         self.when = when;
         Ok(())
-    }
-}
-
-impl FrameProcessor for MuteWhen {
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        self.set(&stream.params)
-    }
-
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        self.set(params)
     }
 
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {

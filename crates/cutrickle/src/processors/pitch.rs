@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 use cutrickle_frame::{AudioFrame, VideoFrame};
 use cutrickle_pipeline::compose::Part;
-use cutrickle_pipeline::{FrameProcessor, Params, Result, StreamContext};
+use cutrickle_pipeline::{FrameProcessor, Params, Result};
 
 use super::number;
 
@@ -19,23 +19,12 @@ pub struct Pitch {
     shifter: Option<Shifter>,
 }
 
-impl Pitch {
-    fn set(&mut self, params: &Params) -> Result<()> {
+impl FrameProcessor for Pitch {
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
         if let Some(semitones) = number(params, "semitones", -12.0..=12.0)? {
             self.semitones = semitones;
         }
         Ok(())
-    }
-}
-
-impl FrameProcessor for Pitch {
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        self.shifter = None;
-        self.set(&stream.params)
-    }
-
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        self.set(params)
     }
 
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 use cutrickle_frame::VideoFrame;
 use cutrickle_pipeline::compose::Part;
-use cutrickle_pipeline::{FrameProcessor, Params, Result, StreamContext};
+use cutrickle_pipeline::{FrameProcessor, Params, Result};
 
 use super::number;
 use super::rows::{self, PixelMap};
@@ -21,9 +21,9 @@ impl Default for Tint {
     }
 }
 
-impl Tint {
+impl FrameProcessor for Tint {
     /// All of them or none: a wrong one leaves the others as they were.
-    fn set(&mut self, params: &Params) -> Result<()> {
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
         let mut next = *self;
         for (channel, name) in next.colour.iter_mut().zip(["r", "g", "b"]) {
             if let Some(value) = number(params, name, 0.0..=255.0)? {
@@ -35,16 +35,6 @@ impl Tint {
         }
         *self = next;
         Ok(())
-    }
-}
-
-impl FrameProcessor for Tint {
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        self.set(&stream.params)
-    }
-
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        self.set(params)
     }
 
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
@@ -94,14 +84,15 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_wrong_parameter_is_named_and_changes_nothing() {
+    #[tokio::test]
+    async fn a_wrong_parameter_is_named_and_changes_nothing() {
         let mut tint = Tint::default();
         for wrong in [json!({"r": 1, "g": 256}), json!({"r": 1, "strength": "much"}), json!({"b": -1})] {
-            assert!(tint.set(&params(wrong)).unwrap_err().to_string().contains("is wanted"));
+            let error = tint.update_params(&params(wrong)).await.unwrap_err();
+            assert!(error.to_string().contains("is wanted"));
             assert_eq!(tint.colour, Tint::default().colour);
         }
-        tint.set(&params(json!({"r": 10, "strength": 1, "unknown": true}))).unwrap();
+        tint.update_params(&params(json!({"r": 10, "strength": 1, "unknown": true}))).await.unwrap();
         assert_eq!((tint.colour, tint.strength), ([10, 96, 0], 1.0));
     }
 }
