@@ -1,9 +1,13 @@
 //! The built-in processors by name.
 
+use std::path::PathBuf;
+
 use cutrickle::candle_core::DType;
 use cutrickle::compose::{Compose, DynProcessor};
-use cutrickle::models::{denoise, style, super_resolution};
+use cutrickle::models::{denoise, depth, segment, style, super_resolution};
 use cutrickle::processors::{Gain, Grayscale, Invert, Mirror, MuteWhen, Passthrough, Pitch, Tint};
+
+use crate::failure::Failure;
 
 /// A built-in processor, as `--processor` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -30,6 +34,10 @@ pub enum Name {
     Style,
     /// A small network that makes pictures twice as wide and twice as high.
     SuperResolution,
+    /// How near each pixel is, by Depth Anything V2 (`--weights`): parameter `colours` (true or false).
+    Depth,
+    /// What each pixel is of, by SegFormer (`--weights`), and as data: parameters `strength` (0-1), `every` (pictures).
+    Segment,
 }
 
 /// The type that networks compute in.
@@ -69,31 +77,60 @@ impl Name {
             Self::Denoise => "denoise",
             Self::Style => "style",
             Self::SuperResolution => "super-resolution",
+            Self::Depth => "depth",
+            Self::Segment => "segment",
         }
     }
 
-    fn processor(self, precision: Precision) -> DynProcessor {
-        match self {
-            Self::Passthrough => Passthrough.named(self.as_str()).boxed(),
-            Self::Grayscale => Grayscale.named(self.as_str()).boxed(),
-            Self::Invert => Invert.named(self.as_str()).boxed(),
-            Self::Tint => Tint::default().named(self.as_str()).boxed(),
-            Self::Mirror => Mirror.named(self.as_str()).boxed(),
-            Self::Gain => Gain::default().named(self.as_str()).boxed(),
-            Self::Pitch => Pitch::default().named(self.as_str()).boxed(),
-            Self::MuteWhen => MuteWhen::default().named(self.as_str()).boxed(),
-            Self::Denoise => denoise(precision.dtype()).named(self.as_str()).boxed(),
-            Self::Style => style(precision.dtype()).named(self.as_str()).boxed(),
-            Self::SuperResolution => super_resolution(precision.dtype()).named(self.as_str()).boxed(),
-        }
+    /// The processor, with the next of `weights` where its weights come from a file.
+    fn processor(
+        self,
+        precision: Precision,
+        weights: &mut std::slice::Iter<'_, PathBuf>,
+    ) -> Result<DynProcessor, Failure> {
+        let name = self.as_str();
+        let mut weights = || {
+            let line = || format!("`{name}` takes its weights from a file: --weights PATH");
+            weights.next().ok_or_else(|| Failure::usage(line()))
+        };
+        Ok(match self {
+            Self::Passthrough => Passthrough.named(name).boxed(),
+            Self::Grayscale => Grayscale.named(name).boxed(),
+            Self::Invert => Invert.named(name).boxed(),
+            Self::Tint => Tint::default().named(name).boxed(),
+            Self::Mirror => Mirror.named(name).boxed(),
+            Self::Gain => Gain::default().named(name).boxed(),
+            Self::Pitch => Pitch::default().named(name).boxed(),
+            Self::MuteWhen => MuteWhen::default().named(name).boxed(),
+            Self::Denoise => denoise(precision.dtype()).named(name).boxed(),
+            Self::Style => style(precision.dtype()).named(name).boxed(),
+            Self::SuperResolution => super_resolution(precision.dtype()).named(name).boxed(),
+            Self::Depth => depth(weights()?, precision.dtype())?.named(name).boxed(),
+            Self::Segment => segment(weights()?, precision.dtype())?.named(name).boxed(),
+        })
     }
 }
 
-/// One after another.
-pub fn chain(names: &[Name], precision: Precision) -> DynProcessor {
-    let mut processors = names.iter().map(|name| name.processor(precision));
-    let first = processors.next().unwrap_or_else(|| Name::Passthrough.processor(precision));
-    processors.fold(first, |before, next| before.then(next).boxed())
+/// One after another; `weights` are the files of those whose weights come from one, in their order.
+///
+/// # Errors
+/// A file too few, too many, or that does not fit.
+pub fn chain(names: &[Name], precision: Precision, weights: &[PathBuf]) -> Result<DynProcessor, Failure> {
+    let mut weights = weights.iter();
+    let mut chain: Option<DynProcessor> = None;
+    for name in names {
+        let next = name.processor(precision, &mut weights)?;
+        chain = Some(match chain {
+            Some(before) => before.then(next).boxed(),
+            None => next,
+        });
+    }
+    if let Some(path) = weights.next() {
+        let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
+        let line = format!("--weights {}: nothing in `{}` takes it", path.display(), names.join(","));
+        return Err(Failure::usage(line));
+    }
+    Ok(chain.unwrap_or_else(|| Passthrough.boxed()))
 }
 
 #[cfg(test)]
@@ -119,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_chain_is_one_after_another_and_takes_parameters_flat_and_by_name() {
-        let mut both = chain(&[Name::Tint, Name::Mirror], Precision::F32);
+        let mut both = chain(&[Name::Tint, Name::Mirror], Precision::F32, &[]).ok().unwrap();
         let start = params(json!({"r": 10, "g": 20, "b": 30, "strength": 1.0}));
         both.on_stream_start(&StreamContext::new("test", start, Device::Cpu)).await.unwrap();
         assert_eq!(row(&mut both).await, [[10, 20, 30], [10, 20, 30]]);

@@ -52,6 +52,60 @@ fn a_wrong_argument_is_exit_code_2_and_names_the_usage() {
     }
 }
 
+/// A file in the format of safetensors with these tensors of f32, all zeros.
+fn weights(name: &str, tensors: &[(&str, &[usize])]) -> std::path::PathBuf {
+    let mut header = serde_json::Map::new();
+    let mut end = 0;
+    for (name, shape) in tensors {
+        let begin = end;
+        end += 4 * shape.iter().product::<usize>();
+        let entry = serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [begin, end] });
+        header.insert((*name).to_owned(), entry);
+    }
+    let header = serde_json::to_vec(&header).expect("JSON");
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header);
+    file.resize(file.len() + end, 0);
+    let path = std::env::temp_dir().join(format!("cutrickle-command-{}-{name}", std::process::id()));
+    std::fs::write(&path, file).expect("a file is written");
+    path
+}
+
+#[test]
+fn weights_that_are_missing_or_do_not_fit_are_one_line_at_the_start() {
+    for processor in ["depth", "segment"] {
+        fails_with_one_line(
+            &["serve", "--processor", processor, "--weights", "no/such/file"],
+            "no/such/file",
+        );
+    }
+    let tensors: [(&str, &[usize]); 2] =
+        [("pretrained.cls_token", &[1, 1, 64]), ("pretrained.pos_embed", &[1, 27, 64])];
+    for (tensors, wanted) in [(&tensors[..1], "pretrained.pos_embed"), (&[], "pretrained.cls_token")] {
+        let file = weights(wanted, tensors);
+        let path = file.to_str().expect("a path in UTF-8");
+        fails_with_one_line(&["serve", "--processor", "tint,depth", "--weights", path], wanted);
+        fails_with_one_line(&["demo", "--processor", "depth", "--weights", path], path);
+        std::fs::remove_file(&file).expect("the file is there");
+    }
+}
+
+#[test]
+fn weights_belong_to_processors_that_take_them() {
+    for (arguments, word) in [
+        (&["--processor", "depth"][..], "`depth` takes its weights from a file: --weights PATH"),
+        (&["--processor", "tint,segment,mirror"], "`segment`"),
+        (&["--processor", "tint,mirror", "--weights", "some.safetensors"], "`tint,mirror`"),
+        (&["--weights", "some.safetensors"], "some.safetensors"),
+    ] {
+        let output = cutrickle(&[&["serve"], arguments].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+        assert!(said.starts_with("error: ") && said.contains(word), "{arguments:?}: {said}");
+    }
+}
+
 #[test]
 fn standard_input_cannot_loop() {
     let output = cutrickle(&["publish", "-", "--loop", "--url", "http://127.0.0.1:1/x"]);
@@ -207,7 +261,7 @@ fn the_list_names_every_template_and_processor_with_a_line() {
     let text = String::from_utf8_lossy(&text.stdout);
     for (kind, names) in [
         ("templates", &["passthrough", "candle-model", "analytics", "audio"][..]),
-        ("processors", &["passthrough", "tint", "super-resolution"]),
+        ("processors", &["passthrough", "tint", "super-resolution", "depth", "segment"]),
     ] {
         let entries = list[kind].as_array().expect(kind);
         for name in names {

@@ -9,7 +9,7 @@ use cutrickle_frame::{ModelInput, VideoFrame};
 use cutrickle_pipeline::compose::Part;
 use cutrickle_pipeline::{BoxError, FrameProcessor, Params, Result, StreamContext};
 
-use crate::Weights;
+use crate::{Answer, Weights};
 
 /// What a model made of a picture.
 #[derive(Debug)]
@@ -97,6 +97,14 @@ where
         Self { source, model: None, input, warm_up: input.size.unwrap_or(USUAL_SIZE), answer, stream: None }
     }
 
+    /// The same model with another answer: one that takes parameters is no closure.
+    pub fn answering<A: Answer>(self, answer: A) -> CandleModel<M, A> {
+        let Self { source, model, input, warm_up, stream, .. } = self;
+        CandleModel { source, model, input, warm_up, answer, stream }
+    }
+}
+
+impl<M: Module + Send + Sync + 'static, A: Answer> CandleModel<M, A> {
     /// The size of pictures that streams are expected to have, for a model whose input has none of its own: the model is
     /// run on it once when the worker starts, so that the first picture of a stream finds kernels loaded and memory
     /// reserved. 1280x720 unless it is set.
@@ -114,11 +122,7 @@ where
     }
 }
 
-impl<M, F> FrameProcessor for CandleModel<M, F>
-where
-    M: Module + Send + Sync + 'static,
-    F: FnMut(Inference<'_>) -> Result<Option<VideoFrame>> + Clone + Send + 'static,
-{
+impl<M: Module + Send + Sync + 'static, A: Answer> FrameProcessor for CandleModel<M, A> {
     async fn initialize(&mut self, device: &Device) -> Result<()> {
         let model = match &self.source {
             Source::Made(model) => Arc::clone(model),
@@ -141,16 +145,20 @@ where
         let stream = self
             .stream
             .get_or_insert_with(|| StreamContext::new(String::new(), Params::new(), frame.device().clone()));
-        (self.answer)(Inference { output, frame, stream })
+        self.answer.answer(Inference { output, frame, stream })
     }
 
     async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
         self.stream = Some(stream.clone());
-        Ok(())
+        self.answer.set(&stream.params)
+    }
+
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
+        self.answer.set(params)
     }
 
     fn parts(&self) -> Vec<Part> {
-        vec![Part::taking([])]
+        vec![self.answer.part()]
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the networks here are made of beside candle's own layers.
 
-use candle_core::{D, DType, Device, Module, Result, Tensor};
-use candle_nn::ops::pixel_shuffle;
+use candle_core::{D, DType, Device, Module, Result, Tensor, bail};
+use candle_nn::ops::{pixel_shuffle, softmax_last_dim};
 use candle_nn::{Conv2d, Conv2dConfig, VarBuilder, conv2d};
 
 /// A convolution of 3x3 that keeps the picture's size.
@@ -75,6 +75,42 @@ impl Module for Bicubic {
             2 * width,
         ))
     }
+}
+
+/// The shape of a tensor of `N` dimensions, by which weights say what they are of.
+pub(crate) fn shape_of<const N: usize>(weights: &VarBuilder<'_>, name: &str) -> Result<[usize; N]> {
+    let tensor = weights.get_unchecked(name)?;
+    match tensor.dims().try_into() {
+        Ok(shape) if tensor.elem_count() > 0 => Ok(shape),
+        _ => {
+            bail!("{}.{name} has the shape {:?}: {N} dimensions are wanted", weights.prefix(), tensor.dims())
+        }
+    }
+}
+
+/// Attention of `heads` heads (A. Vaswani et al., "Attention is all you need", 2017, 3.2): queries of shape (batch, n,
+/// channels), keys and values of shape (batch, m, channels), to (batch, n, channels).
+pub(crate) fn attention(queries: &Tensor, keys: &Tensor, values: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, n, channels) = queries.dims3()?;
+    let split = |xs: &Tensor| {
+        let (_, length, _) = xs.dims3()?;
+        xs.reshape((batch, length, heads, channels / heads))?.transpose(1, 2)?.contiguous()
+    };
+    // Scaled before the product, which in half precision might not hold it.
+    let queries = (split(queries)? * (channels as f64 / heads as f64).sqrt().recip())?;
+    let weights = softmax_last_dim(&queries.matmul(&split(keys)?.t()?)?)?;
+    weights.matmul(&split(values)?)?.transpose(1, 2)?.reshape((batch, n, channels))
+}
+
+/// (batch, height x width, channels) to (batch, channels, height, width).
+pub(crate) fn map_of_tokens(tokens: &Tensor, height: usize, width: usize) -> Result<Tensor> {
+    let (batch, _, channels) = tokens.dims3()?;
+    tokens.transpose(1, 2)?.reshape((batch, channels, height, width))
+}
+
+/// (batch, channels, height, width) to (batch, height x width, channels).
+pub(crate) fn tokens_of_map(map: &Tensor) -> Result<Tensor> {
+    map.flatten_from(2)?.transpose(1, 2)?.contiguous()
 }
 
 /// `run` on pictures whose sides are even: an odd side is made one longer by repeating its last line, which is taken

@@ -30,6 +30,9 @@ pub struct Args {
     /// What is done to each picture.
     #[arg(long, value_enum, default_value_t = Name::Tint)]
     processor: Name,
+    /// A file of weights (safetensors), for `depth` or `segment`.
+    #[arg(long, value_name = "PATH")]
+    weights: Option<std::path::PathBuf>,
     /// Port of the page; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -51,6 +54,7 @@ const METRICS: [&str; 6] =
 
 /// Runs until a signal ends it, or for the number of pictures asked for.
 pub async fn run(args: Args) -> Result<(), Failure> {
+    let processor = chain(&[args.processor], Precision::default(), args.weights.as_slice())?;
     let page_at = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let page = TcpListener::bind(page_at)
         .await
@@ -62,7 +66,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let trickle = tokio::spawn(trickle.run(std::future::pending()));
 
     let opened = device::open(&args.device)?;
-    let worker = StreamServer::builder(chain(&[args.processor], Precision::default()))
+    let worker = StreamServer::builder(processor)
         .host("127.0.0.1")
         .port(0)
         .devices(opened.devices)

@@ -14,6 +14,9 @@ pub struct Args {
     /// What is done to each picture; several, with commas between, one after another: `tint,mirror`.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Name::Passthrough])]
     processor: Vec<Name>,
+    /// A file of weights (safetensors) for `depth` or `segment`; where both are asked for, one for each, in their order.
+    #[arg(long, value_name = "PATH")]
+    weights: Vec<std::path::PathBuf>,
     /// The type that networks compute in.
     #[arg(long, value_enum, default_value_t)]
     dtype: Precision,
@@ -75,8 +78,9 @@ enum Sound {
 
 /// Runs until a signal ends it.
 pub async fn run(args: Args) -> Result<(), Failure> {
+    let processor = chain(&args.processor, args.dtype, &args.weights)?;
     let opened = device::open(&args.device)?;
-    let mut server = StreamServer::builder(with_overlay(chain(&args.processor, args.dtype)))
+    let mut server = StreamServer::builder(with_overlay(processor))
         .devices(opened.devices)
         .host(args.host)
         .port(args.port)
