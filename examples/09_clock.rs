@@ -8,17 +8,9 @@ use cutrickle::prelude::*;
 
 const FPS: u32 = 25;
 const RATE: u32 = 48_000;
-/// Left, top, width and height of each segment of a digit, and which of them a digit has, the first one's bit lowest.
-const SEGMENTS: [[usize; 4]; 7] = [
-    [8, 0, 16, 6],
-    [2, 6, 6, 20],
-    [24, 6, 6, 20],
-    [8, 26, 16, 6],
-    [2, 32, 6, 20],
-    [24, 32, 6, 20],
-    [8, 52, 16, 6],
-];
-const DIGITS: [u8; 10] = [0x77, 0x24, 0x5d, 0x6d, 0x2e, 0x6b, 0x7b, 0x25, 0x7f, 0x6f];
+/// What is lit of 0 to 9 and of a colon: five rows of three rectangles, an octal digit a row.
+const GLYPHS: [u16; 11] =
+    [0o75557, 0o11111, 0o71747, 0o71717, 0o55711, 0o74717, 0o74757, 0o71111, 0o75757, 0o75717, 0o02020];
 
 /// When the stream started, in 90 kHz ticks of the day's clock.
 #[derive(Clone, Default)]
@@ -33,17 +25,13 @@ impl FrameProcessor for Clock {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64 * 90;
         let now = *self.0.get_or_insert(since_1970 - timestamp) + timestamp;
         let seconds = (now / 90_000) as usize;
-        let mut pixels = vec![0u8; 96 * 256];
-        for (at, number) in [seconds / 3600 % 24, seconds / 60 % 60, seconds % 60].into_iter().enumerate() {
-            for (left, digit) in [(16 + 80 * at, number / 10), (48 + 80 * at, number % 10)] {
-                let lit = SEGMENTS.iter().enumerate().filter(|(n, _)| DIGITS[digit] >> n & 1 == 1);
-                for (_, [x, y, width, height]) in lit {
-                    (20 + y..20 + y + height)
-                        .for_each(|row| pixels[row * 256 + left + x..][..*width].fill(255));
-                }
-            }
-        }
-        let picture = Tensor::from_vec(pixels, (96, 256, 1), &Device::Cpu)?;
+        let text = format!("{:02}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        let lit = |x: usize, y: usize| match x / 8 % 4 {
+            3 => 0, // The gap between two digits.
+            column => GLYPHS[usize::from(text.as_bytes()[x / 32] - b'0')] >> (14 - y / 16 * 3 - column) & 1,
+        };
+        let pixels: Vec<u8> = (0..80 * 256).map(|n| 255 * lit(n % 256, n / 256) as u8).collect();
+        let picture = Tensor::from_vec(pixels, (80, 256, 1), &Device::Cpu)?;
         // A tenth of a second of 1 kHz at each second's beginning.
         let moment = |n| (now % 90_000) as f32 / 90_000.0 + n as f32 / RATE as f32;
         let beep =

@@ -164,7 +164,7 @@ async fn e09_clock() {
     post(&address, "/api/stream/stop", &json!({})).await;
     let ts = viewer.end().await.bytes;
     let verdict = judge(&ts);
-    assert_eq!((verdict.size, verdict.complaints.as_str()), (Some((256, 96)), ""));
+    assert_eq!((verdict.size, verdict.complaints.as_str()), (Some((256, 80)), ""));
     assert_eq!(verdict.codecs.len(), 2, "{:?}", verdict.codecs);
     // On the grid of 25 a second; a busy machine may leave moments out.
     let (first, last) = (verdict.video[0], verdict.video[verdict.video.len() - 1]);

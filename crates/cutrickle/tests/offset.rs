@@ -19,7 +19,7 @@ const CLAP: &[&str] = &[
     "-vf",
     "drawbox=c=black:t=fill,drawbox=c=white:t=fill:enable='between(mod(n,30),15,17)'",
     "-af",
-    "aeval='if(between(mod(t,1),0.5,0.505),0.8*sin(2*PI*1000*t),0)'",
+    "aeval='if(between(mod(t,1),0.5,0.505),0.8*sin(2*PI*1000*t),0)':c=same",
 ];
 
 /// By how much each click comes after its flash, in seconds.
