@@ -8,7 +8,7 @@ mod live;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use live::{Clip, DEADLINE, Stage, Verdict, Viewer, judge};
+use live::{Clip, DEADLINE, Stage, Verdict, Viewer, judge, measured, rises};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -146,4 +146,78 @@ async fn e08_candle_model() {
 #[tokio::test(flavor = "multi_thread")]
 async fn e06_compose() {
     through("06_compose", json!({"mode": "mirror", "fade": {"strength": 0.5}})).await;
+}
+
+/// The output of four seconds is enough to see three seconds pass, each with its beep.
+#[tokio::test(flavor = "multi_thread")]
+async fn e09_clock() {
+    // Says so, and ends here, where there is no ffmpeg to judge.
+    if (Clip { seconds: 1, ..Clip::default() }).segments().is_none() {
+        return;
+    }
+    let stage = Stage::new().await;
+    let (_example, address) = worker("09_clock").await;
+    stage.open("out").await;
+    let viewer = Viewer::new(&stage.url("out"));
+    post(&address, "/api/stream/start", &json!({"publish_url": stage.url("out")})).await;
+    viewer.pictures(100).await;
+    post(&address, "/api/stream/stop", &json!({})).await;
+    let ts = viewer.end().await.bytes;
+    let verdict = judge(&ts);
+    assert_eq!((verdict.size, verdict.complaints.as_str()), (Some((256, 80)), ""));
+    assert_eq!(verdict.codecs.len(), 2, "{:?}", verdict.codecs);
+    // On the grid of 25 a second; a busy machine may leave moments out.
+    let (first, last) = (verdict.video[0], verdict.video[verdict.video.len() - 1]);
+    for time in &verdict.video {
+        let moments = (time - first) / 0.040;
+        assert!((moments - moments.round()).abs() < 0.01, "{time} after {first}");
+    }
+    let seconds = rises(&measured(&ts, "signalstats.YDIF"), 0.4, 0.1);
+    let beeps = rises(&measured(&ts, "astats.Overall.Peak_level"), -25.0, 0.3);
+    assert!(seconds.len() >= 3, "the picture changes at {seconds:?} between {first} and {last}");
+    for pair in seconds.windows(2) {
+        assert!((pair[1] - pair[0] - 1.0).abs() < 0.081, "the picture changes at {seconds:?}");
+    }
+    for second in &seconds {
+        let near = beeps.iter().map(|beep| (beep - second).abs()).fold(f64::INFINITY, f64::min);
+        assert!(near < 0.081, "no beep at {second}, but at {beeps:?}");
+    }
+    assert!(beeps.len() <= seconds.len() + 2, "the picture changes at {seconds:?}, beeps at {beeps:?}");
+}
+
+/// The lines that the motion detector has for two seconds of a clip.
+async fn motion(more: &'static [&'static str]) -> Option<Vec<Value>> {
+    let segments = Clip { seconds: 2, audio: None, more, ..Clip::default() }.segments()?;
+    let stage = Stage::new().await;
+    stage.open("data").await;
+    let mut data = live::Documents::new(&stage.url("data"));
+    let (_example, address) = worker("10_motion").await;
+    post(
+        &address,
+        "/api/stream/start",
+        &json!({"subscribe_url": stage.url("in"), "data_url": stage.url("data")}),
+    )
+    .await;
+    let watcher = Viewer::new(&stage.url("in"));
+    let mut source = stage.source();
+    source.send_all(&segments, &watcher, 30).await;
+    source.end().await;
+    let mut lines = Vec::new();
+    while let Some(batch) = data.next().await {
+        let batch = batch.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.extend(batch.map(|line| serde_json::from_slice::<Value>(line).unwrap()));
+    }
+    Some(lines)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e10_motion() {
+    let Some(moving) = motion(&[]).await else { return };
+    assert!(moving.len() >= 5, "{moving:?}");
+    assert!(
+        moving.iter().all(|line| line["pts"].is_number() && line["change"].as_f64() > Some(12.0)),
+        "{moving:?}"
+    );
+    let still = motion(&["-vf", "loop=loop=-1:size=1"]).await.unwrap();
+    assert!(still.is_empty(), "{still:?}");
 }

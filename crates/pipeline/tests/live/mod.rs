@@ -461,6 +461,47 @@ pub fn judge(ts: &[u8]) -> Verdict {
     verdict
 }
 
+/// What one of ffmpeg's filters measures, with the time of each measurement in seconds: of the pictures
+/// (`signalstats.YAVG`, and `YDIF` against the picture before) or of each millisecond of sound at 48 kHz
+/// (`astats.Overall.Peak_level`, dB).
+pub fn measured(ts: &[u8], what: &str) -> Vec<(f64, f64)> {
+    let dir = TempDir::new();
+    let file = dir.0.join("out.ts");
+    std::fs::write(&file, ts).unwrap();
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-copyts", "-i"]).arg(&file);
+    if what.starts_with("astats") {
+        let print =
+            format!("asetnsamples=n=48,astats=metadata=1:reset=1,ametadata=print:key=lavfi.{what}:file=-");
+        ffmpeg.args(["-vn", "-af", &print]);
+    } else {
+        ffmpeg.args(["-an", "-vf", &format!("signalstats,metadata=print:key=lavfi.{what}:file=-")]);
+    }
+    let printed = ffmpeg.args(["-f", "null", "/dev/null"]).output().unwrap();
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    let (mut time, mut values) = (f64::NAN, Vec::new());
+    for line in String::from_utf8(printed.stdout).unwrap().lines() {
+        if let Some((_, at)) = line.split_once("pts_time:") {
+            time = at.trim().parse().unwrap();
+        } else if let Some((_, value)) = line.split_once('=') {
+            values.push((time, value.parse().unwrap()));
+        }
+    }
+    values
+}
+
+/// When measurements rise above `limit`, having been below it for more than `apart` seconds.
+pub fn rises(measurements: &[(f64, f64)], limit: f64, apart: f64) -> Vec<f64> {
+    let (mut rises, mut last) = (Vec::new(), f64::NEG_INFINITY);
+    for (time, _) in measurements.iter().filter(|(_, value)| *value > limit) {
+        if time - last > apart {
+            rises.push(*time);
+        }
+        last = *time;
+    }
+    rises
+}
+
 struct TempDir(std::path::PathBuf);
 
 impl TempDir {

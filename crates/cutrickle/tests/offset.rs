@@ -1,0 +1,109 @@
+//! How far sound is from its picture once a processor of sound has had it: a clap and a flash at one moment, each second,
+//! through trickle and a session, and judged by ffmpeg at the output.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "../../pipeline/tests/live/mod.rs"]
+mod live;
+
+use cutrickle::processors::{Gain, MuteWhen, Pitch};
+use cutrickle::{AudioFrame, FrameProcessor, Result, StreamOptions, VideoFrame};
+use live::{Clip, Stage, ended, measured, rises};
+use serde_json::{Value, json};
+
+/// The most that sound and picture may part, in seconds.
+const MOST: f64 = 0.040;
+
+/// White for three pictures and a click of 5 ms, half a second into each second.
+const CLAP: &[&str] = &[
+    "-vf",
+    "drawbox=c=black:t=fill,drawbox=c=white:t=fill:enable='between(mod(n,30),15,17)'",
+    "-af",
+    "aeval='if(between(mod(t,1),0.5,0.505),0.8*sin(2*PI*1000*t),0)':c=same",
+];
+
+/// The same with a click of 40 ms: lower for as long as before means that stretches of up to 22 ms are left out.
+const LONG: &[&str] =
+    &[CLAP[0], CLAP[1], CLAP[2], "aeval='if(between(mod(t,1),0.5,0.540),0.8*sin(2*PI*1000*t),0)':c=same"];
+
+/// By how much each click comes after its flash, in seconds.
+fn offsets(ts: &[u8]) -> Vec<f64> {
+    let flashes = rises(&measured(ts, "signalstats.YAVG"), 128.0, 0.5);
+    let sound = measured(ts, "astats.Overall.Peak_level");
+    assert_eq!(flashes.len(), 4, "flashes at {flashes:?}");
+    let click = |flash: &f64| {
+        let near = || sound.iter().filter(|(time, _)| (time - flash).abs() < 0.4);
+        let loudest = near().map(|(_, level)| *level).fold(f64::NEG_INFINITY, f64::max);
+        assert!(loudest > -30.0, "no click by the flash at {flash}: {loudest} dB at most");
+        near().find(|(_, level)| *level > loudest - 12.0).unwrap().0 - flash
+    };
+    flashes.iter().map(click).collect()
+}
+
+/// The offsets that `processor` adds to those of the clip itself.
+async fn added(
+    processor: &impl FrameProcessor,
+    params: Value,
+    clap: &'static [&'static str],
+) -> Option<Vec<f64>> {
+    let segments = Clip { seconds: 4, more: clap, ..Clip::default() }.segments()?;
+    let before = offsets(&segments.concat());
+    let stage = Stage::new().await;
+    let (session, viewer) = stage.start(processor, params, StreamOptions::default()).await;
+    let mut source = stage.source();
+    source.send_all(&segments, &viewer, 30).await;
+    source.settled(&session).await;
+    source.end().await;
+    ended(&session).await;
+    assert_eq!(session.metrics().error_count, 0, "{:?}", session.status().last_error);
+    let after = offsets(&viewer.end().await.bytes);
+    eprintln!("{before:.3?} before, {after:.3?} after");
+    Some(after.iter().zip(&before).map(|(after, before)| after - before).collect())
+}
+
+/// Processing moves sound by less than 40 ms.
+async fn stays(processor: &impl FrameProcessor, params: Value, clap: &'static [&'static str]) {
+    let Some(added) = added(processor, params, clap).await else { return };
+    assert!(added.iter().all(|by| by.abs() < MOST), "{added:.3?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gain_keeps_sound_with_its_picture() {
+    stays(&Gain::default(), json!({"gain": -3}), CLAP).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pitch_up_keeps_sound_with_its_picture() {
+    stays(&Pitch::default(), json!({"semitones": 5}), CLAP).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pitch_down_keeps_sound_with_its_picture() {
+    stays(&Pitch::default(), json!({"semitones": -5}), LONG).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mute_when_keeps_sound_with_its_picture() {
+    stays(&MuteWhen::default(), json!({"when": "quiet"}), CLAP).await;
+}
+
+/// Stamps sound 60 ms late.
+#[derive(Clone)]
+struct Late;
+
+impl FrameProcessor for Late {
+    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        Ok(Some(frame))
+    }
+
+    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
+        let late = AudioFrame::from_tensor(frame.tensor()?, frame.sample_rate(), frame.timestamp() + 5400)?;
+        Ok(vec![late])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_judge_sees_sound_that_is_stamped_late() {
+    let Some(added) = added(&Late, json!({}), CLAP).await else { return };
+    assert!(added.iter().all(|by| (by - 0.060).abs() < 0.020 && *by > MOST), "{added:.3?}");
+}
