@@ -78,31 +78,51 @@ impl Shifter {
     }
 
     /// The delay, between the two ends, at which the sound is most like that where the reader is: back from the near end,
-    /// ahead from the far one. At least a third of the way, so that jumps are rare.
+    /// ahead from the far one. Going ahead leaves sound out: rather what is softer than the rest, so that a short sound
+    /// between silence is heard.
     fn alike(&self, back: bool, nearest: f64, farthest: f64, compared: usize) -> f64 {
         let third = (farthest - nearest) / 3.0;
-        let (from, to) = if back { (nearest + third, farthest) } else { (nearest, farthest - third) };
+        let (from, to) =
+            if back { (nearest + third, farthest) } else { (nearest, farthest - compared as f64) };
+        let power = |delay: f64| -> f64 {
+            self.recent.iter().map(|recent| f64::from(whole(recent, delay)).powi(2)).sum()
+        };
+        // How alike, -1 to 1.
         let correlation = |delay: f64| {
-            let (mut product, mut power) = (0.0f64, 1e-9f64);
+            let (mut product, mut powers) = (0.0f64, [1e-9f64; 2]);
             // Every other sample is enough to tell.
             for n in (0..compared).step_by(2) {
                 for recent in &self.recent {
                     let here = f64::from(whole(recent, self.delay + n as f64));
                     let there = f64::from(whole(recent, delay + n as f64));
                     product += here * there;
-                    power += there * there;
+                    powers[0] += here * here;
+                    powers[1] += there * there;
                 }
             }
-            product / power.sqrt()
+            product / (powers[0] * powers[1]).sqrt()
         };
         // Whole samples from where the reader is, so that its place between two samples stays.
-        let mut best = (f64::NEG_INFINITY, from);
         let mut delay = self.delay + (from - self.delay).ceil();
+        let mut left_out: f64 =
+            (0..(self.delay - delay).max(0.0) as usize).map(|n| power(delay + n as f64)).sum();
+        let kept = self.recent.first().map_or(0, VecDeque::len);
+        let all: f64 = (0..kept).map(|n| power(n as f64)).sum::<f64>() + 1e-9;
+        let mut best = (f64::NEG_INFINITY, from);
         while delay <= to {
-            let alike = correlation(delay);
-            if alike > best.0 {
-                best = (alike, delay);
+            let length = self.delay - delay;
+            let score = if back {
+                correlation(delay)
+            } else {
+                // More power left out than its time is worth is missed; small jumps come too often where nothing else
+                // speaks for them.
+                let louder = (left_out / all - length / kept as f64).max(0.0);
+                correlation(delay) - 4.0 * louder - if length < third { 0.5 } else { 0.0 }
+            };
+            if score > best.0 {
+                best = (score, delay);
             }
+            left_out -= power(delay);
             delay += 1.0;
         }
         best.1
@@ -172,6 +192,27 @@ mod tests {
             let share = 2.0 * power(&samples, found) / all;
             assert!(share > 0.6, "{frequency} by {semitones}: {share:.2} of the power is at {found}");
             assert!((0.08..0.16).contains(&all), "{frequency} by {semitones}: a power of {all:.3}");
+        }
+    }
+
+    #[test]
+    fn a_click_in_silence_is_heard_wherever_it_comes() {
+        for semitones in [-12, -5, -1, 4] {
+            let ratio = 2f64.powf(f64::from(semitones) / 12.0);
+            let mut shifter = Shifter::new(1, RATE);
+            // A hundredth of a second of 1 kHz every 0.1207 seconds, so that jumps come at all its parts.
+            let click = |n: u32| match n % 5_794 {
+                at @ 0..480 => (f64::from(at) / 48.0 * std::f64::consts::TAU).sin() as f32 * 0.5,
+                _ => 0.0,
+            };
+            let sound: Vec<f32> = (0..16 * RATE).map(click).collect();
+            let out: Vec<f32> =
+                sound.chunks(960).flat_map(|chunk| shifter.process(&[chunk.to_vec()], ratio)).collect();
+            for (n, heard) in out.chunks_exact(5_794).enumerate() {
+                let energy: f64 = heard.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+                // A click has 60: it may be 10 dB softer.
+                assert!(energy > 6.0, "click {n} by {semitones} semitones: {energy:.1}");
+            }
         }
     }
 
