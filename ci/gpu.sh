@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in two steps, since the machine with the GPU need not have Rust:
-#   ci/gpu.sh pack [FOLDER]   where Rust is: builds, strips, and puts into FOLDER (target/gpu) what the other step runs
+#   ci/gpu.sh pack [FOLDER]   where Rust is: builds, strips and packs into FOLDER (target/gpu) what the other step runs
 #   ci/gpu.sh clip FILE PICTURES  a 1080p byte stream with access unit delimiters, of the clip that ships with the project
 #   ci/gpu.sh run [FOLDER]    where the GPU is: runs it, and writes what came of it to $OUT (FOLDER/results)
 # Either runs from the repository's root. Nothing is skipped: what fails is listed at the end, and is the exit code.
@@ -19,30 +19,48 @@ if [ "$step" = pack ]; then
   target=${CARGO_TARGET_DIR:-target}
   eval "$(ci/install-nvcc.sh "$target/cuda")"
   export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-80} CUDAFORGE_THREADS=${CUDAFORGE_THREADS:-2}
-  mkdir -p "$folder"
   profile=${PROFILE:-release}
-  cargo build --profile "$profile" --locked --package cutrickle-cli --features cuda
-  cp "$target/${profile/dev/debug}/cutrickle" "$folder/cutrickle"
-  # The name of a test's program is in what cargo says of it.
+  stage=$(mktemp -d)
+  trap 'rm -r "$stage"' EXIT
+  # The same packages and features each time: candle's kernels are compiled once.
+  build=(--profile "$profile" --locked --package cutrickle-cuda --package cutrickle-codec --package cutrickle-cli
+    --features cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-cli/cuda --no-run --message-format json)
+  cargo test "${build[@]}" --test kernels_on_device --test gpu --bench device --bench gpu >"$stage/built"
+  # The names of the programs are in what cargo says of them.
   program() {
-    cargo test --profile "$profile" --locked --package "$1" --features cuda "--$2" "$3" --no-run --message-format json |
-      python3 -c 'import json,sys
-for line in sys.stdin:
-    said = json.loads(line)
-    if said.get("executable") and said["target"]["name"] == sys.argv[1]: print(said["executable"])' "$3"
+    python3 - "$stage/built" "$@" <<'PYTHON'
+import json, sys
+file, package, kind, name = sys.argv[1:]
+for said in map(json.loads, open(file)):
+    target = said.get("target", {})
+    if said.get("executable") and package in said["package_id"] and (target["name"], target["kind"]) == (name, [kind]):
+        print(said["executable"])
+PYTHON
   }
-  cp "$(program cutrickle-cuda test kernels_on_device)" "$folder/kernels_on_device"
-  cp "$(program cutrickle-codec test gpu)" "$folder/codecs"
-  cp "$(program cutrickle-cuda bench device)" "$folder/bench_device"
-  cp "$(program cutrickle-codec bench gpu)" "$folder/bench_gpu"
-  strip "$folder"/{cutrickle,kernels_on_device,codecs,bench_device,bench_gpu}
-  clip "$folder/clip.h264" 600
-  du -sh "$folder"
+  # Tests of the command are built with the command.
+  cp "$target/${profile/dev/debug}/cutrickle" "$stage/cutrickle"
+  cp "$(program crates/cuda test kernels_on_device)" "$stage/kernels_on_device"
+  cp "$(program crates/codec test gpu)" "$stage/codecs"
+  cp "$(program crates/cuda bench device)" "$stage/bench_device"
+  cp "$(program crates/codec bench gpu)" "$stage/bench_gpu"
+  rm "$stage/built"
+  strip "$stage"/*
+  clip "$stage/clip.h264" 600
+  mkdir -p "$folder"
+  # Each program has candle's kernels in it: 40 MB, of which compression leaves 8.
+  tar -C "$stage" -cJf "$folder/pack.tar.xz" .
+  size=$(stat -c %s "$folder/pack.tar.xz")
+  echo "$folder/pack.tar.xz: $((size >> 20)) MiB"
+  [ "$size" -lt $((60 << 20)) ] || { echo "more than 60 MiB"; exit 1; }
   exit
 fi
 
 out=${OUT:-$folder/results}
 mkdir -p "$out"
+programs=$(mktemp -d)
+trap 'rm -r "$programs"' EXIT
+# By Python, which is there for PyTorch where xz may not be.
+python3 -m tarfile -e "$folder/pack.tar.xz" "$programs"
 # The libraries that candle needs (cuBLAS, cuRAND, NVRTC) lie in Python's packages where there is no toolkit.
 packages=$(python3 -c 'import glob,site; print(":".join(p for s in site.getsitepackages() for p in glob.glob(s + "/nvidia/*/lib")))')
 export LD_LIBRARY_PATH=$packages${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
@@ -55,12 +73,12 @@ check() {
   if "$@" 2>&1 | tee "$out/$name.txt"; then :; else failed+=("$name"); fi
 }
 check machine nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
-check doctor "$folder/cutrickle" doctor --json
-check kernels "$folder/kernels_on_device"
-check codecs "$folder/codecs" --test-threads 1 --nocapture
-check memcheck compute-sanitizer --tool memcheck --error-exitcode 1 "$folder/kernels_on_device" --test-threads 1
-check racecheck compute-sanitizer --tool racecheck --error-exitcode 1 "$folder/kernels_on_device" --test-threads 1
-check bench_device "$folder/bench_device" "$folder/clip.h264"
-check bench_gpu "$folder/bench_gpu"
-check demo "$folder/cutrickle" demo --device cuda:0 --processor passthrough --frames 300
+check doctor "$programs/cutrickle" doctor --json
+check kernels "$programs/kernels_on_device"
+check codecs "$programs/codecs" --test-threads 1 --nocapture
+check memcheck compute-sanitizer --tool memcheck --error-exitcode 1 "$programs/kernels_on_device" --test-threads 1
+check racecheck compute-sanitizer --tool racecheck --error-exitcode 1 "$programs/kernels_on_device" --test-threads 1
+check bench_device "$programs/bench_device" "$programs/clip.h264"
+check bench_gpu "$programs/bench_gpu"
+check demo "$programs/cutrickle" demo --device cuda:0 --processor passthrough --frames 300
 [ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}"; exit 1; }
