@@ -2,6 +2,7 @@
 //! registers it.
 
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -14,6 +15,8 @@ use crate::orchestrator::{Orchestrator, Retry};
 
 /// An orchestrator forgets a runner after 20 s without a heartbeat.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// How long the end of the worker waits for the answer to a heartbeat.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// What an orchestrator is told about a live runner. The capacity and the version are the server's own.
 #[derive(Clone)]
@@ -88,54 +91,65 @@ pub(crate) async fn run(
     stopping: impl Future<Output = ()>,
 ) {
     let mut known: Option<Known> = None;
-    let beat = async {
-        let mut retry = Retry::default();
-        loop {
-            let heartbeat = Heartbeat {
-                runner_id: known.as_ref().map(|known| known.id.as_str()),
-                runner_url: &runner.runner_url,
-                app: &runner.app,
-                mode: "persistent",
-                capacity,
-                price_info: Price { price: &runner.price, currency: &runner.currency, unit: &runner.unit },
-                version,
-                metadata: &runner.metadata,
-                status: "ready",
-                session_ids: sessions(),
-            };
-            let Ok(body) = serde_json::to_vec(&heartbeat) else { return };
+    let mut retry = Retry::default();
+    let mut stopping = pin!(stopping);
+    let mut stopped = false;
+    while !stopped {
+        let heartbeat = Heartbeat {
+            runner_id: known.as_ref().map(|known| known.id.as_str()),
+            runner_url: &runner.runner_url,
+            app: &runner.app,
+            mode: "persistent",
+            capacity,
+            price_info: Price { price: &runner.price, currency: &runner.currency, unit: &runner.unit },
+            version,
+            metadata: &runner.metadata,
+            status: "ready",
+            session_ids: sessions(),
+        };
+        let Ok(body) = serde_json::to_vec(&heartbeat) else { return };
+        let answered = {
             let secret = known.as_ref().map_or(runner.secret.as_str(), |known| known.secret.as_str());
-            let answered = orchestrator.post("/runners/heartbeat", secret, true, Bytes::from(body)).await;
-            let wait = match answered {
-                Ok(answer) if answer.status.is_success() => {
-                    retry.succeeded();
-                    if let Some(newly) = read(&answer.body, known.as_ref()) {
-                        if known.is_none() {
-                            tracing::info!(runner = newly.id, "known to the orchestrator");
-                        }
-                        known = Some(newly);
+            let mut call = pin!(orchestrator.post("/runners/heartbeat", secret, true, Bytes::from(body)));
+            tokio::select! {
+                answered = &mut call => Some(answered),
+                () = &mut stopping => {
+                    stopped = true;
+                    // It may register the runner, which is only to be taken back by what the answer says.
+                    tokio::time::timeout(LAST_ANSWER, call).await.ok()
+                }
+            }
+        };
+        let wait = match answered {
+            None => break,
+            Some(Ok(answer)) if answer.status.is_success() => {
+                retry.succeeded();
+                if let Some(newly) = read(&answer.body, known.as_ref()) {
+                    if known.is_none() {
+                        tracing::info!(runner = newly.id, "known to the orchestrator");
                     }
-                    INTERVAL
+                    known = Some(newly);
                 }
-                // The orchestrator was restarted, or gave us up: what it knew of us is gone.
-                Ok(answer) if known.is_some() && is_forgotten(answer.status) => {
-                    tracing::warn!("the orchestrator has forgotten this runner: {}", answer.reason());
-                    known = None;
-                    continue;
-                }
-                failed => {
-                    let wait = retry.wait().min(if known.is_some() { INTERVAL } else { Duration::MAX });
-                    let reason = failed.map_or_else(|e| e.to_string(), |answer| answer.reason());
-                    tracing::warn!(?wait, "heartbeat failed: {reason}");
-                    wait
-                }
-            };
-            tokio::time::sleep(wait).await;
+                INTERVAL
+            }
+            // The orchestrator was restarted, or gave us up: what it knew of us is gone.
+            Some(Ok(answer)) if known.is_some() && is_forgotten(answer.status) => {
+                tracing::warn!("the orchestrator has forgotten this runner: {}", answer.reason());
+                known = None;
+                continue;
+            }
+            Some(failed) => {
+                let wait = retry.wait().min(if known.is_some() { INTERVAL } else { Duration::MAX });
+                let reason = failed.map_or_else(|e| e.to_string(), |answer| answer.reason());
+                tracing::warn!(?wait, "heartbeat failed: {reason}");
+                wait
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait), if !stopped => {}
+            () = &mut stopping, if !stopped => stopped = true,
+            else => {}
         }
-    };
-    tokio::select! {
-        () = beat => {}
-        () = stopping => {}
     }
     let Some(Known { id, secret }) = known else { return };
     match orchestrator.post(&format!("/runners/{id}/unregister"), &secret, true, Bytes::new()).await {

@@ -17,7 +17,7 @@ use cutrickle_server::{LiveRunner, Registration, StreamServer};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use support::{DEADLINE, Passthrough, Upstream, Worker};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 const SECRET: &str = "orch s3cret";
 
@@ -81,6 +81,8 @@ struct Seen {
     /// The secret of the runner that is known, if one is.
     known: Option<String>,
     runners: u32,
+    /// The next registration by heartbeat is answered when this is sent.
+    hold: Option<oneshot::Receiver<()>>,
 }
 
 #[derive(Clone, Default)]
@@ -206,6 +208,9 @@ async fn heartbeat(State(double): State<Double>, headers: HeaderMap, body: Bytes
     if let Some(status) = refused {
         return (status, "not now".into());
     }
+    if let Some(released) = double.see(|seen| seen.hold.take()) {
+        let _ = released.await;
+    }
     let (id, secret) = double.see(|seen| {
         seen.runners += 1;
         let secret = format!("heartbeat s3cret {}", seen.runners);
@@ -328,11 +333,19 @@ async fn a_live_runner_beats_in_time_under_the_secret_it_was_given_and_comes_bac
     let late = beats[1].0 - beats[0].0;
     assert!((Duration::from_secs(4)..Duration::from_secs(7)).contains(&late), "{late:?}");
 
-    double.see(|seen| seen.known = None);
+    let (release, hold) = oneshot::channel();
+    double.see(|seen| (seen.known, seen.hold) = (None, Some(hold)));
     let beats = double.calls("heartbeat", 4).await;
     assert_eq!(beats[2].1["runner_id"], json!("runner_1"), "that one is answered 404 …");
     assert_eq!(beats[3].1.get("runner_id"), None, "… and at once followed by a registration");
-    worker.shut_down().await;
+    // The worker ends before that is answered.
+    let answer_late = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        release.send(()).unwrap();
+    };
+    tokio::join!(worker.shut_down(), answer_late);
     assert_eq!(double.calls("unregister_runner", 1).await[0].1, json!("runner_2"));
 }
 
