@@ -87,9 +87,28 @@ enum Next {
 impl<P: FrameProcessor> Processing<'_, P> {
     fn run(mut self, frames: &FrameQueue) {
         let context = StreamContext::of(self.stream);
-        if let Err(e) = guarded(&self.runtime, "on_stream_start", self.processor.on_stream_start(&context)) {
-            self.stream.fail(e);
+        match guarded(&self.runtime, "on_stream_start", self.processor.on_stream_start(&context)) {
+            Ok(()) => self.work(frames),
+            Err(e) => {
+                self.stream.fail(e);
+                self.give_up(frames);
+            }
         }
+        if let Err(e) = guarded(&self.runtime, "on_stream_stop", self.processor.on_stream_stop()) {
+            self.stream.error(e);
+        }
+    }
+
+    /// Nothing reaches a processor that could not start.
+    fn give_up(&self, frames: &FrameQueue) {
+        while let Some(work) = self.runtime.block_on(frames.pop()) {
+            if let Work::Video(_) = work {
+                self.stream.recorder.dropped.add(1);
+            }
+        }
+    }
+
+    fn work(&mut self, frames: &FrameQueue) {
         let started = tokio::time::Instant::now();
         let mut grid = (!self.stream.ends.input).then(Grid::default);
         let mut due = None;
@@ -121,9 +140,6 @@ impl<P: FrameProcessor> Processing<'_, P> {
         while !self.at_work.is_empty() {
             self.runtime.block_on(self.processor.video_ready());
             self.finish();
-        }
-        if let Err(e) = guarded(&self.runtime, "on_stream_stop", self.processor.on_stream_stop()) {
-            self.stream.error(e);
         }
     }
 

@@ -5,6 +5,7 @@
 mod live;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cutrickle_frame::VideoFrame;
@@ -130,6 +131,46 @@ async fn a_slow_processor_is_given_the_newest_pictures() {
     let before_last: Vec<_> = worked[1..].iter().map(|pts| ((last - pts) * 30.0).round() as i64).collect();
     assert_eq!(before_last, [2, 1, 0], "the oldest went, never the newest");
     assert_eq!(viewer.end().await.pictures, 4);
+}
+
+/// Fails to start once it is given a permit; counts the pictures that reach it all the same.
+#[derive(Clone)]
+struct Unready {
+    permits: Arc<Semaphore>,
+    given: Arc<AtomicUsize>,
+}
+
+impl FrameProcessor for Unready {
+    async fn on_stream_start(&mut self, _: &StreamContext) -> Result<()> {
+        self.permits.acquire().await?.forget();
+        Err("no memory for this stream".into())
+    }
+
+    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        self.given.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(frame))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_picture_reaches_a_processor_that_could_not_start() {
+    let Some(segments) = (Clip { seconds: 1, audio: None, ..Clip::default() }).segments() else { return };
+    let stage = Stage::new().await;
+    let (permits, given) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let processor = Unready { permits: Arc::clone(&permits), given: Arc::clone(&given) };
+    let options = StreamOptions { max_queue_size: 3, ..StreamOptions::default() };
+    let (session, _viewer) = stage.start(&processor, json!({}), options).await;
+    let mut source = stage.source();
+    source.send(&segments[0]).await;
+    // The last three wait for the processor.
+    until(&session, |m| m.frames_dropped >= 27).await;
+    permits.add_permits(1);
+    ended(&session).await;
+    assert_accounted(&session);
+    assert_eq!(given.load(Ordering::Relaxed), 0);
+    let metrics = session.metrics();
+    assert_eq!((metrics.frames_dropped, metrics.frames_out), (30, 0));
+    assert_eq!(session.status().last_error.unwrap(), "on_stream_start: no memory for this stream");
 }
 
 #[tokio::test(flavor = "multi_thread")]
