@@ -7,6 +7,7 @@ mod live;
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use live::{Clip, DEADLINE, Stage, Verdict, Viewer, judge, measured, rises};
 use serde_json::{Value, json};
@@ -49,24 +50,44 @@ async fn worker(name: &str) -> (Example, String) {
 
 /// POSTs `body` once the worker takes it: a start is refused while it loads.
 async fn post(address: &str, path: &str, body: &Value) {
-    let body = body.to_string();
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
     loop {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let status = answer.split(' ').nth(1).unwrap_or_default();
-        match status {
+        let (status, answer) = call(address, "POST", path, &body.to_string()).await;
+        match status.as_str() {
             "200" => return,
             "503" => tokio::task::yield_now().await,
             _ => panic!("{path}: {answer}"),
         }
     }
+}
+
+/// Waits until the only stream of a worker has answered for `n` pictures.
+async fn processed(address: &str, n: u64) {
+    let wait = async {
+        loop {
+            let (_, answer) = call(address, "GET", "/api/stream/status", "").await;
+            let status: Value = serde_json::from_str(&answer).unwrap();
+            if status["frames_processed"].as_u64() >= Some(n) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("no {n} pictures"));
+}
+
+/// The status and the body of a worker's answer.
+async fn call(address: &str, method: &str, path: &str, body: &str) -> (String, String) {
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
 }
 
 /// Plays a clip of two seconds through an example, and judges the output.
@@ -198,9 +219,11 @@ async fn motion(more: &'static [&'static str]) -> Option<Vec<Value>> {
         &json!({"subscribe_url": stage.url("in"), "data_url": stage.url("data")}),
     )
     .await;
-    let watcher = Viewer::new(&stage.url("in"));
     let mut source = stage.source();
-    source.send_all(&segments, &watcher, 30).await;
+    for (segment, pictures) in segments.iter().zip([30, 60]) {
+        source.send(segment).await;
+        processed(&address, pictures).await;
+    }
     source.end().await;
     let mut lines = Vec::new();
     while let Some(batch) = data.next().await {
