@@ -7,7 +7,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 library=${STAND_IN_LIBRARY:-}
 if [ -z "$library" ]; then
-    cargo build --quiet --manifest-path "$root/Cargo.toml" --package cutrickle-stand-in >&2
+    cargo build --quiet --manifest-path "$root/Cargo.toml" --package cutrickle-stand-in --features libavcodec >&2
     library=${CARGO_TARGET_DIR:-$root/target}/debug/libcutrickle_stand_in.so
 fi
 library=$(realpath "$library")

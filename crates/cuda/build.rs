@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn compile() -> Result<PathBuf, String> {
-    for variable in ["CUDA_HOME", "CUDA_PATH", "PATH", "NVCC_CCBIN"] {
+    for variable in ["CUDA_HOME", "CUDA_PATH", "PATH", "NVCC_CCBIN", "NVCC_APPEND_FLAGS"] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
     let variable = |name| env::var_os(name).ok_or_else(|| format!("cargo did not set {name}"));

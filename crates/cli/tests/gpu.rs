@@ -86,6 +86,10 @@ struct Judged {
 
 /// Streams the clip through a worker that was started with `arguments`.
 fn through(name: &str, arguments: &[&str], params: &Value) -> Judged {
+    through_of(CLIP, name, arguments, params)
+}
+
+fn through_of(clip: &str, name: &str, arguments: &[&str], params: &Value) -> Judged {
     let (_trickle, url) = trickle_server();
     let (_worker, address, log) = worker(arguments);
     // Whoever does not read a log stops its writer.
@@ -101,7 +105,7 @@ fn through(name: &str, arguments: &[&str], params: &Value) -> Judged {
     let mut record = cutrickle(&["record", "--url", &output, "--output"]);
     let mut record = Running(record.arg(&recording).spawn().expect("the command runs"));
     let mut publish =
-        Running(cutrickle(&["publish", CLIP, "--url", &input]).spawn().expect("the command runs"));
+        Running(cutrickle(&["publish", clip, "--url", &input]).spawn().expect("the command runs"));
     // While it runs: what it runs on.
     let mut status = Value::Null;
     while publish.0.try_wait().expect("it can be asked").is_none() {
@@ -146,11 +150,11 @@ fn pictures(recording: &Path) -> usize {
     count.lines().next().and_then(|line| line.trim_end_matches(',').parse().ok()).expect("a number")
 }
 
-/// Mean PSNR of luma against the clip in dB. Pictures are matched by their timestamps, which a worker keeps.
-fn psnr(recording: &Path) -> f64 {
-    let filter = "[0:v]settb=1/90000[a];[1:v]settb=1/90000[b];[a][b]psnr=shortest=1";
+/// Mean PSNR of luma against a clip in dB. Pictures are matched by their timestamps, which a worker keeps.
+fn psnr(recording: &Path, clip: &str) -> f64 {
+    let filter = "[0:v]settb=1/90000[a];[1:v]settb=1/90000,format=yuv420p[b];[a][b]psnr=shortest=1";
     let file = recording.to_str().expect("a path");
-    let arguments = ["-hide_banner", "-copyts", "-i", file, "-i", CLIP, "-lavfi", filter, "-f", "null", "-"];
+    let arguments = ["-hide_banner", "-copyts", "-i", file, "-i", clip, "-lavfi", filter, "-f", "null", "-"];
     let (_, said) = run("ffmpeg", &arguments);
     let at = said.rfind("PSNR y:").unwrap_or_else(|| panic!("no PSNR: {said}"));
     said[at + 7..].split(' ').next().and_then(|n| n.parse().ok()).expect("a number")
@@ -178,6 +182,7 @@ fn judge_metrics(judged: &Judged) {
         };
         assert!(of("samples") >= 5.0 && of("seconds") > 0.0, "{stage}: {} samples", of("samples"));
     }
+    assert!(value(r#"cutrickle_gpu_surface_waits_total{device="cuda:0"}"#).is_some());
     let fallbacks = value(r#"cutrickle_gpu_fallbacks_total{stage="video_encode"}"#);
     assert_eq!(fallbacks, (!on_gpu).then_some(1.0));
 }
@@ -196,10 +201,29 @@ fn an_untouched_stream_keeps_its_pixels_on_the_device_up_to_the_encoder() {
     judge_metrics(&judged);
     let host = through("host", &["--device", "cpu", "--processor", "passthrough"], &json!({}));
     assert_eq!(host.status["backends"]["device"], "cpu", "{}", host.status);
-    let (on_gpu, on_host) = (psnr(&judged.recording), psnr(&host.recording));
+    let (on_gpu, on_host) = (psnr(&judged.recording, CLIP), psnr(&host.recording, CLIP));
     // Rate control ends up elsewhere where a slow machine drops pictures; a wrong pixel format or order costs 10 dB.
     assert!(on_gpu > 36.0 && on_gpu > on_host - 1.5, "{on_gpu:.1} dB, and {on_host:.1} dB on the host");
     let _ = (std::fs::remove_file(&judged.recording), std::fs::remove_file(&host.recording));
+}
+
+#[test]
+fn h265_of_ten_bits_goes_the_same_way() {
+    let clip = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("h265-{}.ts", std::process::id()));
+    let clip = clip.to_str().expect("a path");
+    let options = "-v error -y -t 4 -i CLIP -vf scale=640:360,format=yuv420p10le -c:v libx265 -preset ultrafast -x265-params \
+                   log-level=none:keyint=30:bframes=3 -c:a copy";
+    let options = options.split_whitespace().map(|word| if word == "CLIP" { CLIP } else { word });
+    run("ffmpeg", &options.chain([clip]).collect::<Vec<_>>());
+    let judged = through_of(clip, "h265", &["--device", "cuda:0", "--processor", "passthrough"], &json!({}));
+    judge(&judged);
+    let (down, up) = (copied(&judged.metrics, "to_host"), copied(&judged.metrics, "to_device"));
+    assert!(up < 1.0, "{up} bytes went up");
+    assert!(judged.status["backends"]["video_encode"] != "nvenc" || down < 1.0, "{down} bytes came down");
+    // Pictures of 10 bits become 8 by way of RGB, which costs some chroma and little luma.
+    let likeness = psnr(&judged.recording, clip);
+    assert!(likeness > 34.0, "{likeness:.1} dB");
+    let _ = (std::fs::remove_file(&judged.recording), std::fs::remove_file(clip));
 }
 
 #[test]

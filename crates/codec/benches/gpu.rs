@@ -55,7 +55,7 @@ fn coded(count: usize) -> Vec<(Vec<u8>, i64, bool)> {
         for plane in picture.planes_mut() {
             for (y, row) in plane.data.chunks_exact_mut(plane.width).enumerate() {
                 for (x, sample) in row.iter_mut().enumerate() {
-                    *sample = ((x + 4 * n) / 3 ^ (y + n) / 5) as u8;
+                    *sample = (((x + 4 * n) / 3) ^ ((y + n) / 5)) as u8;
                 }
             }
         }

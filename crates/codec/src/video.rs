@@ -5,8 +5,11 @@ use cutrickle_frame::{Colour, VideoFrame};
 
 use crate::Result;
 
+mod bits;
 #[cfg(feature = "ffmpeg")]
 pub mod ffmpeg;
+#[cfg(any(test, feature = "cuda"))]
+mod h265;
 mod nal;
 #[cfg(feature = "cuda")]
 pub mod nvdec;

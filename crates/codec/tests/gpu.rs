@@ -7,8 +7,9 @@ mod gpu_clip;
 
 use candle_core::{Device, Tensor};
 use cutrickle_codec::{VideoCodec, VideoDecoder, VideoEncoder, open};
+use cutrickle_cuda::nvenc::Codec;
 use cutrickle_frame::{Colour, Fit, I420, Layout, ModelInput, VideoFrame};
-use gpu_clip::{Unit, device, encoder_for, units};
+use gpu_clip::{Unit, device, encoder_for, made, units};
 
 fn decode(decoder: &mut dyn VideoDecoder, units: &[Unit]) -> Vec<VideoFrame> {
     let mut frames = Vec::new();
@@ -61,6 +62,70 @@ fn pictures_outlive_their_decoder() {
     let mut host = open::host_video_decoder(VideoCodec::H264).unwrap();
     for (gpu, host) in kept.iter().zip(decode(&mut *host, &units[..32])) {
         assert!(gpu.i420().unwrap() == host.i420().unwrap(), "the picture at {}", gpu.timestamp());
+    }
+}
+
+#[test]
+fn h265_comes_out_in_display_order_and_no_later_than_the_stream_asks() {
+    // Four B-frames with a pyramid: two pictures may precede one that is displayed before them. 8 and 10 bits, of which
+    // the host gets the upper 8.
+    for (name, depth) in [("h265-b.ts", 8u32), ("h265-10-b.ts", 10)] {
+        let (units, raw) = made(name);
+        let mut decoder = open::video_decoder(VideoCodec::H265, &device()).unwrap();
+        let mut frames = Vec::new();
+        for (number, unit) in units.iter().enumerate() {
+            decoder.decode(&unit.borrow(), &mut |frame| frames.push(frame)).unwrap();
+            assert!(frames.len() + 2 > number, "{name}: {} after unit {number}", frames.len());
+        }
+        decoder.flush(&mut |frame| frames.push(frame)).unwrap();
+        assert_eq!(decoder.backend(), "nvdec");
+        let mut times: Vec<_> = units.iter().map(|unit| unit.timestamp).collect();
+        assert!(!times.is_sorted(), "{name} has no B-frames");
+        times.sort_unstable();
+        assert_eq!(frames.iter().map(VideoFrame::timestamp).collect::<Vec<_>>(), times);
+        let judged: Vec<u8> = match depth {
+            8 => raw,
+            _ => raw.chunks_exact(2).map(|at| (u16::from_le_bytes([at[0], at[1]]) >> 2) as u8).collect(),
+        };
+        let of_a_picture = judged.len() / frames.len();
+        for (frame, judged) in frames.iter().zip(judged.chunks(of_a_picture)) {
+            assert!(frame.device().is_cuda());
+            let picture = frame.i420().unwrap();
+            let planes: Vec<u8> = picture.planes().iter().flat_map(|plane| plane.data).copied().collect();
+            assert!(planes == judged, "{name}: the picture at {}", frame.timestamp());
+        }
+    }
+}
+
+#[test]
+fn ten_bits_reach_models_and_encoders() {
+    let (units, _) = made("h265-10-b.ts");
+    let device = device();
+    let mut decoder = open::video_decoder(VideoCodec::H265, &device).unwrap();
+    let frames = decode(&mut *decoder, &units);
+    let host = frames[0].clone().to(&Device::Cpu).unwrap();
+    let input = ModelInput::new(160, 96);
+    let all = |tensor: Tensor| -> Vec<f32> {
+        tensor.to_device(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    };
+    for (there, here) in
+        all(frames[0].to_model(&input).unwrap()).into_iter().zip(all(host.to_model(&input).unwrap()))
+    {
+        // The host has 8 of the 10 bits.
+        assert!((there - here).abs() < 4.0 / 255.0, "{there} and {here}");
+    }
+    let mut encoder = open::video_encoder(encoder_for(&frames[0]), &device).unwrap();
+    let mut coded = Vec::new();
+    for (at, frame) in frames.iter().enumerate() {
+        let unit = encoder.encode(frame, at == 0).unwrap();
+        coded.push(Unit { data: unit.data.to_vec(), timestamp: unit.timestamp, keyframe: unit.keyframe });
+    }
+    let mut host = open::host_video_decoder(VideoCodec::H264).unwrap();
+    let back = decode(&mut *host, &coded);
+    assert_eq!(back.len(), frames.len());
+    for (frame, back) in frames.iter().zip(&back) {
+        let quality = psnr(&frame.i420().unwrap(), &back.i420().unwrap());
+        assert!(quality > 30.0, "{quality:.1} dB at {}", frame.timestamp());
     }
 }
 
@@ -171,7 +236,10 @@ fn an_encoder_is_found_and_its_stream_is_read_by_the_host() {
         assert_eq!(unit.keyframe, at % 30 == 0, "picture {at}");
         coded.push(Unit { data: unit.data.to_vec(), timestamp: unit.timestamp, keyframe: unit.keyframe });
     }
-    println!("encoded by {}", encoder.backend());
+    // Falling back to the host must not hide an encoder that there is and that does not work.
+    let gpu = cutrickle_frame::gpu(&device).unwrap();
+    let there = cutrickle_cuda::nvenc::codecs(&gpu).is_ok_and(|codecs| codecs.contains(&Codec::H264));
+    assert_eq!(encoder.backend() == "nvenc", there, "encoded by {}", encoder.backend());
     let mut host = open::host_video_decoder(VideoCodec::H264).unwrap();
     let back = decode(&mut *host, &coded);
     assert_eq!(back.len(), frames.len());

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cudarc::driver::sys::{CUDA_MEMCPY2D, CUmemorytype};
 use cudarc::driver::{
@@ -24,6 +25,7 @@ pub struct Gpu {
     functions: HashMap<&'static str, CudaFunction>,
     transfers: Transfers,
     timings: Timings,
+    surface_waits: AtomicU64,
 }
 
 impl std::fmt::Debug for Gpu {
@@ -51,7 +53,8 @@ impl Gpu {
                 Ok((name, module.load_function(name).map_err(|e| driver("cuModuleGetFunction", &e))?))
             })
             .collect::<Result<_>>()?;
-        Ok(Arc::new(Self { stream, functions, transfers: Transfers::default(), timings: Timings::default() }))
+        let (transfers, timings) = (Transfers::default(), Timings::default());
+        Ok(Arc::new(Self { stream, functions, transfers, timings, surface_waits: AtomicU64::new(0) }))
     }
 
     /// A device by its number, with a stream of its own.
@@ -111,6 +114,15 @@ impl Gpu {
     /// Bytes that went between this device and the host.
     pub fn transfers(&self) -> &Transfers {
         &self.transfers
+    }
+
+    /// How often a picture of any decoder had to wait for a surface, as all of that decoder's were still being copied.
+    pub fn surface_waits(&self) -> u64 {
+        self.surface_waits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_surface_wait(&self) {
+        self.surface_waits.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn timings(&self) -> &Timings {

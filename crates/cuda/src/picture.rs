@@ -1,5 +1,6 @@
 //! A picture in a device's memory.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut};
@@ -11,6 +12,15 @@ use crate::{Error, Gpu, Result, Stage};
 /// Bytes that the rows of a picture begin at a multiple of: what a thread of the kernels moves at once.
 const ALIGNMENT: usize = 16;
 
+/// Where a picture's memory comes from, and so how it is freed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// What the stream allocates and frees in its order.
+    Pool,
+    /// An allocation of its own, which takes the whole device's time to free.
+    Device,
+}
+
 /// A 4:2:0 picture in memory of its own on a device: rows of luma, then half as many, rounded up, of Cb and Cr in turn.
 ///
 /// Its pixels are those of the last work that was enqueued to write them; whatever reads them is enqueued on the same
@@ -18,7 +28,8 @@ const ALIGNMENT: usize = 16;
 #[derive(Debug)]
 pub struct Picture {
     gpu: Arc<Gpu>,
-    memory: CudaSlice<u8>,
+    memory: ManuallyDrop<CudaSlice<u8>>,
+    origin: Origin,
     format: SurfaceFormat,
     width: u32,
     height: u32,
@@ -31,6 +42,30 @@ impl Picture {
     /// # Errors
     /// A side of 0 or above [`MAX_SIDE`]; out of memory.
     pub fn new(gpu: &Arc<Gpu>, format: SurfaceFormat, width: u32, height: u32) -> Result<Self> {
+        Self::allocate(gpu, format, width, height, Origin::Pool)
+    }
+
+    /// The same outside of the pool that the stream allocates from, whose memory NVENC does not register
+    /// (`NV_ENC_ERR_RESOURCE_REGISTER_FAILED`). Slow to allocate and to free.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn outside_of_pool(
+        gpu: &Arc<Gpu>,
+        format: SurfaceFormat,
+        width: u32,
+        height: u32,
+    ) -> Result<Self> {
+        Self::allocate(gpu, format, width, height, Origin::Device)
+    }
+
+    fn allocate(
+        gpu: &Arc<Gpu>,
+        format: SurfaceFormat,
+        width: u32,
+        height: u32,
+        origin: Origin,
+    ) -> Result<Self> {
         if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
             return Err(Error::new(format!(
                 "a picture of {width}x{height} pixels: sides are 1 to {MAX_SIDE}"
@@ -39,10 +74,25 @@ impl Picture {
         let row = width.next_multiple_of(2) as usize * format.sample_size() as usize;
         let pitch = row.next_multiple_of(ALIGNMENT);
         let rows = height as usize + height.div_ceil(2) as usize;
-        // SAFETY: bytes have no invalid values.
-        let memory =
-            unsafe { gpu.stream().alloc(pitch * rows) }.map_err(|e| driver("cuMemAllocAsync", &e))?;
-        Ok(Self { gpu: Arc::clone(gpu), memory, format, width, height, pitch })
+        let bytes = pitch * rows;
+        let memory = match origin {
+            // SAFETY: bytes have no invalid values.
+            Origin::Pool => {
+                unsafe { gpu.stream().alloc(bytes) }.map_err(|e| driver("cuMemAllocAsync", &e))?
+            }
+            Origin::Device => {
+                gpu.bind()?;
+                // SAFETY: the device's context is current; the address is that of so many bytes, which have no invalid
+                // values, and `drop` frees them as they were allocated.
+                unsafe {
+                    let address =
+                        cudarc::driver::result::malloc_sync(bytes).map_err(|e| driver("cuMemAlloc", &e))?;
+                    gpu.stream().upgrade_device_ptr(address, bytes)
+                }
+            }
+        };
+        let memory = ManuallyDrop::new(memory);
+        Ok(Self { gpu: Arc::clone(gpu), memory, origin, format, width, height, pitch })
     }
 
     /// The device.
@@ -143,5 +193,25 @@ impl Picture {
         let _timed = self.gpu.sample(Stage::Encode);
         // SAFETY: `from`'s memory is its own and is freed on the same stream, behind this copy.
         from.read(|surface| unsafe { self.copy_from(surface) })
+    }
+}
+
+impl Drop for Picture {
+    fn drop(&mut self) {
+        // SAFETY: nobody looks at it after this.
+        let memory = unsafe { ManuallyDrop::take(&mut self.memory) };
+        if self.origin == Origin::Pool {
+            drop(memory);
+            return;
+        }
+        let stream = self.gpu.stream();
+        let freed = self.gpu.bind().and_then(|()| {
+            stream.synchronize().map_err(|e| driver("cuStreamSynchronize", &e))?;
+            // SAFETY: it was allocated so, this is its only owner, and all work that uses it was enqueued on the stream.
+            unsafe { cudarc::driver::result::free_sync(memory.leak()) }.map_err(|e| driver("cuMemFree", &e))
+        });
+        if let Err(e) = freed {
+            tracing::warn!("freeing a picture: {e}");
+        }
     }
 }

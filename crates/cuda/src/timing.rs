@@ -87,7 +87,7 @@ impl Gpu {
     /// timing then just stops.
     pub fn sample(self: &Arc<Self>, stage: Stage) -> Option<TimedWork> {
         let timing = &self.timings().0[stage as usize];
-        if timing.begun.fetch_add(1, Ordering::Relaxed) % EVERY != 0 {
+        if !timing.begun.fetch_add(1, Ordering::Relaxed).is_multiple_of(EVERY) {
             return None;
         }
         let mut events = timing.events.lock().unwrap_or_else(PoisonError::into_inner);

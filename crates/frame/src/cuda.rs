@@ -57,6 +57,8 @@ pub struct GpuFigures {
     pub to_host: u64,
     /// Bytes of memory that are in use, by whomever; 0 where the driver does not tell.
     pub memory_used: u64,
+    /// How often a picture had to wait for one of its decoder's surfaces.
+    pub surface_waits: u64,
     /// What it took over each stage of those pictures that were timed.
     pub stages: [(Stage, StageTime); Stage::ALL.len()],
 }
@@ -70,6 +72,7 @@ pub fn gpu_figures() -> Vec<GpuFigures> {
             to_device: gpu.transfers().to_device(),
             to_host: gpu.transfers().to_host(),
             memory_used: gpu.memory().map_or(0, |(used, _)| used),
+            surface_waits: gpu.surface_waits(),
             stages: Stage::ALL.map(|stage| (stage, gpu.stage_time(stage))),
         })
         .collect()

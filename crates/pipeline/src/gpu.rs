@@ -60,10 +60,13 @@ pub(crate) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
     let help = "Pictures that were timed in a stage";
     let samples =
         IntCounterVec::new(Opts::new("cutrickle_gpu_stage_samples_total", help), &["device", "stage"])?;
+    let help = "Pictures that had to wait for a decoder's surface, as all were still being copied";
+    let waits = IntCounterVec::new(Opts::new("cutrickle_gpu_surface_waits_total", help), &["device"])?;
     for gpu in cutrickle_frame::gpu_figures() {
         let device = format!("cuda:{}", gpu.ordinal);
         copied.with_label_values(&[device.as_str(), "to_device"]).inc_by(gpu.to_device);
         copied.with_label_values(&[device.as_str(), "to_host"]).inc_by(gpu.to_host);
+        waits.with_label_values(&[device.as_str()]).inc_by(gpu.surface_waits);
         for (stage, time) in gpu.stages {
             let labels = [device.as_str(), stage.name()];
             seconds.with_label_values(&labels).inc_by(time.total.as_secs_f64());
@@ -71,6 +74,7 @@ pub(crate) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
         }
     }
     registry.register(Box::new(copied))?;
+    registry.register(Box::new(waits))?;
     registry.register(Box::new(seconds))?;
     registry.register(Box::new(samples))
 }

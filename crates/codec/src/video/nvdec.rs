@@ -7,9 +7,9 @@ use candle_core::Device;
 use cutrickle_cuda::nvdec::{Codec, Decoded, Decoder, Target};
 use cutrickle_frame::{Colour, VideoFrame};
 
-use crate::video::nal;
 use crate::video::reorder::Reorder;
 use crate::video::sps::Sps;
+use crate::video::{h265, nal};
 use crate::{Error, Result, VideoCodec, VideoDecoder, VideoUnit};
 
 /// The backend's name, as in the status.
@@ -21,7 +21,8 @@ pub struct NvdecDecoder {
     codec: VideoCodec,
     device: Device,
     reorder: Reorder,
-    sps: Option<Sps>,
+    /// What the stream's last sequence parameter set said of how far it reorders; none before the first.
+    depth: Option<Option<usize>>,
     /// A keyframe was decoded whole; before that, pictures are guesses.
     started: bool,
 }
@@ -39,30 +40,36 @@ impl NvdecDecoder {
         };
         let decoder = Decoder::new(&gpu, on_device).map_err(failed)?;
         let reorder = Reorder::new();
-        Ok(Self { decoder, codec, device: device.clone(), reorder, sps: None, started: false })
+        Ok(Self { decoder, codec, device: device.clone(), reorder, depth: None, started: false })
     }
 
-    /// Reads how far the stream reorders, and tells whether the unit is an IDR picture. An H.265 stream's depth is learnt
-    /// from its timestamps.
+    /// Reads how far the stream reorders. Tells whether the unit begins anew: all pictures before it are shown before it.
     fn survey(&mut self, data: &[u8]) -> bool {
-        if self.codec != VideoCodec::H264 {
-            return false;
-        }
+        let mut anew = false;
         for unit in nal::units(data) {
-            match nal::kind(unit) {
-                nal::SPS => {
-                    if let Some(sps) = Sps::parse(unit)
-                        && self.sps != Some(sps)
-                    {
-                        self.reorder.set_depth(sps.reorder);
-                        self.sps = Some(sps);
-                    }
-                }
-                kind @ nal::SLICE..=nal::IDR_SLICE => return kind == nal::IDR_SLICE,
-                _ => {}
+            let (described, slice) = match self.codec {
+                VideoCodec::H264 => match nal::kind(unit) {
+                    nal::SPS => (Sps::parse(unit).map(|sps| sps.reorder), None),
+                    kind @ nal::SLICE..=nal::IDR_SLICE => (None, Some(kind == nal::IDR_SLICE)),
+                    _ => continue,
+                },
+                VideoCodec::H265 => match h265::kind(unit) {
+                    h265::SPS => (h265::reorder_depth(unit).map(Some), None),
+                    kind if h265::is_slice(kind) => (None, Some(h265::is_idr(kind))),
+                    _ => continue,
+                },
+            };
+            if let Some(depth) = described
+                && self.depth != Some(depth)
+            {
+                self.depth = Some(depth);
+                anew = true;
+            }
+            if let Some(idr) = slice {
+                return anew || idr;
             }
         }
-        false
+        anew
     }
 
     fn frame(&self, decoded: Decoded, timestamp: i64) -> Result<VideoFrame> {
@@ -85,6 +92,7 @@ impl VideoDecoder for NvdecDecoder {
         }
         if self.survey(unit.data) {
             self.reorder.drain(out);
+            self.reorder.set_depth(self.depth.flatten());
         }
         // The last of a unit's pictures is the unit's; one before it would be a guess at a lost one.
         let mut decoded = None;

@@ -3,6 +3,8 @@
 
 use cutrickle_frame::Colour;
 
+use super::bits::Bits;
+
 /// What a sequence parameter set says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sps {
@@ -44,7 +46,7 @@ impl Sps {
             sps.bit_depth = 8 + bits.ue()?.max(bits.ue()?).min(6);
             let _transform_bypass = bits.flag()?;
             if bits.flag()? {
-                bits.skip_scaling_lists(if sps.chroma_format_idc == 3 { 12 } else { 8 })?;
+                skip_scaling_lists(&mut bits, if sps.chroma_format_idc == 3 { 12 } else { 8 })?;
             }
         }
         let _log2_max_frame_num = bits.ue()?;
@@ -113,11 +115,11 @@ impl Sps {
         }
         let nal = bits.flag()?;
         if nal {
-            bits.skip_hrd()?;
+            skip_hrd(bits)?;
         }
         let vcl = bits.flag()?;
         if vcl {
-            bits.skip_hrd()?;
+            skip_hrd(bits)?;
         }
         if nal || vcl {
             bits.flag()?;
@@ -156,7 +158,7 @@ pub(super) fn undelayed(unit: &[u8]) -> Vec<u8> {
                 return changed;
             }
             let mut rest = Bits::new(&unit[2..]);
-            let head = (0..8 * head.byte + usize::from(head.bit)).map_while(|_| rest.flag());
+            let head = (0..head.position()).map_while(|_| rest.flag());
             let mut bits: Vec<bool> = head.chain(MAIN_IMPLIES).collect();
             bits.extend(std::iter::from_fn(|| rest.flag()));
             changed.truncate(1);
@@ -175,85 +177,33 @@ pub(super) fn undelayed(unit: &[u8]) -> Vec<u8> {
     changed
 }
 
-/// Reads bits of a NAL unit's payload and steps over emulation prevention bytes (7.4.1).
-struct Bits<'a> {
-    data: &'a [u8],
-    /// The next byte, and how many of its bits were read.
-    byte: usize,
-    bit: u8,
+/// `scaling_list` (7.3.2.1.1.1), `lists` of them, each with its flag.
+fn skip_scaling_lists(bits: &mut Bits<'_>, lists: usize) -> Option<()> {
+    for list in 0..lists {
+        if !bits.flag()? {
+            continue;
+        }
+        let mut next = 8i32;
+        for _ in 0..if list < 6 { 16 } else { 64 } {
+            if next != 0 {
+                next = (next.wrapping_add(bits.se()?)).rem_euclid(256);
+            }
+        }
+    }
+    Some(())
 }
 
-impl<'a> Bits<'a> {
-    fn new(data: &'a [u8]) -> Self {
-        Self { data, byte: 0, bit: 0 }
+/// `hrd_parameters` (E.1.2).
+fn skip_hrd(bits: &mut Bits<'_>) -> Option<()> {
+    let count = bits.ue()?.min(31) + 1;
+    bits.read(8)?;
+    for _ in 0..count {
+        bits.ue()?;
+        bits.ue()?;
+        bits.flag()?;
     }
-
-    fn flag(&mut self) -> Option<bool> {
-        let byte = *self.data.get(self.byte)?;
-        let set = byte >> (7 - self.bit) & 1 == 1;
-        self.bit += 1;
-        if self.bit == 8 {
-            self.bit = 0;
-            self.byte += 1;
-            if self.byte >= 2 && self.data.get(self.byte - 2..=self.byte) == Some(&[0, 0, 3]) {
-                self.byte += 1;
-            }
-        }
-        Some(set)
-    }
-
-    /// Up to 32 bits, the first one highest.
-    fn read(&mut self, count: u32) -> Option<u32> {
-        (0..count).try_fold(0, |value: u32, _| Some(value << 1 | u32::from(self.flag()?)))
-    }
-
-    /// An unsigned Exp-Golomb code (9.1). A signed one is as long, and skipped by this too.
-    fn ue(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while !self.flag()? {
-            zeros += 1;
-            if zeros == 32 {
-                return None;
-            }
-        }
-        Some(((1 << zeros) - 1) + self.read(zeros)?)
-    }
-
-    /// A signed Exp-Golomb code (9.1.1).
-    fn se(&mut self) -> Option<i32> {
-        let code = self.ue()?;
-        let size = i32::try_from(code.div_ceil(2)).ok()?;
-        Some(if code % 2 == 1 { size } else { -size })
-    }
-
-    /// `scaling_list` (7.3.2.1.1.1), `lists` of them, each with its flag.
-    fn skip_scaling_lists(&mut self, lists: usize) -> Option<()> {
-        for list in 0..lists {
-            if !self.flag()? {
-                continue;
-            }
-            let mut next = 8i32;
-            for _ in 0..if list < 6 { 16 } else { 64 } {
-                if next != 0 {
-                    next = (next.wrapping_add(self.se()?)).rem_euclid(256);
-                }
-            }
-        }
-        Some(())
-    }
-
-    /// `hrd_parameters` (E.1.2).
-    fn skip_hrd(&mut self) -> Option<()> {
-        let count = self.ue()?.min(31) + 1;
-        self.read(8)?;
-        for _ in 0..count {
-            self.ue()?;
-            self.ue()?;
-            self.flag()?;
-        }
-        self.read(20)?;
-        Some(())
-    }
+    bits.read(20)?;
+    Some(())
 }
 
 #[cfg(test)]

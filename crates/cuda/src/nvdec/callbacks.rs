@@ -1,11 +1,11 @@
-//! What the parser calls: a new sequence, a picture to decode. Errors are kept until the parse call returns, since C
+//! What the parser calls: a new sequence, a picture to decode, one to show. Errors are kept until the parse call returns, since C
 //! cannot pass them on.
 
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
 use nvidia_video_codec_sdk::sys::cuviddec::CUVIDPICPARAMS;
-use nvidia_video_codec_sdk::sys::nvcuvid::CUVIDEOFORMAT;
+use nvidia_video_codec_sdk::sys::nvcuvid::{CUVIDEOFORMAT, CUVIDPARSERDISPINFO};
 
 use super::api::Cuvid;
 use super::session::{Format, Session};
@@ -126,11 +126,27 @@ impl Core {
             let of = &*parameters;
             (of.CurrPicIdx, of.field_pic_flag != 0 && of.second_field == 0)
         };
-        if !first_field && !self.broken {
+        if !first_field && !self.broken && !shows_later(self.codec) {
             self.ready.push(session.take(index)?);
         }
         Ok(DONE)
     }
+
+    fn shown(&mut self, index: c_int) -> Result<c_int> {
+        let Some(session) = &mut self.session else {
+            return Err(Error::new("a picture to show before its sequence"));
+        };
+        if !self.broken {
+            self.ready.push(session.take(index)?);
+        }
+        Ok(DONE)
+    }
+}
+
+/// Whether a codec has pictures that are decoded and not shown, or shown again: the parser tells of each to show, and of
+/// none later than its temporal unit. The others' are taken as they are decoded, before the parser would tell.
+pub(super) fn shows_later(codec: Codec) -> bool {
+    codec == Codec::Av1
 }
 
 /// `PFNVIDSEQUENCECALLBACK`.
@@ -153,6 +169,20 @@ pub(super) unsafe extern "C" fn picture(core: *mut c_void, parameters: *mut CUVI
     unsafe {
         let core = &mut *core.cast::<Core>();
         let result = core.picture(parameters);
+        core.answer(result)
+    }
+}
+
+/// `PFNVIDDISPLAYCALLBACK`, for codecs that [`shows_later`] names.
+///
+/// # Safety
+/// As [`sequence`]; `shown` is the parser's, null at a stream's end.
+pub(super) unsafe extern "C" fn display(core: *mut c_void, shown: *mut CUVIDPARSERDISPINFO) -> c_int {
+    // SAFETY: the caller's.
+    unsafe {
+        let core = &mut *core.cast::<Core>();
+        let Some(shown) = shown.as_ref() else { return DONE };
+        let result = core.shown(shown.picture_index);
         core.answer(result)
     }
 }

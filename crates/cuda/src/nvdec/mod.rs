@@ -2,7 +2,8 @@
 //!
 //! A [`Decoder`] is given one access unit a call, marked as complete, so that the library's parser does not wait for the
 //! beginning of the next. Pictures come out in decoding order, each as soon as it is enqueued: the parser's display
-//! queue, which holds pictures back, is not used, and sorting is the caller's business.
+//! queue, which holds pictures back, is not used, and sorting is the caller's business. AV1 alone is asked for what it
+//! shows, since it decodes pictures that it does not show, and sorts them itself.
 //!
 //! What the hardware decodes into is never handed out. Each picture is scaled and copied on the device's stream into a
 //! [`Picture`](crate::Picture) of its own, and the decoder's surface is given back when an event says that the copy is
@@ -110,7 +111,7 @@ impl Decoder {
     }
 
     /// Decodes one access unit and hands out the pictures that it completed, in decoding order: one, or none where a
-    /// second field is to come. `keyframe`: decoding can start here.
+    /// second field is to come; of AV1 those that a temporal unit shows. `keyframe`: decoding can start here.
     ///
     /// # Errors
     /// [`is_unsupported`](crate::Error::is_unsupported) for a format that the GPU does not decode; a unit that it could
@@ -170,6 +171,9 @@ impl Decoder {
         parameters.pUserData = self.core.as_ptr().cast();
         parameters.pfnSequenceCallback = Some(callbacks::sequence);
         parameters.pfnDecodePicture = Some(callbacks::picture);
+        if callbacks::shows_later(self.codec) {
+            parameters.pfnDisplayPicture = Some(callbacks::display);
+        }
         let mut parser = std::ptr::null_mut();
         // SAFETY: the parameters are read during the call; the core that they name outlives the parser, see `drop`.
         let code = unsafe { (self.api.create_parser)(&mut parser, &mut parameters) };

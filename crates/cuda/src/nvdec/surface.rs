@@ -65,6 +65,7 @@ impl Surfaces {
         self.give_back_copied()?;
         if self.copying.len() >= Self::MOST {
             self.waits += 1;
+            self.gpu.count_surface_wait();
             self.give_back_oldest()?;
         }
         // Mapping enqueues scaling and cropping.

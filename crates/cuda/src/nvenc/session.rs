@@ -167,7 +167,7 @@ impl Session {
 
     /// Makes and registers the input.
     fn register(&mut self, config: &Config) -> Result<()> {
-        let input = Picture::new(&self.gpu, SurfaceFormat::Nv12, config.width, config.height)?;
+        let input = Picture::outside_of_pool(&self.gpu, SurfaceFormat::Nv12, config.width, config.height)?;
         // SAFETY: numbers, addresses, and enums that have a variant 0.
         let mut register: NV_ENC_REGISTER_RESOURCE = unsafe { zeroed() };
         register.version = NV_ENC_REGISTER_RESOURCE_VER;

@@ -9,7 +9,7 @@ mod stage;
 use cutrickle_frame::I420;
 use player::{Unit, clip, nv12, reference};
 use recorder::{PITCH, Recorder, session};
-use stage::{Cuda, alone, ok};
+use stage::{Cuda, alone, made, ok};
 
 const ENCODER: (&str, &str) = ("STAND_IN_NVENC", "1");
 const STRICT: (&str, &str) = ("STAND_IN_STRICT_EXIT", "1");
@@ -215,7 +215,19 @@ fn what_was_registered_has_to_be_unregistered() {
 #[test]
 fn a_picture_outside_of_an_allocation_is_not_registered() {
     let name = "a_picture_outside_of_an_allocation_is_not_registered";
-    is_refused(name, "does not lie in an allocation", 23, |recorder| {
+    is_refused(name, "lies in no allocation", 23, |recorder| {
         recorder.register(recorder.memory + 16 * u64::from(PITCH), PITCH).unwrap_err()
+    });
+}
+
+/// As the real library, which does not say so in its documentation.
+#[test]
+fn memory_of_a_pool_is_not_registered() {
+    is_refused("memory_of_a_pool_is_not_registered", "a pool's", 23, |recorder| {
+        let (stream, size) = (recorder.stream, 2 * PITCH as usize * 240);
+        let address = made(|address| recorder.cuda.cuMemAllocAsync(address, size, stream));
+        let status = recorder.register(address, PITCH).unwrap_err();
+        ok(recorder.cuda.cuMemFreeAsync(address, stream));
+        status
     });
 }

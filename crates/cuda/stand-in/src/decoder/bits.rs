@@ -1,4 +1,4 @@
-//! Bits of a NAL unit (H.264, 7.2 and 9.1).
+//! Bits of a NAL unit (H.264, 7.2 and 9.1; H.265, 7.2 and 9.2) or of an OBU (AV1, 4.10).
 
 /// Reads from the front; nothing where there is nothing left.
 pub(super) struct Bits {
@@ -8,12 +8,13 @@ pub(super) struct Bits {
 }
 
 impl Bits {
-    /// Those behind the header of a NAL unit; of a slice's data only as many bytes as its header can take.
-    pub(super) fn of(unit: &[u8]) -> Self {
+    /// Those behind the header of a NAL unit, which has so many bytes; of a slice's data only as many bytes as its own
+    /// header can take.
+    pub(super) fn of(unit: &[u8], header: usize) -> Self {
         const LONGEST: usize = 4096;
         let mut payload = Vec::new();
         let mut zeros = 0;
-        for &byte in unit.iter().skip(1).take(LONGEST) {
+        for &byte in unit.iter().skip(header).take(LONGEST) {
             if zeros >= 2 && byte == 3 {
                 zeros = 0;
                 continue;
@@ -22,6 +23,25 @@ impl Bits {
             payload.push(byte);
         }
         Self { payload, at: 0 }
+    }
+
+    /// These as they are.
+    pub(super) fn plain(payload: &[u8]) -> Self {
+        Self { payload: payload.to_vec(), at: 0 }
+    }
+
+    /// Bits read so far.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// All of them, read or not.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    pub(super) fn skip(&mut self, bits: usize) {
+        self.at += bits;
     }
 
     pub(super) fn flag(&mut self) -> Option<bool> {

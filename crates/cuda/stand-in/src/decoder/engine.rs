@@ -6,16 +6,14 @@ use std::mem::offset_of;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use cutrickle_codec::video::openh264::H264Decoder;
-use cutrickle_codec::{VideoDecoder, VideoUnit};
-use cutrickle_frame::I420;
 use nvidia_video_codec_sdk::sys::cuviddec::{
     CUVIDDECODECAPS, CUVIDDECODECREATEINFO, CUVIDGETDECODESTATUS, CUVIDPICPARAMS, CUVIDPROCPARAMS,
     CUVIDRECONFIGUREDECODERINFO,
 };
 
-use super::lock as context_lock;
+use super::software::{self, Planes, Software};
 use super::surface::{Area, Layout};
+use super::{Codec, lock as context_lock};
 use crate::call::entry_points;
 use crate::driver::context::{self, Context};
 use crate::driver::memory::{self, Block};
@@ -28,6 +26,8 @@ use crate::table::{Handle, Table, lock};
 
 struct Decoder {
     context: &'static Context,
+    codec: Codec,
+    depth: u32,
     /// Largest size that it can be configured to.
     most: (u32, u32),
     most_surfaces: usize,
@@ -36,20 +36,18 @@ struct Decoder {
 }
 
 struct State {
-    decoder: H264Decoder,
+    decoder: Box<dyn Software>,
     /// Of the coded picture.
     size: (u32, u32),
     layout: Layout,
     surfaces: Vec<Slot>,
     mapped: BTreeMap<u64, (Arc<Block>, Arc<Stream>)>,
-    /// Pictures decoded so far: the decoder's clock.
-    decoded: i64,
 }
 
 /// A surface of the decoder's own.
 #[derive(Clone, Default)]
 struct Slot {
-    picture: Option<Arc<I420>>,
+    picture: Option<Arc<Planes>>,
     status: u32,
 }
 
@@ -66,9 +64,15 @@ pub(super) fn mapped() -> usize {
     MAPPED.load(Ordering::Acquire)
 }
 
-/// The device's limits for H.264, as GPUs of these years have them.
-const LEAST: (u32, u32) = (48, 16);
-const MOST: (u32, u32) = (4096, 4096);
+/// Least and largest size of a codec's pictures, as GPUs of these years have them.
+fn limits(codec: Codec) -> [(u32, u32); 2] {
+    match codec {
+        Codec::H264 => [(48, 16), (4096, 4096)],
+        Codec::H265 => [(144, 144), (8192, 8192)],
+        Codec::Av1 => [(128, 128), (8192, 8192)],
+    }
+}
+
 const MOST_SURFACES: usize = 32;
 const MOST_MAPPED: usize = 64;
 
@@ -77,8 +81,7 @@ const INVALID: u32 = 0;
 const SUCCESS: u32 = 2;
 const ERROR: u32 = 8;
 
-/// H.264 and 4:2:0, as `cudaVideoCodec` and `cudaVideoChromaFormat` have them.
-const H264: u32 = 4;
+/// 4:2:0, as `cudaVideoChromaFormat` has it.
 const CHROMA_420: u32 = 1;
 
 fn refuse<T>(name: &str, why: &str) -> Answer<T> {
@@ -99,11 +102,19 @@ fn find(name: &str, handle: Handle) -> Answer<Arc<Decoder>> {
 }
 
 /// Checks sizes and areas.
-fn layout(name: &str, size: (u32, u32), target: (u32, u32), areas: [[i16; 4]; 2]) -> Answer<Layout> {
-    if size.0 < LEAST.0 || size.1 < LEAST.1 || size.0 > MOST.0 || size.1 > MOST.1 {
+fn layout(
+    name: &str,
+    codec: Codec,
+    depth: u32,
+    size: (u32, u32),
+    target: (u32, u32),
+    areas: [[i16; 4]; 2],
+) -> Answer<Layout> {
+    let [least, most] = limits(codec);
+    if size.0 < least.0 || size.1 < least.1 || size.0 > most.0 || size.1 > most.1 {
         return refuse(name, &format!("{}x{} is outside of the device's limits", size.0, size.1));
     }
-    if target.0 == 0 || target.1 == 0 || target.0 > MOST.0 || target.1 > MOST.1 {
+    if target.0 == 0 || target.1 == 0 || target.0 > most.0 || target.1 > most.1 {
         return refuse(name, &format!("a target of {}x{}", target.0, target.1));
     }
     if !target.0.is_multiple_of(2) || !target.1.is_multiple_of(2) {
@@ -116,21 +127,7 @@ fn layout(name: &str, size: (u32, u32), target: (u32, u32), areas: [[i16; 4]; 2]
     let Some(placed) = Area::new(placed, target) else {
         return refuse(name, "target_rect outside of the target");
     };
-    Ok(Layout { shown, placed, width: target.0, height: target.1 })
-}
-
-impl State {
-    fn decode(&mut self, bytes: &[u8], intra: bool) -> (Option<Arc<I420>>, u32) {
-        let mut frames = Vec::new();
-        self.decoded += 1;
-        let unit = VideoUnit { data: bytes, timestamp: self.decoded, keyframe: intra, damaged: false };
-        let went = self.decoder.decode(&unit, &mut |frame| frames.push(frame));
-        // Nothing is held back: pictures come out as they are decoded.
-        let flushed = self.decoder.flush(&mut |frame| frames.push(frame));
-        let picture = frames.pop().and_then(|frame| frame.i420().ok());
-        let status = if went.is_ok() && flushed.is_ok() && picture.is_some() { SUCCESS } else { ERROR };
-        (picture, status)
-    }
+    Ok(Layout { shown, placed, width: target.0, height: target.1, depth })
 }
 
 entry_points! {
@@ -142,16 +139,18 @@ entry_points! {
         if answer.reserved1 != [0; 3] {
             return refuse("cuvidGetDecoderCaps", "reserved fields are not zero");
         }
-        let supported =
-            SETTINGS.decoder && codec == H264 && chroma == CHROMA_420 && answer.nBitDepthMinus8 == 0;
+        let codec = Codec::of(codec).filter(|codec| {
+            chroma == CHROMA_420 && software::supports(*codec, answer.nBitDepthMinus8.saturating_add(8))
+        });
+        let supported = codec.is_some();
         answer.bIsSupported = u8::from(supported);
         answer.nNumNVDECs = u8::from(SETTINGS.decoder);
-        // NV12 alone.
-        answer.nOutputFormatMask = u16::from(supported);
-        let when = |number: u32| if supported { number } else { 0 };
-        (answer.nMaxWidth, answer.nMaxHeight) = (when(MOST.0), when(MOST.1));
-        answer.nMaxMBCount = when(MOST.0 * MOST.1 / 256);
-        (answer.nMinWidth, answer.nMinHeight) = (when(LEAST.0) as u16, when(LEAST.1) as u16);
+        // NV12, or P016 for what it takes more than 8 bits to hold.
+        answer.nOutputFormatMask = u16::from(supported) << u32::from(answer.nBitDepthMinus8 > 0);
+        let [least, most] = codec.map_or([(0, 0); 2], limits);
+        (answer.nMaxWidth, answer.nMaxHeight) = most;
+        answer.nMaxMBCount = most.0 * most.1 / 256;
+        (answer.nMinWidth, answer.nMinHeight) = (least.0 as u16, least.1 as u16);
         caps.put(answer)
     }
 
@@ -161,11 +160,10 @@ entry_points! {
         let chroma = info.number(offset_of!(CUVIDDECODECREATEINFO, ChromaFormat))?;
         let output = info.number(offset_of!(CUVIDDECODECREATEINFO, OutputFormat))?;
         let deinterlace = info.number(offset_of!(CUVIDDECODECREATEINFO, DeinterlaceMode))?;
-        if !SETTINGS.decoder || codec != H264 || chroma != CHROMA_420 || output != 0 {
-            return Err(Status::NOT_SUPPORTED);
-        }
+        let codec = Codec::of(codec).filter(|_| chroma == CHROMA_420).ok_or(Status::NOT_SUPPORTED)?;
         let info = info.get()?;
-        if info.bitDepthMinus8 != 0 {
+        let depth = u32::try_from(info.bitDepthMinus8).unwrap_or(u32::MAX).saturating_add(8);
+        if !software::supports(codec, depth) || output != u32::from(depth > 8) {
             return Err(Status::NOT_SUPPORTED);
         }
         if info.Reserved1 != 0 || info.Reserved2 != [0; 4] {
@@ -179,7 +177,8 @@ entry_points! {
         let size = (side(info.ulWidth), side(info.ulHeight));
         let most = (side(info.ulMaxWidth), side(info.ulMaxHeight));
         let most = (if most.0 == 0 { size.0 } else { most.0 }, if most.1 == 0 { size.1 } else { most.1 });
-        if size.0 > most.0 || size.1 > most.1 || most.0 > MOST.0 || most.1 > MOST.1 {
+        let [_, limit] = limits(codec);
+        if size.0 > most.0 || size.1 > most.1 || most.0 > limit.0 || most.1 > limit.1 {
             return refuse(name, "larger than ulMaxWidth x ulMaxHeight, or those than the device's limits");
         }
         let (surfaces, mapped) = (info.ulNumDecodeSurfaces as usize, info.ulNumOutputSurfaces as usize);
@@ -195,17 +194,19 @@ entry_points! {
             [shown.left, shown.top, shown.right, shown.bottom],
             [placed.left, placed.top, placed.right, placed.bottom],
         ];
-        let layout = layout(name, size, (side(info.ulTargetWidth), side(info.ulTargetHeight)), areas)?;
+        let target = (side(info.ulTargetWidth), side(info.ulTargetHeight));
+        let layout = layout(name, codec, depth, size, target, areas)?;
         let state = State {
-            decoder: H264Decoder::new().map_err(|_| Status::OUT_OF_MEMORY)?,
+            decoder: software::open(codec)?,
             size,
             layout,
             surfaces: vec![Slot::default(); surfaces],
             mapped: BTreeMap::new(),
-            decoded: 0,
         };
         decoder.put(DECODERS.insert(Arc::new(Decoder {
             context: context::current()?,
+            codec,
+            depth,
             most,
             most_surfaces: surfaces,
             most_mapped: mapped,
@@ -242,7 +243,8 @@ entry_points! {
             [shown.left, shown.top, shown.right, shown.bottom],
             [placed.left, placed.top, placed.right, placed.bottom],
         ];
-        let layout = layout(name, size, (info.ulTargetWidth, info.ulTargetHeight), areas)?;
+        let target = (info.ulTargetWidth, info.ulTargetHeight);
+        let layout = layout(name, decoder.codec, decoder.depth, size, target, areas)?;
         let mut state = lock(&decoder.state);
         if !state.mapped.is_empty() {
             return refuse(name, "surfaces are mapped");
@@ -273,12 +275,12 @@ entry_points! {
         // SAFETY: the parameters say that so many bytes are there.
         let bytes =
             unsafe { std::slice::from_raw_parts(picture.pBitstreamData, picture.nBitstreamDataLen as usize) };
-        let (decoded, status) = state.decode(bytes, picture.intra_pic_flag != 0);
+        let (decoded, whole) = state.decoder.decode(bytes, picture.intra_pic_flag != 0);
         let slot = &mut state.surfaces[slot];
-        slot.status = status;
+        slot.status = if whole { SUCCESS } else { ERROR };
         // A picture that was not to be decoded leaves what was there, as a device does.
-        if let Some(decoded) = decoded {
-            slot.picture = Some(decoded);
+        if let Some(decoded) = decoded.filter(|decoded| decoded.depth == decoder.depth) {
+            slot.picture = Some(Arc::new(decoded));
         }
         Ok(())
     }

@@ -1,19 +1,19 @@
 //! The parser: packets in, and the caller's functions called for each sequence, picture to decode, and picture to
 //! display.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
 use std::sync::{Arc, Mutex};
 
-use nvidia_video_codec_sdk::sys::cuviddec::{CUVIDPICPARAMS, cudaVideoChromaFormat, cudaVideoCodec};
 use nvidia_video_codec_sdk::sys::nvcuvid::{
     CUVIDEOFORMAT, CUVIDPARSERDISPINFO, CUVIDPARSERPARAMS, CUVIDSOURCEDATAPACKET, PFNVIDDECODECALLBACK,
     PFNVIDDISPLAYCALLBACK, PFNVIDSEQUENCECALLBACK,
 };
 
-use super::headers::{self, Pps, Slice, Sps};
-use super::order::{Decoded, Order};
-use super::stream::{Stream, Unit};
+use super::Codec;
+use super::pictures::{Decoded, Pictures};
+use super::stream::Stream;
+use super::syntax::{self, Coded, Step, Syntax};
 use crate::call::entry_points;
 use crate::pointer::{In, Out};
 use crate::report;
@@ -27,25 +27,8 @@ struct Parser {
 struct State {
     calls: Callbacks,
     stream: Stream,
-    /// Parameter sets, and as they came.
-    sps: BTreeMap<u32, (Sps, Vec<u8>)>,
-    pps: BTreeMap<u32, (Pps, Vec<u8>)>,
-    /// The sequence that the caller was told of.
-    active: Option<Sps>,
-    order: Order,
-    /// The timestamp of the picture that begins.
-    stamp: Option<i64>,
-    picture: Option<Picture>,
-}
-
-/// A picture whose slices come.
-struct Picture {
-    first: Slice,
-    intra: bool,
-    timestamp: i64,
-    bytes: Vec<u8>,
-    /// Where slices begin.
-    slices: Vec<u32>,
+    syntax: Box<dyn Syntax>,
+    pictures: Pictures,
 }
 
 /// The caller's functions.
@@ -79,10 +62,8 @@ impl State {
         let has = |flag| packet.flags & flag != 0;
         if has(DISCONTINUITY) {
             self.stream.clear();
-            self.picture = None;
-            self.stamp = None;
-            let rest = self.order.finish();
-            self.display(&rest)?;
+            self.syntax.discontinuity();
+            self.display_rest()?;
         }
         let length = usize::try_from(packet.payload_size).map_err(|_| Status::INVALID_VALUE)?;
         if length > 0 {
@@ -94,17 +75,19 @@ impl State {
             self.stream.push(bytes, has(TIMESTAMP).then_some(packet.timestamp));
         }
         let ended = has(END_OF_PICTURE) || has(END_OF_STREAM);
+        let mut steps = VecDeque::new();
         while let Some(unit) = self.stream.next(ended) {
-            self.unit(unit)?;
+            self.syntax.unit(unit, &mut steps);
+            self.take(&mut steps)?;
         }
         if ended {
-            self.finish_picture()?;
+            self.syntax.end_of_picture(&mut steps);
+            self.take(&mut steps)?;
         }
         if has(END_OF_STREAM) {
-            let rest = self.order.finish();
-            self.display(&rest)?;
+            self.display_rest()?;
             self.stream.clear();
-            self.stamp = None;
+            self.syntax.discontinuity();
             if has(NOTIFY_END)
                 && let Some(display) = self.calls.display
             {
@@ -115,94 +98,44 @@ impl State {
         Ok(())
     }
 
-    fn unit(&mut self, unit: Unit) -> Answer {
-        let Some(kind) = unit.bytes.first().map(|header| header & 0x1f) else { return Ok(()) };
-        let is_slice = matches!(kind, headers::SLICE | headers::IDR_SLICE);
-        // What stands before a picture's slices belongs to it (7.4.1.2.3).
-        if !is_slice && matches!(kind, 6..=11 | 14..=18) {
-            self.finish_picture()?;
-        }
-        if is_slice {
-            return self.slice(unit);
-        }
-        self.stamp = unit.stamp.or(self.stamp);
-        match kind {
-            headers::SPS => {
-                if let Some(sps) = Sps::parse(&unit.bytes) {
-                    self.sps.insert(sps.id, (sps, unit.bytes));
+    fn take(&mut self, steps: &mut VecDeque<Step>) -> Answer {
+        while let Some(step) = steps.pop_front() {
+            match step {
+                Step::Sequence(format) => {
+                    self.begin_sequence(*format).inspect_err(|_| self.syntax.refused())?
+                }
+                Step::Picture(coded) => self.decode(*coded)?,
+                Step::Show { slot, timestamp } => {
+                    let shown = self.pictures.show(slot, timestamp);
+                    self.display(&shown)?;
                 }
             }
-            headers::PPS => {
-                if let Some(pps) = Pps::parse(&unit.bytes) {
-                    self.pps.insert(pps.id, (pps, unit.bytes));
-                }
-            }
-            _ => {}
         }
         Ok(())
     }
 
-    fn slice(&mut self, unit: Unit) -> Answer {
-        let pps = Slice::pps_of(&unit.bytes).and_then(|id| self.pps.get(&id).cloned());
-        let Some((pps, pps_bytes)) = pps else { return Ok(()) };
-        let Some((sps, sps_bytes)) = self.sps.get(&pps.sps).cloned() else { return Ok(()) };
-        let Some(slice) = Slice::parse(&unit.bytes, &sps) else { return Ok(()) };
-        if self.picture.as_ref().is_some_and(|picture| slice.begins_after(&picture.first)) {
-            self.finish_picture()?;
-        }
-        self.stamp = unit.stamp.or(self.stamp);
-        if self.picture.is_none() {
-            if self.active.as_ref() != Some(&sps) {
-                if !slice.idr && self.active.is_some() {
-                    return Ok(());
-                }
-                self.begin_sequence(&sps, sps_bytes.len())?;
-            }
-            let timestamp = self.stamp.take().unwrap_or(0);
-            let mut bytes = Vec::new();
-            // The real parser hands the sets over as numbers. The decoder here wants them as they came.
-            for set in [&sps_bytes, &pps_bytes] {
-                bytes.extend_from_slice(&[0, 0, 1]);
-                bytes.extend_from_slice(set);
-            }
-            self.picture = Some(Picture { first: slice, intra: true, timestamp, bytes, slices: Vec::new() });
-        }
-        if let Some(picture) = &mut self.picture {
-            picture.intra &= slice.intra;
-            picture.slices.push(picture.bytes.len() as u32);
-            picture.bytes.extend_from_slice(&[0, 0, 1]);
-            picture.bytes.extend_from_slice(&unit.bytes);
-        }
-        Ok(())
-    }
-
-    fn begin_sequence(&mut self, sps: &Sps, header: usize) -> Answer {
-        let rest = self.order.finish();
-        self.display(&rest)?;
-        let mut format = format(sps, header);
+    fn begin_sequence(&mut self, mut format: CUVIDEOFORMAT) -> Answer {
+        self.display_rest()?;
         let Some(sequence) = self.calls.sequence else { return Err(Status::UNKNOWN) };
         // SAFETY: the caller's own function, with a format that lives during the call.
         match unsafe { sequence(self.calls.user, &raw mut format) } {
             ..=0 => return Err(Status::UNKNOWN),
             1 => {}
-            surfaces => self.order.set_surfaces(surfaces as usize),
+            surfaces => self.pictures.set_surfaces(surfaces as usize),
         }
-        self.active = Some(sps.clone());
         Ok(())
     }
 
-    fn finish_picture(&mut self) -> Answer {
-        let Some(picture) = self.picture.take() else { return Ok(()) };
-        let Some(sps) = self.active.clone() else { return Ok(()) };
-        if picture.first.idr {
-            let rest = self.order.finish();
-            self.display(&rest)?;
+    fn decode(&mut self, mut coded: Coded) -> Answer {
+        if coded.fresh {
+            self.display_rest()?;
         }
+        self.pictures.begin(&coded);
         let surface = loop {
-            if let Some(surface) = self.order.free_surface() {
+            if let Some(surface) = self.pictures.free_surface() {
                 break surface;
             }
-            match self.order.hurry() {
+            match self.pictures.hurry() {
                 Some(early) => self.display(&[early])?,
                 None => {
                     report::wrong(
@@ -213,14 +146,23 @@ impl State {
                 }
             }
         };
-        let mut parameters = picture_parameters(&sps, &picture, surface);
+        coded.parameters.CurrPicIdx = surface as c_int;
+        coded.parameters.nBitstreamDataLen = coded.bytes.len() as u32;
+        coded.parameters.pBitstreamData = coded.bytes.as_ptr();
+        coded.parameters.nNumSlices = coded.slices.len() as u32;
+        coded.parameters.pSliceDataOffsets = coded.slices.as_ptr();
         let Some(decode) = self.calls.decode else { return Err(Status::UNKNOWN) };
         // SAFETY: the caller's own function, with parameters, bytes and offsets that live during the call.
-        if unsafe { decode(self.calls.user, &raw mut parameters) } <= 0 {
+        if unsafe { decode(self.calls.user, &raw mut coded.parameters) } <= 0 {
             return Err(Status::UNKNOWN);
         }
-        let shown = self.order.push(&sps, &picture.first, surface, picture.timestamp);
+        let shown = self.pictures.push(&coded, surface);
         self.display(&shown)
+    }
+
+    fn display_rest(&mut self) -> Answer {
+        let rest = self.pictures.finish();
+        self.display(&rest)
     }
 
     fn display(&mut self, pictures: &[Decoded]) -> Answer {
@@ -242,79 +184,14 @@ impl State {
     }
 }
 
-fn format(sps: &Sps, header: usize) -> CUVIDEOFORMAT {
-    let (width, height) = (16 * sps.width, 16 * sps.height);
-    let [left, right, top, bottom] = sps.crop;
-    let mut format = CUVIDEOFORMAT { codec: cudaVideoCodec::cudaVideoCodec_H264, ..CUVIDEOFORMAT::default() };
-    (format.frame_rate.numerator, format.frame_rate.denominator) = sps.rate;
-    format.progressive_sequence = u8::from(sps.frames_only);
-    format.bit_depth_luma_minus8 = sps.depth_luma as u8;
-    format.bit_depth_chroma_minus8 = sps.depth_chroma as u8;
-    format.min_num_decode_surfaces =
-        (sps.buffered_frames().max(sps.reordered_frames() as u32 + sps.reference_frames) + 1).min(32) as u8;
-    (format.coded_width, format.coded_height) = (width, height);
-    format.display_area.left = left as c_int;
-    format.display_area.top = top as c_int;
-    format.display_area.right = width.saturating_sub(right) as c_int;
-    format.display_area.bottom = height.saturating_sub(bottom) as c_int;
-    format.chroma_format = match sps.chroma_format {
-        0 => cudaVideoChromaFormat::cudaVideoChromaFormat_Monochrome,
-        2 => cudaVideoChromaFormat::cudaVideoChromaFormat_422,
-        3 => cudaVideoChromaFormat::cudaVideoChromaFormat_444,
-        _ => cudaVideoChromaFormat::cudaVideoChromaFormat_420,
-    };
-    let shown = (width.saturating_sub(left + right).max(1), height.saturating_sub(top + bottom).max(1));
-    let aspect = (u64::from(shown.0 * sps.sample_aspect.0), u64::from(shown.1 * sps.sample_aspect.1));
-    let common = gcd(aspect.0, aspect.1).max(1);
-    format.display_aspect_ratio.x = (aspect.0 / common) as c_int;
-    format.display_aspect_ratio.y = (aspect.1 / common) as c_int;
-    let signal = &mut format.video_signal_description;
-    signal.set_video_format(sps.video_format);
-    signal.set_video_full_range_flag(u8::from(sps.full_range));
-    [signal.color_primaries, signal.transfer_characteristics, signal.matrix_coefficients] = sps.colour;
-    format.seqhdr_data_length = header as u32;
-    format
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
-fn picture_parameters(sps: &Sps, picture: &Picture, surface: usize) -> CUVIDPICPARAMS {
-    let mut parameters = CUVIDPICPARAMS {
-        PicWidthInMbs: sps.width as c_int,
-        FrameHeightInMbs: sps.height as c_int,
-        CurrPicIdx: surface as c_int,
-        field_pic_flag: c_int::from(picture.first.field),
-        nBitstreamDataLen: picture.bytes.len() as u32,
-        pBitstreamData: picture.bytes.as_ptr(),
-        nNumSlices: picture.slices.len() as u32,
-        pSliceDataOffsets: picture.slices.as_ptr(),
-        ref_pic_flag: c_int::from(picture.first.reference),
-        intra_pic_flag: c_int::from(picture.intra),
-        ..CUVIDPICPARAMS::default()
-    };
-    // SAFETY: all of the union is zero, and this codec's part of it is plain numbers.
-    let codec = unsafe { &mut parameters.CodecSpecific.h264 };
-    codec.log2_max_frame_num_minus4 = sps.log2_max_frame_num as c_int - 4;
-    codec.pic_order_cnt_type = sps.order_type as c_int;
-    codec.frame_mbs_only_flag = c_int::from(sps.frames_only);
-    codec.num_ref_frames = sps.reference_frames as c_int;
-    codec.bit_depth_luma_minus8 = sps.depth_luma as u8;
-    codec.bit_depth_chroma_minus8 = sps.depth_chroma as u8;
-    codec.ref_pic_flag = c_int::from(picture.first.reference);
-    codec.frame_num = picture.first.frame_num as c_int;
-    parameters
-}
-
 entry_points! {
     fn cuvidCreateVideoParser(parser: Out<Handle>, parameters: In<CUVIDPARSERPARAMS>) needs Nothing {
-        // cudaVideoCodec_H264; other codecs' streams are not parsed.
-        if parameters.number(std::mem::offset_of!(CUVIDPARSERPARAMS, CodecType))? != 4 {
-            return Err(Status::NOT_SUPPORTED);
-        }
+        let codec = parameters.number(std::mem::offset_of!(CUVIDPARSERPARAMS, CodecType))?;
+        let codec = Codec::of(codec).ok_or(Status::NOT_SUPPORTED)?;
         let parameters = parameters.get()?;
+        // `bAnnexb`, AV1's other framing, is what follows after `bMemoryOptimize`.
         let reserved = parameters.uReserved() == 0
+            && parameters.bAnnexb() == 0
             && parameters.uReserved1 == [0; 4]
             && parameters.pvReserved2.iter().all(|pointer| pointer.is_null());
         if !reserved {
@@ -338,13 +215,9 @@ entry_points! {
                 decode: parameters.pfnDecodePicture,
                 display: parameters.pfnDisplayPicture,
             },
-            stream: Stream::default(),
-            sps: BTreeMap::new(),
-            pps: BTreeMap::new(),
-            active: None,
-            order: Order::new(surfaces, parameters.ulMaxDisplayDelay as usize),
-            stamp: None,
-            picture: None,
+            stream: Stream::of(codec),
+            syntax: syntax::of(codec),
+            pictures: Pictures::new(surfaces, parameters.ulMaxDisplayDelay as usize),
         };
         parser.put(PARSERS.insert(Arc::new(Parser { state: Mutex::new(state) })))
     }

@@ -1,6 +1,6 @@
-//! A decoded picture as it is mapped: cut out, resized, NV12 with a pitch.
+//! A decoded picture as it is mapped: cut out, resized, NV12 or P016 with a pitch.
 
-use cutrickle_frame::{I420, Plane};
+use super::software::{Plane, Planes};
 
 /// Left, top, right, bottom in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +48,19 @@ pub(super) struct Layout {
     /// The surface's size.
     pub(super) width: u32,
     pub(super) height: u32,
+    /// Bits of a sample.
+    pub(super) depth: u32,
 }
 
 impl Layout {
+    /// Bytes of a sample: above 8 bits two, little-endian, of which the upper bits are used.
+    fn sample(&self) -> usize {
+        if self.depth > 8 { 2 } else { 1 }
+    }
+
     /// Bytes from row to row: more than a row has, so that nobody takes the one for the other.
     pub(super) fn pitch(&self) -> usize {
-        (self.width as usize + 1).next_multiple_of(512)
+        (self.width as usize * self.sample() + 1).next_multiple_of(512)
     }
 
     /// Rows of luma, behind which chroma begins.
@@ -66,48 +73,65 @@ impl Layout {
     }
 
     /// The surface's bytes. What is in no row stays 0xDB, what is in no picture black.
-    pub(super) fn fill(&self, picture: &I420) -> Vec<u8> {
-        let pitch = self.pitch();
+    pub(super) fn fill(&self, picture: &Planes) -> Vec<u8> {
+        let (pitch, sample) = (self.pitch(), self.sample());
         let mut bytes = vec![0xDB; self.size()];
         let width = (self.width as usize).next_multiple_of(2);
         for (y, row) in bytes.chunks_exact_mut(pitch).enumerate() {
-            row[..width].fill(if y < self.rows() { 16 } else { 128 });
+            let black = if y < self.rows() { 16 } else { 128 };
+            row[..width * sample]
+                .chunks_exact_mut(sample)
+                .for_each(|at| self.put(black << (self.depth - 8), at));
         }
-        let [luma, cb, cr] = picture.planes();
+        let [luma, cb, cr] = &picture.planes;
         let (luma_to, chroma_to) = bytes.split_at_mut(pitch * self.rows());
-        resample(luma, self.shown, luma_to, self.placed, pitch, 1);
+        self.resample(luma, self.shown, luma_to, self.placed, sample);
         for (offset, plane) in [cb, cr].into_iter().enumerate() {
-            resample(plane, self.shown.halved(), &mut chroma_to[offset..], self.placed.halved(), pitch, 2);
+            let to = &mut chroma_to[offset * sample..];
+            self.resample(plane, self.shown.halved(), to, self.placed.halved(), 2 * sample);
         }
         bytes
     }
-}
 
-/// Bilinear; a plain copy where sizes are the same. Samples beyond the plane's edge are its last ones: a coded
-/// picture is larger than what its decoder hands out.
-fn resample(plane: Plane<'_>, from: Area, to: &mut [u8], at: Area, pitch: usize, step: usize) {
-    let sample = |x: usize, y: usize| {
-        let (x, y) = (x.min(plane.width - 1), y.min(plane.height - 1));
-        plane.data[y * plane.stride + x]
-    };
-    let (width, height) = at.size();
-    let scale = (f64::from(from.size().0) / f64::from(width), f64::from(from.size().1) / f64::from(height));
-    let same = from.size() == at.size();
-    for y in 0..height {
-        for x in 0..width {
-            let value = if same {
-                sample((from.left + x) as usize, (from.top + y) as usize)
-            } else {
-                let place = |n: u32, scale: f64, begin: u32| {
-                    let place = ((f64::from(n) + 0.5) * scale - 0.5).max(0.0);
-                    (begin as usize + place as usize, place.fract())
+    fn put(&self, value: u16, at: &mut [u8]) {
+        match at {
+            [low, high, ..] if self.depth > 8 => [*low, *high] = (value << (16 - self.depth)).to_le_bytes(),
+            [one, ..] => *one = value as u8,
+            [] => {}
+        }
+    }
+
+    /// Bilinear; a plain copy where sizes are the same. Samples beyond the plane's edge are its last ones: a coded
+    /// picture may be larger than what its decoder hands out. `step`: bytes from a sample to the next.
+    fn resample(&self, plane: &Plane, from: Area, to: &mut [u8], at: Area, step: usize) {
+        let sample = |x: usize, y: usize| {
+            let (x, y) = (x.min(plane.width - 1), y.min(plane.height - 1));
+            plane.samples[y * plane.width + x]
+        };
+        let (width, height) = at.size();
+        let scale =
+            (f64::from(from.size().0) / f64::from(width), f64::from(from.size().1) / f64::from(height));
+        let same = from.size() == at.size();
+        for y in 0..height {
+            for x in 0..width {
+                let value = if same {
+                    sample((from.left + x) as usize, (from.top + y) as usize)
+                } else {
+                    let place = |n: u32, scale: f64, begin: u32| {
+                        let place = ((f64::from(n) + 0.5) * scale - 0.5).max(0.0);
+                        (begin as usize + place as usize, place.fract())
+                    };
+                    let ((x, right), (y, below)) =
+                        (place(x, scale.0, from.left), place(y, scale.1, from.top));
+                    let across =
+                        |y| f64::from(sample(x, y)) * (1.0 - right) + f64::from(sample(x + 1, y)) * right;
+                    (across(y) * (1.0 - below) + across(y + 1) * below).round() as u16
                 };
-                let ((x, right), (y, below)) = (place(x, scale.0, from.left), place(y, scale.1, from.top));
-                let across =
-                    |y| f64::from(sample(x, y)) * (1.0 - right) + f64::from(sample(x + 1, y)) * right;
-                (across(y) * (1.0 - below) + across(y + 1) * below).round() as u8
-            };
-            to[(at.top + y) as usize * pitch + (at.left + x) as usize * step] = value;
+                self.put(
+                    value,
+                    &mut to[(at.top + y) as usize * self.pitch() + (at.left + x) as usize * step..],
+                );
+            }
         }
     }
 }

@@ -27,12 +27,23 @@ pub(crate) struct Block {
     device: usize,
     pub(crate) address: u64,
     pub(crate) size: u64,
-    surface: bool,
+    kind: Kind,
     state: AtomicU8,
     /// Somebody asked for it to be freed.
     freeing: AtomicBool,
     /// Gone once it is freed.
     stored: Mutex<Option<Arc<Guarded>>>,
+}
+
+/// What a block is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// `cuMemAlloc`.
+    Allocation,
+    /// `cuMemAllocAsync`: of a pool.
+    Pooled,
+    /// A decoder's surface.
+    Surface,
 }
 
 /// Asked for in a stream that has not come to it.
@@ -78,7 +89,7 @@ static RESERVED: LazyLock<Option<u64>> = LazyLock::new(|| {
 /// Allocations that nobody asked to be freed. A stream may not have come to freeing others when the process ends.
 pub(crate) fn live() -> usize {
     let blocks = lock(&BLOCKS);
-    let is_live = |block: &&Arc<Block>| !block.surface && !block.freeing.load(Ordering::Acquire);
+    let is_live = |block: &&Arc<Block>| block.kind != Kind::Surface && !block.freeing.load(Ordering::Acquire);
     blocks.by_address.values().filter(is_live).count()
 }
 
@@ -94,7 +105,7 @@ pub(crate) fn room(device: usize) -> (u64, u64) {
 }
 
 impl Block {
-    fn new(context: &Context, size: u64, state: u8, surface: bool) -> Answer<Arc<Self>> {
+    fn new(context: &Context, size: u64, state: u8, kind: Kind) -> Answer<Arc<Self>> {
         if size == 0 {
             return Err(Status::INVALID_VALUE);
         }
@@ -118,7 +129,7 @@ impl Block {
             device: context.device,
             address,
             size,
-            surface,
+            kind,
             state: AtomicU8::new(state),
             freeing: AtomicBool::new(false),
             stored: Mutex::new(Some(Arc::new(stored))),
@@ -136,12 +147,12 @@ impl Block {
 
     /// Memory that is there at once.
     pub(crate) fn allocate(context: &Context, size: u64) -> Answer<Arc<Self>> {
-        Self::new(context, size, LIVE, false)
+        Self::new(context, size, LIVE, Kind::Allocation)
     }
 
     /// A decoder's surface. It cannot be freed by its address.
     pub(crate) fn surface(context: &Context, size: u64) -> Answer<Arc<Self>> {
-        Self::new(context, size, LIVE, true)
+        Self::new(context, size, LIVE, Kind::Surface)
     }
 
     /// Fills what is stored, and lets it go. What still runs on it at this moment reads that filling.
@@ -200,18 +211,22 @@ pub(crate) fn range(context: &Context, address: u64, length: u64) -> Result<Rang
     Ok(Range { stored, offset: offset as usize })
 }
 
-/// Whether a range lies in an allocation of a context's device that nobody has freed or asked to be freed.
-pub(crate) fn is_allocated(context: &Context, address: u64, length: u64) -> bool {
+/// Whether a range lies in an allocation of a context's device that can be registered with the encoder: none of a pool,
+/// and none that somebody has freed or asked to be freed.
+pub(crate) fn can_be_registered(context: &Context, address: u64, length: u64) -> bool {
     at_or_before(address).is_some_and(|block| {
         let offset = address - block.address;
         let inside = offset < block.size && length <= block.size - offset;
-        inside && block.device == context.device && !block.freeing.load(Ordering::Acquire)
+        inside
+            && block.kind == Kind::Allocation
+            && block.device == context.device
+            && !block.freeing.load(Ordering::Acquire)
     })
 }
 
 /// The block that begins at an address, for freeing it.
 fn to_free(name: &str, address: u64) -> Answer<Arc<Block>> {
-    let block = at_or_before(address).filter(|block| block.address == address && !block.surface);
+    let block = at_or_before(address).filter(|block| block.address == address && block.kind != Kind::Surface);
     let Some(block) = block else {
         report::wrong(name, &format!("nothing was allocated at {address:#x}"));
         return Err(Status::INVALID_VALUE);
@@ -230,7 +245,7 @@ fn to_free(name: &str, address: u64) -> Answer<Arc<Block>> {
 /// Allocates in a stream's order.
 pub(crate) fn allocate_in_order(name: &str, to: Out<u64>, size: usize, stream: Handle) -> Answer {
     let stream = stream::find(name, stream)?;
-    let block = Block::new(stream.context, size as u64, PENDING, false)?;
+    let block = Block::new(stream.context, size as u64, PENDING, Kind::Pooled)?;
     to.put(block.address)?;
     stream.submit(move || {
         block.state.store(LIVE, Ordering::Release);

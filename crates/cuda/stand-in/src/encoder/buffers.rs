@@ -82,8 +82,12 @@ pub(super) extern "C" fn register(encoder: Handle, at: *mut NV_ENC_REGISTER_RESO
         if width == 0 || height == 0 || pitch < width || !pitch.is_multiple_of(ALIGNMENT) {
             return refuse(name, &format!("{width}x{height}, {pitch} apart"), code::INVALID_PARAM);
         }
-        if !memory::is_allocated(session.context, address, registered.size()) {
-            return refuse(name, "the picture does not lie in an allocation", code::RESOURCE_REGISTER_FAILED);
+        if !memory::can_be_registered(session.context, address, registered.size()) {
+            return refuse(
+                name,
+                "the picture lies in no allocation, or in a pool's",
+                code::RESOURCE_REGISTER_FAILED,
+            );
         }
         if state.registered.values().any(|other| other.address == address) {
             return refuse(name, "registered before", code::RESOURCE_REGISTER_FAILED);

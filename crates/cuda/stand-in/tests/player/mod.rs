@@ -110,11 +110,13 @@ pub struct Settings {
     pub target: Option<(u32, u32)>,
     pub display_area: Option<[i16; 4]>,
     pub mapped: usize,
+    pub codec: cudaVideoCodec,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { surfaces: 0, delay: 0, target: None, display_area: None, mapped: 2 }
+        let codec = cudaVideoCodec::cudaVideoCodec_H264;
+        Self { surfaces: 0, delay: 0, target: None, display_area: None, mapped: 2, codec }
     }
 }
 
@@ -191,7 +193,7 @@ impl Player {
             decoded: Vec::new(),
         });
         let parameters = CUVIDPARSERPARAMS {
-            CodecType: cudaVideoCodec::cudaVideoCodec_H264,
+            CodecType: settings.codec,
             ulMaxNumDecodeSurfaces: settings.surfaces.max(1) as u32,
             ulMaxDisplayDelay: settings.delay,
             pUserData: (&raw mut *player).cast(),
@@ -227,7 +229,7 @@ impl Player {
     pub fn info(&self, format: &CUVIDEOFORMAT, surfaces: usize) -> CUVIDDECODECREATEINFO {
         // SAFETY: a struct of C in which zeros are numbers, null pointers, and enumerations' first.
         let mut info: CUVIDDECODECREATEINFO = unsafe { std::mem::zeroed() };
-        info.CodecType = cudaVideoCodec::cudaVideoCodec_H264;
+        info.CodecType = self.settings.codec;
         info.ChromaFormat = cudaVideoChromaFormat::cudaVideoChromaFormat_420;
         info.OutputFormat = cudaVideoSurfaceFormat::cudaVideoSurfaceFormat_NV12;
         info.DeinterlaceMode = cudaVideoDeinterlaceMode::cudaVideoDeinterlaceMode_Weave;

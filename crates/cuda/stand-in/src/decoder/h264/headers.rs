@@ -1,6 +1,6 @@
 //! Parameter sets and slice headers of H.264, as far as a parser tells of them (7.3.2.1, 7.3.2.2, 7.3.3, E.1.1).
 
-use super::bits::Bits;
+use super::super::bits::Bits;
 
 pub(super) const SLICE: u8 = 1;
 pub(super) const IDR_SLICE: u8 = 5;
@@ -41,7 +41,7 @@ pub(super) struct Sps {
 
 impl Sps {
     pub(super) fn parse(unit: &[u8]) -> Option<Self> {
-        let mut bits = Bits::of(unit);
+        let mut bits = Bits::of(unit, 1);
         let profile = bits.u(8)?;
         let constraints = bits.u(8)?;
         let mut sps = Self {
@@ -245,7 +245,7 @@ pub(super) struct Pps {
 
 impl Pps {
     pub(super) fn parse(unit: &[u8]) -> Option<Self> {
-        let mut bits = Bits::of(unit);
+        let mut bits = Bits::of(unit, 1);
         Some(Self { id: bits.ue()?, sps: bits.ue()? })
     }
 }
@@ -267,7 +267,7 @@ pub(super) struct Slice {
 impl Slice {
     /// The picture parameter set that a slice names.
     pub(super) fn pps_of(unit: &[u8]) -> Option<u32> {
-        let mut bits = Bits::of(unit);
+        let mut bits = Bits::of(unit, 1);
         bits.ue()?;
         bits.ue()?;
         bits.ue()
@@ -276,7 +276,7 @@ impl Slice {
     pub(super) fn parse(unit: &[u8], sps: &Sps) -> Option<Self> {
         let header = *unit.first()?;
         let idr = header & 0x1f == IDR_SLICE;
-        let mut bits = Bits::of(unit);
+        let mut bits = Bits::of(unit, 1);
         let first_macroblock = bits.ue()?;
         let intra = matches!(bits.ue()? % 5, 2 | 4);
         let pps = bits.ue()?;

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Makes the short clips that the tests of a GPU's decoder read, in a folder: each as a byte stream (.h264, .h265 with
+# access unit delimiters, .obu) or a transport stream (.ts), and what ffmpeg's own decoders make of it (.yuv: planar
+# 4:2:0, two bytes a sample above 8 bits), which is the judge.
+#   ci/clips.sh FOLDER
+set -euo pipefail
+folder=${1:?folder}
+mkdir -p "$folder"
+make() { # name size pixels options...
+  local name=$1 size=$2 pixels=$3; shift 3
+  ffmpeg -hide_banner -loglevel error -y -f lavfi -i "testsrc2=size=$size:rate=30,trim=end_frame=24" \
+    -pix_fmt "$pixels" "$@" "$folder/$name"
+  ffmpeg -hide_banner -loglevel error -y -i "$folder/$name" -f rawvideo -pix_fmt "$pixels" "$folder/${name%.*}.yuv"
+}
+x265() { # name size pixels parameters
+  make "$1" "$2" "$3" -c:v libx265 -preset fast -x265-params "log-level=none:pools=none:frame-threads=1:repeat-headers=1:aud=1:keyint=12:$4"
+}
+make h264.h264 320x180 yuv420p -c:v libx264 -threads 1 -bf 0 -x264-params aud=1:keyint=12
+x265 h265.h265 320x180 yuv420p bframes=0
+x265 h265-small.h265 256x144 yuv420p bframes=0
+# Coded as large as the first, of which it shows more.
+x265 h265-uncut.h265 320x184 yuv420p bframes=0
+x265 h265-10.h265 320x180 yuv420p10le bframes=0
+# Pictures that precede others in decoding and follow them in display, and refer to later ones.
+x265 h265-b.ts 320x180 yuv420p bframes=4:b-pyramid=1:open-gop=1
+x265 h265-10-b.ts 320x180 yuv420p10le bframes=4:b-pyramid=1:open-gop=0
+# Pictures that are decoded and not shown, and later shown without being decoded.
+make av1.obu 320x180 yuv420p -c:v libaom-av1 -cpu-used 8 -lag-in-frames 19 -auto-alt-ref 1 -g 12 -threads 1 -b:v 500k
+make av1-10.obu 320x180 yuv420p10le -c:v libaom-av1 -cpu-used 8 -lag-in-frames 19 -auto-alt-ref 1 -g 12 -threads 1 -b:v 500k

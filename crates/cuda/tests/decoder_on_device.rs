@@ -1,0 +1,242 @@
+//! The decoder on a device gives what ffmpeg's decoders give, to the bit: H.264, H.265 and AV1, of 8 and of 10 bits, and
+//! through changes of format in the middle. Needs a device, and fails without one: real hardware, or the stand-in driver
+//! with its feature `libavcodec` (ci/gpu-path.sh).
+//!
+//! The clips are made by `ci/clips.sh`, or lie in the folder that `CUTRICKLE_CLIPS` names.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, LazyLock};
+
+use cutrickle_cuda::kernels::SurfaceFormat;
+use cutrickle_cuda::nvdec::{Codec, Decoder, Target};
+use cutrickle_cuda::{Download, Gpu, HostPicture};
+
+static CLIPS: LazyLock<PathBuf> = LazyLock::new(|| {
+    if let Some(folder) = std::env::var_os("CUTRICKLE_CLIPS") {
+        return folder.into();
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clips");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci/clips.sh");
+    let made = Command::new("bash").arg(script).arg(&folder).status().unwrap();
+    assert!(made.success(), "ci/clips.sh needs ffmpeg with libx264, libx265 and libaom");
+    folder
+});
+
+const PICTURES: usize = 24;
+
+/// A coded clip and what ffmpeg decodes it to.
+struct Clip {
+    codec: Codec,
+    format: SurfaceFormat,
+    width: usize,
+    height: usize,
+    /// Access units, or temporal units.
+    units: Vec<Vec<u8>>,
+    pictures: Vec<Vec<u8>>,
+}
+
+impl Clip {
+    fn read(name: &str, size: (usize, usize), format: SurfaceFormat) -> Self {
+        let path = CLIPS.join(name);
+        let bytes = std::fs::read(&path).unwrap();
+        // What every unit begins with: a delimiter.
+        let (codec, delimiter): (_, &[u8]) = match path.extension().and_then(|kind| kind.to_str()) {
+            Some("h264") => (Codec::H264, &[0, 0, 0, 1, 9]),
+            Some("h265") => (Codec::H265, &[0, 0, 0, 1, 0x46, 1]),
+            _ => (Codec::Av1, &[0x12, 0]),
+        };
+        let mut begins: Vec<usize> =
+            (0..bytes.len()).filter(|at| bytes[*at..].starts_with(delimiter)).collect();
+        if codec == Codec::Av1 {
+            begins = temporal_units(&bytes);
+        }
+        let ends = begins.iter().skip(1).copied().chain([bytes.len()]);
+        let units: Vec<_> = begins.iter().zip(ends).map(|(begin, end)| bytes[*begin..end].to_vec()).collect();
+        let raw = std::fs::read(path.with_extension("yuv")).unwrap();
+        let (width, height) = size;
+        let of_a_picture =
+            (width * height + 2 * width.div_ceil(2) * height.div_ceil(2)) * format.sample_size() as usize;
+        let pictures: Vec<_> = raw.chunks(of_a_picture).map(<[u8]>::to_vec).collect();
+        assert_eq!((units.len(), pictures.len()), (PICTURES, PICTURES), "{name}");
+        Self { codec, format, width, height, units, pictures }
+    }
+
+    /// Holds a decoded picture against the one of this number.
+    #[track_caller]
+    fn judge(&self, number: usize, picture: &HostPicture<'_>) {
+        let size = (picture.width as usize, picture.height as usize);
+        assert_eq!((picture.format, size), (self.format, (self.width, self.height)), "picture {number}");
+        assert!(planar(picture) == self.pictures[number], "picture {number}");
+    }
+}
+
+/// Where temporal delimiters stand; each OBU says how long it is (AV1, 5.3.2).
+fn temporal_units(bytes: &[u8]) -> Vec<usize> {
+    let (mut at, mut begins) = (0, Vec::new());
+    while at < bytes.len() {
+        if bytes[at] >> 3 & 0xf == 2 {
+            begins.push(at);
+        }
+        let mut header = 1 + usize::from(bytes[at] >> 2 & 1);
+        let mut size = 0;
+        for shift in (0..).step_by(7) {
+            let byte = bytes[at + header];
+            header += 1;
+            size |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        at += header + size;
+    }
+    begins
+}
+
+/// As ffmpeg writes it: planes without padding, samples of more than 8 bits in the lower ones.
+fn planar(picture: &HostPicture<'_>) -> Vec<u8> {
+    let (width, height) = (picture.width as usize, picture.height as usize);
+    let sample = picture.format.sample_size() as usize;
+    let mut out = Vec::new();
+    let mut put = |at: &[u8]| match *at {
+        [low, high] => {
+            let value = u16::from_le_bytes([low, high]);
+            assert_eq!(value & 0x3f, 0, "ten bits at the upper end of sixteen");
+            out.extend_from_slice(&(value >> 6).to_le_bytes());
+        }
+        _ => out.extend_from_slice(at),
+    };
+    for row in picture.luma.chunks(picture.pitch).take(height) {
+        row[..width * sample].chunks(sample).for_each(&mut put);
+    }
+    for plane in 0..2 {
+        for row in picture.chroma.chunks(picture.pitch).take(height.div_ceil(2)) {
+            row.chunks(sample).skip(plane).step_by(2).take(width.div_ceil(2)).for_each(&mut put);
+        }
+    }
+    out
+}
+
+fn gpu() -> Arc<Gpu> {
+    Gpu::open(0).expect("these tests need a device")
+}
+
+/// Decodes a clip, each unit of which must show its picture at once.
+fn decodes(clip: &Clip, decoder: &mut Decoder, download: &mut Download) {
+    for (number, unit) in clip.units.iter().enumerate() {
+        let mut out = Vec::new();
+        decoder.decode(unit, number == 0, &mut |decoded| out.push(decoded)).unwrap();
+        assert_eq!(out.len(), 1, "unit {number}");
+        clip.judge(number, &download.fetch(&out[0].picture).unwrap());
+    }
+}
+
+fn decodes_alone(name: &str, format: SurfaceFormat) {
+    let gpu = gpu();
+    let clip = Clip::read(name, (320, 180), format);
+    let mut decoder = Decoder::new(&gpu, clip.codec).unwrap();
+    decodes(&clip, &mut decoder, &mut Download::new(gpu));
+}
+
+#[test]
+fn h264_is_decoded_to_the_bit() {
+    decodes_alone("h264.h264", SurfaceFormat::Nv12);
+}
+
+#[test]
+fn h265_is_decoded_to_the_bit() {
+    decodes_alone("h265.h265", SurfaceFormat::Nv12);
+}
+
+#[test]
+fn h265_of_ten_bits_is_decoded_to_the_bit() {
+    decodes_alone("h265-10.h265", SurfaceFormat::P010);
+}
+
+#[test]
+fn av1_is_decoded_to_the_bit_and_in_the_order_of_display() {
+    decodes_alone("av1.obu", SurfaceFormat::Nv12);
+}
+
+#[test]
+fn av1_of_ten_bits_is_decoded_to_the_bit_and_in_the_order_of_display() {
+    decodes_alone("av1-10.obu", SurfaceFormat::P010);
+}
+
+#[test]
+fn a_decoder_follows_changes_of_size_crop_and_depth() {
+    let gpu = gpu();
+    let mut download = Download::new(Arc::clone(&gpu));
+    let mut decoder = Decoder::new(&gpu, Codec::H265).unwrap();
+    let counted = |decoder: &Decoder| (decoder.counters().recreated, decoder.counters().reconfigured);
+    let steps = [
+        ("h265.h265", (320, 180), SurfaceFormat::Nv12, (0, 0)),
+        // As large, of which more is shown; then less in all: the same decoder.
+        ("h265-uncut.h265", (320, 184), SurfaceFormat::Nv12, (0, 1)),
+        ("h265-small.h265", (256, 144), SurfaceFormat::Nv12, (0, 2)),
+        // Another depth takes another decoder, and so does a larger size than it was made for.
+        ("h265-10.h265", (320, 180), SurfaceFormat::P010, (1, 2)),
+        ("h265-small.h265", (256, 144), SurfaceFormat::Nv12, (2, 2)),
+        ("h265.h265", (320, 180), SurfaceFormat::Nv12, (3, 2)),
+    ];
+    for (name, size, format, changes) in steps {
+        decodes(&Clip::read(name, size, format), &mut decoder, &mut download);
+        assert_eq!(counted(&decoder), changes, "{name}");
+    }
+}
+
+#[test]
+fn a_target_size_is_reached_at_a_keyframe_in_every_format() {
+    let gpu = gpu();
+    let mut download = Download::new(Arc::clone(&gpu));
+    for (name, format) in [
+        ("h265.h265", SurfaceFormat::Nv12),
+        ("h265-10.h265", SurfaceFormat::P010),
+        ("av1.obu", SurfaceFormat::Nv12),
+        ("av1-10.obu", SurfaceFormat::P010),
+    ] {
+        let clip = Clip::read(name, (320, 180), format);
+        let mut decoder = Decoder::new(&gpu, clip.codec).unwrap();
+        decodes(&clip, &mut decoder, &mut download);
+        decoder.scale_to(Some(Target { width: 160, height: 160 }));
+        let mut sizes = Vec::new();
+        for (number, unit) in clip.units.iter().enumerate() {
+            decoder
+                .decode(unit, number == 0, &mut |decoded| {
+                    let picture = download.fetch(&decoded.picture).unwrap();
+                    sizes.push((picture.format, picture.width, picture.height));
+                })
+                .unwrap();
+        }
+        assert_eq!(sizes, [(format, 160, 160); PICTURES], "{name}");
+    }
+}
+
+#[test]
+fn damage_costs_pictures_until_the_next_keyframe_and_no_more() {
+    let gpu = gpu();
+    let mut download = Download::new(Arc::clone(&gpu));
+    for (name, format) in [("h265.h265", SurfaceFormat::Nv12), ("h265-10.h265", SurfaceFormat::P010)] {
+        let clip = Clip::read(name, (320, 180), format);
+        let mut decoder = Decoder::new(&gpu, clip.codec).unwrap();
+        let mut whole = 0;
+        for (number, unit) in clip.units.iter().enumerate() {
+            let mut unit = unit.clone();
+            if number == 5 {
+                // What stands behind the slice's header.
+                let from = unit.len() / 3;
+                unit[from..].iter_mut().enumerate().for_each(|(at, byte)| *byte = (at * 151 + 89) as u8 | 1);
+            }
+            let mut out = Vec::new();
+            // An error is allowed for what cannot be decoded.
+            let _ = decoder.decode(&unit, number % 12 == 0, &mut |decoded| out.push(decoded));
+            if !(5..12).contains(&number) {
+                assert_eq!(out.len(), 1, "{name}, unit {number}");
+                clip.judge(number, &download.fetch(&out[0].picture).unwrap());
+                whole += 1;
+            }
+        }
+        assert_eq!(whole, PICTURES - 7);
+    }
+}
