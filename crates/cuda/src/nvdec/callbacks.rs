@@ -121,13 +121,14 @@ impl Core {
             return Err(Error::new("a picture before its sequence"));
         };
         // SAFETY: the caller's.
-        let (index, first_field) = unsafe {
+        let (index, first_field, top_first) = unsafe {
             session.decode(parameters)?;
             let of = &*parameters;
-            (of.CurrPicIdx, of.field_pic_flag != 0 && of.second_field == 0)
+            let first_field = of.field_pic_flag != 0 && of.second_field == 0;
+            (of.CurrPicIdx, first_field, top_field_first(self.codec, of))
         };
         if !first_field && !self.broken && !shows_later(self.codec) {
-            self.ready.push(session.take(index)?);
+            self.ready.push(session.take(index, top_first)?);
         }
         Ok(DONE)
     }
@@ -137,10 +138,23 @@ impl Core {
             return Err(Error::new("a picture to show before its sequence"));
         };
         if !self.broken {
-            self.ready.push(session.take(index)?);
+            self.ready.push(session.take(index, true)?);
         }
         Ok(DONE)
     }
+}
+
+/// Which field of a frame, or of the pair that `of` completes, is shown first: of H.264 the one with the lower picture
+/// order count (8.2.1).
+///
+/// # Safety
+/// `of` is what the parser of this codec gave to the decode callback.
+unsafe fn top_field_first(codec: Codec, of: &CUVIDPICPARAMS) -> bool {
+    if of.field_pic_flag != 0 {
+        return of.bottom_field_flag != 0;
+    }
+    // SAFETY: the caller's; the union's part of this codec is numbers.
+    codec != Codec::H264 || unsafe { of.CodecSpecific.h264.CurrFieldOrderCnt.is_sorted() }
 }
 
 /// Whether a codec has pictures that are decoded and not shown, or shown again: the parser tells of each to show, and of

@@ -244,14 +244,15 @@ impl Session {
         checked("cuvidDecodePicture", unsafe { (self.api.decode)(self.decoder.raw(), parameters) })
     }
 
-    /// The decoded picture `index`, in memory of its own. Its copy is enqueued.
-    pub(super) fn take(&mut self, index: c_int) -> Result<Decoded> {
+    /// The decoded picture `index`, in memory of its own. Its copy is enqueued. `top_field_first` is for deinterlacing.
+    pub(super) fn take(&mut self, index: c_int, top_field_first: bool) -> Result<Decoded> {
         let output = Output {
             format: self.output,
             width: self.cut.width,
             height: self.cut.height,
             rows: self.cut.even()[1],
             progressive: self.format.progressive,
+            top_field_first,
         };
         let picture = self.mapped.map(index, output)?.copy()?;
         Ok(Decoded { picture, signal: self.format.signal })

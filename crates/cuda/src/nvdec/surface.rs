@@ -21,6 +21,8 @@ pub(super) struct Output {
     /// Rows of luma in the surface: chroma lies behind them.
     pub(super) rows: u32,
     pub(super) progressive: bool,
+    /// Of an interlaced picture: the upper field is the earlier one.
+    pub(super) top_field_first: bool,
 }
 
 /// The output surfaces of one decoder. At most [`MOST`](Self::MOST) are out at a time; where all are still being copied,
@@ -72,7 +74,7 @@ impl Surfaces {
         let timed = self.gpu.sample(Stage::Decode);
         let mut parameters = api::zeroed::<CUVIDPROCPARAMS>();
         parameters.progressive_frame = c_int::from(output.progressive);
-        parameters.top_field_first = 1;
+        parameters.top_field_first = c_int::from(output.top_field_first);
         parameters.output_stream = self.gpu.stream().cu_stream().cast();
         let (mut address, mut pitch): (u64, c_uint) = (0, 0);
         // SAFETY: the decoder is alive; the library reads the one struct and writes the two numbers.
