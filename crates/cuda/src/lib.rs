@@ -51,4 +51,4 @@ pub use signal::Signal;
 #[cfg(feature = "cuda")]
 pub use timing::{EVERY as TIMED_ONE_IN, Stage, StageTime, TimedWork};
 #[cfg(feature = "cuda")]
-pub use transfer::{Download, HostPicture, Transfers};
+pub use transfer::{Copied, CopyStage, Download, HostPicture, Transfers};

@@ -1,5 +1,6 @@
 //! Pixels that leave the device, and the count of all that go between it and the host.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,33 +10,83 @@ use crate::device::driver;
 use crate::kernels::SurfaceFormat;
 use crate::{Error, Gpu, Picture, Result, Stage};
 
+/// The stage of a stream's way that pixels are copied for: each has threads of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyStage {
+    /// The host decoded what the device should have.
+    Decode,
+    /// A processor moves pictures.
+    Process,
+    /// The host encodes what the device should have.
+    Encode,
+    /// A thread that said nothing of itself.
+    Other,
+}
+
+thread_local! {
+    static STAGE: Cell<CopyStage> = const { Cell::new(CopyStage::Other) };
+}
+
+impl CopyStage {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Decode, Self::Process, Self::Encode, Self::Other];
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Process => "process",
+            Self::Encode => "encode",
+            Self::Other => "other",
+        }
+    }
+
+    /// This thread copies for this stage from now on.
+    pub fn begin(self) {
+        STAGE.set(self);
+    }
+}
+
+/// Bytes of pixels that were copied for one stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copied {
+    /// The stage.
+    pub stage: CopyStage,
+    /// From the host to the device.
+    pub to_device: u64,
+    /// From the device to the host.
+    pub to_host: u64,
+}
+
 /// Bytes of pixels that went between a device and the host since the device was opened. With decoder and encoder on
-/// the device both stay 0.
+/// the device all stay 0.
 #[derive(Debug, Default)]
-pub struct Transfers {
+pub struct Transfers([Count; CopyStage::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct Count {
     to_device: AtomicU64,
     to_host: AtomicU64,
 }
 
 impl Transfers {
-    /// Bytes from the host to the device.
-    pub fn to_device(&self) -> u64 {
-        self.to_device.load(Ordering::Relaxed)
-    }
-
-    /// Bytes from the device to the host.
-    pub fn to_host(&self) -> u64 {
-        self.to_host.load(Ordering::Relaxed)
+    /// Both directions by stage.
+    pub fn copied(&self) -> [Copied; CopyStage::ALL.len()] {
+        CopyStage::ALL.map(|stage| {
+            let Count { to_device, to_host } = &self.0[stage as usize];
+            let [to_device, to_host] = [to_device, to_host].map(|bytes| bytes.load(Ordering::Relaxed));
+            Copied { stage, to_device, to_host }
+        })
     }
 
     /// Counts what others than this crate copy to the device.
     pub fn count_to_device(&self, bytes: u64) {
-        self.to_device.fetch_add(bytes, Ordering::Relaxed);
+        self.0[STAGE.get() as usize].to_device.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts what others than this crate copy to the host.
     pub fn count_to_host(&self, bytes: u64) {
-        self.to_host.fetch_add(bytes, Ordering::Relaxed);
+        self.0[STAGE.get() as usize].to_host.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 

@@ -10,7 +10,8 @@ use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Device, Layout, Storage, Tensor};
 use cutrickle_cuda::kernels::{self, Element, SurfaceFormat};
 use cutrickle_cuda::{
-    Download, Gpu, HostPicture, Picture, Sample, Stage, StageTime, TensorPixels, TensorPixelsMut,
+    Copied, CopyStage, Download, Gpu, HostPicture, Picture, Sample, Stage, StageTime, TensorPixels,
+    TensorPixelsMut,
 };
 
 use crate::{Colour, Error, I420, ModelInput, Result};
@@ -51,10 +52,8 @@ static OPEN: Mutex<Vec<Arc<Gpu>>> = Mutex::new(Vec::new());
 pub struct GpuFigures {
     /// The device's number.
     pub ordinal: usize,
-    /// Bytes of pixels that went from the host to the device.
-    pub to_device: u64,
-    /// Bytes of pixels that went from the device to the host.
-    pub to_host: u64,
+    /// Bytes of pixels that went between the host and the device, by stage.
+    pub copied: [Copied; CopyStage::ALL.len()],
     /// Bytes of memory that are in use, by whomever; 0 where the driver does not tell.
     pub memory_used: u64,
     /// How often a picture had to wait for one of its decoder's surfaces.
@@ -69,8 +68,7 @@ pub fn gpu_figures() -> Vec<GpuFigures> {
     open.iter()
         .map(|gpu| GpuFigures {
             ordinal: gpu.ordinal(),
-            to_device: gpu.transfers().to_device(),
-            to_host: gpu.transfers().to_host(),
+            copied: gpu.transfers().copied(),
             memory_used: gpu.memory().map_or(0, |(used, _)| used),
             surface_waits: gpu.surface_waits(),
             stages: Stage::ALL.map(|stage| (stage, gpu.stage_time(stage))),

@@ -29,7 +29,7 @@ pub use colour::Colour;
 pub use cuda::{GpuFigures, cuda_device, fill, gpu, gpu_figures};
 pub use cutrickle_cuda::kernels::{Fit, Layout, Matrix};
 #[cfg(feature = "cuda")]
-pub use cutrickle_cuda::{Gpu, Stage as GpuStage, TimedWork};
+pub use cutrickle_cuda::{CopyStage, Gpu, Stage as GpuStage, TimedWork};
 pub use device::{DeviceChoice, OpenedDevices};
 pub use error::{Error, Result};
 pub use model_input::ModelInput;

@@ -37,6 +37,15 @@ impl ProcessTimer {
     }
 }
 
+/// What this thread copies between host and device is counted for the stage of this name.
+pub(crate) fn begin_stage(name: &str) {
+    #[cfg(feature = "cuda")]
+    if let Some(stage) = cutrickle_frame::CopyStage::ALL.into_iter().find(|stage| stage.name() == name) {
+        stage.begin();
+    }
+    let _ = name;
+}
+
 /// MiB in use on all devices that were opened.
 pub(crate) fn memory_mb() -> f64 {
     #[cfg(feature = "cuda")]
@@ -53,7 +62,7 @@ pub(crate) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
 
     let help = "Bytes of pixels copied between the host and a GPU";
     let copied = Opts::new("cutrickle_gpu_copied_bytes_total", help);
-    let copied = IntCounterVec::new(copied, &["device", "direction"])?;
+    let copied = IntCounterVec::new(copied, &["device", "direction", "stage"])?;
     let help = "Time that a GPU took over a stage of those pictures that were timed, one in 16";
     let seconds =
         CounterVec::new(Opts::new("cutrickle_gpu_stage_seconds_total", help), &["device", "stage"])?;
@@ -64,8 +73,11 @@ pub(crate) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
     let waits = IntCounterVec::new(Opts::new("cutrickle_gpu_surface_waits_total", help), &["device"])?;
     for gpu in cutrickle_frame::gpu_figures() {
         let device = format!("cuda:{}", gpu.ordinal);
-        copied.with_label_values(&[device.as_str(), "to_device"]).inc_by(gpu.to_device);
-        copied.with_label_values(&[device.as_str(), "to_host"]).inc_by(gpu.to_host);
+        for of in gpu.copied {
+            let labels = |direction| [device.as_str(), direction, of.stage.name()];
+            copied.with_label_values(&labels("to_device")).inc_by(of.to_device);
+            copied.with_label_values(&labels("to_host")).inc_by(of.to_host);
+        }
         waits.with_label_values(&[device.as_str()]).inc_by(gpu.surface_waits);
         for (stage, time) in gpu.stages {
             let labels = [device.as_str(), stage.name()];

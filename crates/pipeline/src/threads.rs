@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::Error;
 use crate::stream::Stream;
+use crate::{Error, gpu};
 
 /// Starts a stream's threads. They are watched, not joined: a processor that never returns keeps its thread,
 /// and must keep nothing else.
@@ -28,13 +28,14 @@ impl Threads {
         Self { stream: Arc::clone(stream), running, ended }
     }
 
-    /// Starts a thread.
+    /// Starts the thread of the stage of this name.
     pub(crate) fn spawn(&self, name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         let running = Running { stream: Arc::clone(&self.stream), name, _running: self.running.clone() };
         std::thread::Builder::new()
             .name(name.into())
             .spawn(move || {
                 let _running = running;
+                gpu::begin_stage(name);
                 run();
             })
             .map(drop)
