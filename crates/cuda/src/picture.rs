@@ -76,8 +76,8 @@ impl Picture {
         let rows = height as usize + height.div_ceil(2) as usize;
         let bytes = pitch * rows;
         let memory = match origin {
-            // SAFETY: bytes have no invalid values.
             Origin::Pool => {
+                // SAFETY: bytes have no invalid values.
                 unsafe { gpu.stream().alloc(bytes) }.map_err(|e| driver("cuMemAllocAsync", &e))?
             }
             Origin::Device => {
