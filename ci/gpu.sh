@@ -2,7 +2,8 @@
 # Everything that needs a GPU, in two steps, since the machine with the GPU need not have Rust:
 #   ci/gpu.sh pack [FOLDER]   where Rust is: builds, strips and packs into FOLDER (target/gpu) what the other step runs
 #   ci/gpu.sh clip FILE PICTURES  a 1080p byte stream with access unit delimiters, of the clip that ships with the project
-#   ci/gpu.sh run [FOLDER]    where the GPU is: runs it, and writes what came of it to $OUT (FOLDER/results)
+#   ci/gpu.sh run [FOLDER]    where the GPU is: runs it, and writes what came of it to $OUT (FOLDER/results), a file for
+#                             each kind
 # Either runs from the repository's root. Nothing is skipped: what fails is listed at the end, and is the exit code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,7 +26,7 @@ if [ "$step" = pack ]; then
   # The same packages and features each time: candle's kernels are compiled once.
   build=(--profile "$profile" --locked --package cutrickle-cuda --package cutrickle-codec --package cutrickle-cli
     --features cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-cli/cuda --no-run --message-format json)
-  cargo test "${build[@]}" --test kernels_on_device --test gpu --bench device --bench gpu >"$stage/built"
+  cargo test "${build[@]}" --test kernels_on_device --test decoder_on_device --test gpu --bench device --bench gpu >"$stage/built"
   # The names of the programs are in what cargo says of them.
   program() {
     python3 - "$stage/built" "$@" <<'PYTHON'
@@ -40,12 +41,14 @@ PYTHON
   # Tests of the command are built with the command.
   cp "$target/${profile/dev/debug}/cutrickle" "$stage/cutrickle"
   cp "$(program crates/cuda test kernels_on_device)" "$stage/kernels_on_device"
+  cp "$(program crates/cuda test decoder_on_device)" "$stage/decoder"
   cp "$(program crates/codec test gpu)" "$stage/codecs"
   cp "$(program crates/cuda bench device)" "$stage/bench_device"
   cp "$(program crates/codec bench gpu)" "$stage/bench_gpu"
   rm "$stage/built"
   strip "$stage"/*
   clip "$stage/clip.h264" 600
+  ci/clips.sh "$stage/clips"
   mkdir -p "$folder"
   # Each program has candle's kernels in it: 40 MB, of which compression leaves 8.
   tar -C "$stage" -cJf "$folder/pack.tar.xz" .
@@ -66,19 +69,23 @@ packages=$(python3 -c 'import glob,site; print(":".join(p for s in site.getsitep
 export LD_LIBRARY_PATH=$packages${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 # The clip is looked for from the repository's root.
 unset CARGO_MANIFEST_DIR
+export CUTRICKLE_CLIPS=$programs/clips
+rm -f "$out"/{machine,tests,sanitizer,benches}.txt
 failed=()
-check() {
-  local name=$1; shift
-  echo "== $name: $*"
-  if "$@" 2>&1 | tee "$out/$name.txt"; then :; else failed+=("$name"); fi
+check() { # file, name, command
+  local file=$out/$1.txt name=$2; shift 2
+  echo "== $name: ${*//$programs\//}" | tee -a "$file"
+  if "$@" 2>&1 | tee -a "$file"; then :; else failed+=("$name"); fi
 }
-check machine nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
-check doctor "$programs/cutrickle" doctor --json
-check kernels "$programs/kernels_on_device"
-check codecs "$programs/codecs" --test-threads 1 --nocapture
-check memcheck compute-sanitizer --tool memcheck --error-exitcode 1 "$programs/kernels_on_device" --test-threads 1
-check racecheck compute-sanitizer --tool racecheck --error-exitcode 1 "$programs/kernels_on_device" --test-threads 1
-check bench_device "$programs/bench_device" "$programs/clip.h264"
-check bench_gpu "$programs/bench_gpu"
-check demo "$programs/cutrickle" demo --device cuda:0 --processor passthrough --frames 300
+check machine machine nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
+check machine doctor "$programs/cutrickle" doctor --json
+check tests kernels "$programs/kernels_on_device"
+check tests decoder "$programs/decoder"
+check tests codecs "$programs/codecs" --test-threads 1 --nocapture
+for tool in memcheck racecheck; do
+  check sanitizer "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$programs/kernels_on_device" --test-threads 1
+done
+check benches bench_device "$programs/bench_device" "$programs/clip.h264"
+check benches bench_gpu "$programs/bench_gpu"
+check benches demo "$programs/cutrickle" demo --device cuda:0 --processor passthrough --frames 300
 [ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}"; exit 1; }
