@@ -121,14 +121,19 @@ fn through_of(clip: &str, name: &str, arguments: &[&str], params: &Value) -> Jud
     Judged { status, metrics, recording }
 }
 
-/// Bytes of pixels that went `direction`, by the worker's own metrics.
+/// Bytes of pixels that went `direction`, by the worker's own metrics: for one stage, or for all.
+fn copied_for(metrics: &str, direction: &str, stage: &str) -> f64 {
+    let label = format!(
+        r#"cutrickle_gpu_copied_bytes_total{{device="cuda:0",direction="{direction}",stage="{stage}"#
+    );
+    let lines: Vec<&str> = metrics.lines().filter(|line| line.starts_with(&label)).collect();
+    assert!(!lines.is_empty(), "no {label}:\n{metrics}");
+    let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+    lines.into_iter().map(|line| value(line).expect("a number")).sum()
+}
+
 fn copied(metrics: &str, direction: &str) -> f64 {
-    let label = format!(r#"cutrickle_gpu_copied_bytes_total{{device="cuda:0",direction="{direction}"}}"#);
-    let line = metrics
-        .lines()
-        .find(|line| line.starts_with(&label))
-        .unwrap_or_else(|| panic!("no {label}:\n{metrics}"));
-    line[label.len()..].trim().parse().expect("a number")
+    copied_for(metrics, direction, "")
 }
 
 fn run(program: &str, arguments: &[&str]) -> (String, String) {
@@ -196,7 +201,11 @@ fn an_untouched_stream_keeps_its_pixels_on_the_device_up_to_the_encoder() {
     if judged.status["backends"]["video_encode"] == "nvenc" {
         assert!(down < 1.0, "{down} bytes came down");
     } else {
-        assert!(down > 0.0, "an encoder on the host was given pixels");
+        let for_encoder = copied_for(&judged.metrics, "to_host", "encode");
+        assert!(
+            down > 0.0 && for_encoder == down,
+            "{for_encoder} of {down} bytes went to the host's encoder"
+        );
     }
     judge_metrics(&judged);
     let host = through("host", &["--device", "cpu", "--processor", "passthrough"], &json!({}));
@@ -224,6 +233,24 @@ fn h265_of_ten_bits_goes_the_same_way() {
     let likeness = psnr(&judged.recording, clip);
     assert!(likeness > 34.0, "{likeness:.1} dB");
     let _ = (std::fs::remove_file(&judged.recording), std::fs::remove_file(clip));
+}
+
+#[test]
+fn h265_is_what_leaves_where_it_was_asked_for_and_the_device_encodes_it() {
+    let arguments =
+        ["--device", "cuda:0", "--video-codec", "h265", "--quality", "24", "--encoder-preset", "1"];
+    let judged = through("to-h265", &[&arguments[..], &["--processor", "passthrough"]].concat(), &json!({}));
+    judge(&judged);
+    let wanted = "-v error -select_streams v -show_entries stream=codec_name -of csv=p=0";
+    let file = judged.recording.to_str().expect("a path");
+    let (codec, _) = run("ffprobe", &wanted.split(' ').chain([file]).collect::<Vec<_>>());
+    let on_gpu = judged.status["backends"]["video_encode"] == "nvenc";
+    let found = devices().first().expect("a device")["video_encode"] == "nvenc";
+    assert_eq!(on_gpu, found, "{}", judged.status);
+    assert!(codec.starts_with(if on_gpu { "hevc" } else { "h264" }), "{codec}");
+    let likeness = psnr(&judged.recording, CLIP);
+    assert!(likeness > 36.0, "{likeness:.1} dB");
+    let _ = std::fs::remove_file(&judged.recording);
 }
 
 #[test]

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Tensor};
-use cutrickle_codec::{EncoderConfig, VideoCodec, VideoUnit, open};
+use cutrickle_codec::{Coding, EncoderConfig, VideoCodec, VideoUnit, open};
 use cutrickle_frame::{Colour, I420, ModelInput, VideoFrame};
 
 /// 1080p.
@@ -47,7 +47,8 @@ fn time(device: &Device, frames: &[VideoFrame], mut work: impl FnMut(&VideoFrame
 /// Pictures with something to code in them, as the host's encoder codes them.
 fn coded(count: usize) -> Vec<(Vec<u8>, i64, bool)> {
     let (width, height) = SIZE;
-    let config = EncoderConfig { width, height, fps: 30.0, bitrate: 6_000_000, colour: Colour::BT709 };
+    let (bitrate, colour, coding) = (6_000_000, Colour::BT709, Coding::default());
+    let config = EncoderConfig { width, height, fps: 30.0, bitrate, coding, colour };
     let mut encoder = open::host_video_encoder(config).unwrap();
     let mut units = Vec::new();
     for n in 0..count {

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use cutrickle_codec::{EncoderConfig, VideoCodec, VideoUnit, open};
+use cutrickle_codec::{Coding, EncoderConfig, VideoCodec, VideoUnit, open};
 use cutrickle_frame::{Colour, VideoFrame};
 
 fn main() {
@@ -23,8 +23,9 @@ fn main() {
     meter.report(&format!("decode ({backend})"));
 
     let colour = Colour::unspecified(height);
-    let mut encoder =
-        open::host_video_encoder(EncoderConfig { width, height, fps: 30.0, bitrate, colour }).unwrap();
+    let coding = Coding::default();
+    let config = EncoderConfig { width, height, fps: 30.0, bitrate, coding, colour };
+    let mut encoder = open::host_video_encoder(config).unwrap();
     let (mut bytes, mut number) = (0, 0);
     let mut meter = Meter::new();
     decode(&units, &mut meter, |frame| {

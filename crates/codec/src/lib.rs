@@ -16,4 +16,6 @@ pub mod video;
 
 pub use audio::{AudioDecoder, AudioEncoder, AudioFormat, EncodedAudio, Samples};
 pub use error::{Error, Result};
-pub use video::{EncodedVideo, EncoderConfig, VideoCodec, VideoDecoder, VideoEncoder, VideoUnit};
+pub use video::{
+    Coding, EncodedVideo, EncoderConfig, RateControl, VideoCodec, VideoDecoder, VideoEncoder, VideoUnit,
+};

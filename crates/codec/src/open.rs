@@ -8,7 +8,7 @@ use crate::video::nvdec::GpuFirst;
 #[cfg(feature = "cuda")]
 use crate::video::nvenc::NvencEncoder;
 use crate::video::openh264::{self, H264Encoder};
-use crate::{EncoderConfig, Result, VideoCodec, VideoDecoder, VideoEncoder};
+use crate::{Coding, EncoderConfig, Result, VideoCodec, VideoDecoder, VideoEncoder};
 
 pub use crate::audio::{decoder as audio_decoder, encoder as audio_encoder};
 
@@ -39,7 +39,8 @@ pub fn host_video_decoder(codec: VideoCodec) -> Result<Box<dyn VideoDecoder>> {
     }
 }
 
-/// An encoder to H.264 for frames on `device`: the GPU's own on a CUDA device that has one to spare, else the host's.
+/// An encoder for frames on `device`: the GPU's own on a CUDA device that has one to spare, else the host's, which codes
+/// H.264 whatever was asked for. Either is said in the log, and by the encoder's configuration.
 ///
 /// # Errors
 /// The backend's, among them sizes that it does not take.
@@ -52,13 +53,17 @@ pub fn video_encoder(config: EncoderConfig, device: &Device) -> Result<Box<dyn V
         }
     }
     let _ = device;
-    host_video_encoder(config)
+    let coding = Coding { codec: VideoCodec::H264, ..config.coding };
+    if coding != config.coding {
+        tracing::warn!("encoding H.264: the host has no encoder for {:?}", config.coding.codec);
+    }
+    host_video_encoder(EncoderConfig { coding, ..config })
 }
 
 /// An encoder to H.264 on the host: openh264.
 ///
 /// # Errors
-/// The backend's, among them sizes that it does not take.
+/// [`is_unsupported`](crate::Error::is_unsupported) for H.265; the backend's, among them sizes that it does not take.
 pub fn host_video_encoder(config: EncoderConfig) -> Result<Box<dyn VideoEncoder>> {
     Ok(Box::new(H264Encoder::new(config)?))
 }
@@ -102,7 +107,19 @@ pub fn backends() -> BackendNames {
 
 #[cfg(test)]
 mod tests {
+    use cutrickle_frame::Colour;
+
     use super::*;
+
+    #[test]
+    fn the_host_encodes_h264_whatever_was_asked_for_and_says_so() {
+        let coding = Coding { codec: VideoCodec::H265, ..Coding::default() };
+        let (bitrate, colour) = (1_000_000, Colour::BT709);
+        let config = EncoderConfig { width: 320, height: 180, fps: 30.0, bitrate, coding, colour };
+        assert!(host_video_encoder(config).err().unwrap().is_unsupported());
+        let encoder = video_encoder(config, &Device::Cpu).unwrap();
+        assert_eq!(encoder.config(), &EncoderConfig { coding: Coding::default(), ..config });
+    }
 
     #[test]
     fn the_names_are_those_of_the_backends_that_are_opened() {

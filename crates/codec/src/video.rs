@@ -6,6 +6,7 @@ use cutrickle_frame::{Colour, VideoFrame};
 use crate::Result;
 
 mod bits;
+mod coding;
 #[cfg(feature = "ffmpeg")]
 pub mod ffmpeg;
 #[cfg(any(test, feature = "cuda"))]
@@ -18,6 +19,8 @@ pub mod nvenc;
 pub mod openh264;
 mod reorder;
 mod sps;
+
+pub use coding::{Coding, RateControl};
 
 /// A video codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,8 +77,10 @@ pub struct EncoderConfig {
     pub height: u32,
     /// Frames per second to expect; rate control only, timestamps are the frames' own.
     pub fps: f64,
-    /// Bits per second on average.
+    /// Bits per second on average; of no account where quality is constant.
     pub bitrate: u32,
+    /// Codec, rate control, effort.
+    pub coding: Coding,
     /// Signalled in the VUI.
     pub colour: Colour,
 }
@@ -83,6 +88,8 @@ pub struct EncoderConfig {
 /// One encoded access unit.
 #[derive(Debug, Clone)]
 pub struct EncodedVideo {
+    /// What it is coded in, which is not what was asked for where an encoder stands in for another.
+    pub codec: VideoCodec,
     /// Annex B byte stream. A keyframe begins with its parameter sets.
     pub data: Bytes,
     /// Presentation time in 90 kHz ticks; the decoding time is the same, there are no B-frames.

@@ -4,12 +4,15 @@
 mod video_media;
 
 use cutrickle_codec::video::openh264::{H264Decoder, H264Encoder};
-use cutrickle_codec::{EncodedVideo, EncoderConfig, VideoDecoder, VideoEncoder, VideoUnit};
+use cutrickle_codec::{
+    Coding, EncodedVideo, EncoderConfig, RateControl, VideoCodec, VideoDecoder, VideoEncoder, VideoUnit,
+};
 use cutrickle_frame::{Colour, I420, VideoFrame};
 use video_media::{Folder, has_ffmpeg, psnr, run, samples, text};
 
 fn config(width: u32, height: u32) -> EncoderConfig {
-    EncoderConfig { width, height, fps: 30.0, bitrate: 4_000_000, colour: Colour::BT709 }
+    let (bitrate, colour, coding) = (4_000_000, Colour::BT709, Coding::default());
+    EncoderConfig { width, height, fps: 30.0, bitrate, coding, colour }
 }
 
 /// A picture whose luma and chroma are functions of place and time.
@@ -154,6 +157,18 @@ fn the_bitrate_is_kept() {
 }
 
 #[test]
+fn a_constant_quality_takes_the_bits_that_it_needs() {
+    let of = |quality, bitrate| {
+        let coding = Coding { rate: RateControl::Quality(quality), ..Coding::default() };
+        // But for the first, whose level goes by the bitrate.
+        stream(&encode(EncoderConfig { bitrate, coding, ..config(320, 240) }, "natural", 30)[1..])
+    };
+    let (good, poor) = (of(20, 100_000), of(40, 100_000));
+    assert!(good.len() > 2 * poor.len(), "{} and {} bytes", good.len(), poor.len());
+    assert!(good == of(20, 4_000_000), "the bitrate is of account");
+}
+
+#[test]
 fn timestamps_that_jump_do_not_stop_it() {
     let mut encoder = H264Encoder::new(config(320, 240)).unwrap();
     for (number, timestamp) in
@@ -172,6 +187,12 @@ fn what_it_cannot_encode_is_an_error_that_says_why() {
     assert!(H264Encoder::new(EncoderConfig { fps: 0.0, ..config(64, 64) }).is_err());
     assert!(H264Encoder::new(EncoderConfig { fps: f64::NAN, ..config(64, 64) }).is_err());
     assert!(H264Encoder::new(EncoderConfig { bitrate: 0, ..config(64, 64) }).is_err());
+    let like = |coding| H264Encoder::new(EncoderConfig { coding, ..config(64, 64) });
+    for quality in [0, 52] {
+        assert!(like(Coding { rate: RateControl::Quality(quality), ..Coding::default() }).is_err());
+    }
+    let h265 = like(Coding { codec: VideoCodec::H265, ..Coding::default() });
+    assert!(h265.err().unwrap().is_unsupported());
     let mut encoder = H264Encoder::new(config(320, 240)).unwrap();
     let error = encoder.encode(&picture(322, 240, 0, "flat"), false).unwrap_err().to_string();
     assert!(error.contains("322x240") && error.contains("320x240"), "{error}");

@@ -48,6 +48,7 @@ struct FromPyTrickle;
 
 pub use candle_core;
 pub use cutrickle_codec::open::{BackendNames, backends};
+pub use cutrickle_codec::{Coding, RateControl, VideoCodec};
 pub use cutrickle_frame::{
     AudioFrame, Colour, DeviceChoice, Fit, I420, Layout, Matrix, ModelInput, OpenedDevices, VideoFrame,
 };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use cutrickle_codec::{AudioFormat, EncodedVideo, EncoderConfig, VideoEncoder, open};
+use cutrickle_codec::{AudioFormat, EncodedVideo, EncoderConfig, VideoCodec, VideoEncoder, open};
 use cutrickle_frame::{AudioFrame, TICKS_PER_SECOND, VideoFrame};
 use cutrickle_mpegts::{Codec, MuxProgram, Muxer, TrackKind};
 use tokio::runtime::Handle;
@@ -180,6 +180,7 @@ impl Egress {
             height: frame.height(),
             fps,
             bitrate: self.stream.options.bitrate.unwrap_or(by_size),
+            coding: self.stream.options.coding,
             colour: frame.colour(),
         }
     }
@@ -209,7 +210,7 @@ impl Egress {
         let mut bytes = BytesMut::new();
         let starts_segment = picture.keyframe;
         if starts_segment {
-            self.begin_segment(true, &mut bytes);
+            self.begin_segment(Some(picture.codec), &mut bytes);
         }
         let Some(muxer) = &mut self.muxer else {
             // Before the first IDR picture nothing can be shown.
@@ -278,7 +279,7 @@ impl Egress {
         if due {
             let mut bytes = BytesMut::new();
             self.cut(first);
-            self.begin_segment(false, &mut bytes);
+            self.begin_segment(None, &mut bytes);
             self.output.send(Chunk { starts_segment: true, data: bytes.freeze() }, &self.stream);
             self.stream.output_seen();
             self.mux_waiting_sound();
@@ -300,15 +301,19 @@ impl Egress {
     }
 
     /// PAT and PMT.
-    fn begin_segment(&mut self, video: bool, bytes: &mut BytesMut) {
+    fn begin_segment(&mut self, video: Option<VideoCodec>, bytes: &mut BytesMut) {
         let announced = self.stream.announced();
-        let named = Named { video, audio: self.sound.format(announced.audio) };
+        let named = Named { video: video.is_some(), audio: self.sound.format(announced.audio) };
+        let video = video.map(|codec| match codec {
+            VideoCodec::H264 => Codec::H264,
+            VideoCodec::H265 => Codec::H265,
+        });
         let audio = named.audio.map(|format| match format {
             AudioFormat::Aac => Codec::Aac,
             AudioFormat::Opus => Codec::Opus,
         });
         let channels = self.sound.channels().or(announced.opus_channels).unwrap_or(2);
-        let program = match MuxProgram::new(video.then_some(Codec::H264), audio) {
+        let program = match MuxProgram::new(video, audio) {
             Ok(program) => program.with_opus_channels(channels),
             Err(e) => return self.stream.error(format_args!("beginning a segment: {e}")),
         };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use candle_core::Device;
+use cutrickle_codec::Coding;
 use cutrickle_trickle::ClientConfig;
 
 /// Which codec sound leaves in.
@@ -27,6 +28,8 @@ pub struct StreamOptions {
     pub segment_duration: Duration,
     /// Output video bits per second; `None` goes by size and rate.
     pub bitrate: Option<u32>,
+    /// How output video is coded.
+    pub coding: Coding,
     /// Which codec sound leaves in.
     pub audio: AudioOutput,
     /// Where tensors are.
@@ -51,6 +54,7 @@ impl Default for StreamOptions {
             max_queue_size: 30,
             segment_duration: Duration::from_secs(1),
             bitrate: None,
+            coding: Coding::default(),
             audio: AudioOutput::Source,
             device: Device::Cpu,
             device_fallback: None,

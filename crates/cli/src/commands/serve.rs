@@ -1,7 +1,7 @@
 //! `cutrickle serve`: a worker with a built-in processor behind the REST API.
 
 use cutrickle::compose::with_overlay;
-use cutrickle::{AudioOutput, DeviceChoice, StreamServer};
+use cutrickle::{AudioOutput, Coding, DeviceChoice, RateControl, StreamServer, VideoCodec};
 
 use crate::device;
 use crate::failure::Failure;
@@ -54,6 +54,8 @@ pub struct Args {
     /// Output video bits per second; by size and rate if left out.
     #[arg(long)]
     bitrate: Option<u32>,
+    #[command(flatten)]
+    coding: Video,
     /// The codec that sound leaves in.
     #[arg(long, value_enum, default_value_t = Sound::Source)]
     audio: Sound,
@@ -76,6 +78,49 @@ enum Sound {
     Opus,
 }
 
+/// How output video is coded.
+#[derive(Debug, clap::Args)]
+struct Video {
+    /// The codec that video leaves in. Only GPUs have an encoder for H.265; where none is left it is H.264 after all.
+    #[arg(long, value_enum, default_value_t = Codec::H264)]
+    video_codec: Codec,
+    /// Let a second have up to twice the bits, if it needs them and others do not.
+    #[arg(long)]
+    variable_bitrate: bool,
+    /// The same quality throughout, from 1 (best) to 51, at whatever bitrate that takes.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=51), conflicts_with_all = ["bitrate", "variable_bitrate"])]
+    quality: Option<u8>,
+    /// Effort of a GPU's encoder: its presets P1 (fastest) to P7 (best).
+    #[arg(long, value_name = "PRESET", value_parser = clap::value_parser!(u8).range(1..=7), default_value_t = Coding::default().preset)]
+    encoder_preset: u8,
+}
+
+impl Video {
+    fn coding(&self) -> Coding {
+        Coding {
+            codec: match self.video_codec {
+                Codec::H264 => VideoCodec::H264,
+                Codec::H265 => VideoCodec::H265,
+            },
+            rate: match self.quality {
+                Some(quality) => RateControl::Quality(quality),
+                None if self.variable_bitrate => RateControl::Variable,
+                None => RateControl::Constant,
+            },
+            preset: self.encoder_preset,
+        }
+    }
+}
+
+/// The codec that video leaves in.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Codec {
+    /// Which everything plays.
+    H264,
+    /// Smaller, and unknown to many browsers.
+    H265,
+}
+
 /// Runs until a signal ends it.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let processor = chain(&args.processor, args.dtype, &args.weights)?;
@@ -91,6 +136,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         .with_options(|options| {
             options.device_fallback = opened.fallback;
             options.bitrate = args.bitrate;
+            options.coding = args.coding.coding();
             options.status_events = args.status_events;
             options.audio = match args.audio {
                 Sound::Source => AudioOutput::Source,

@@ -1,17 +1,14 @@
-//! H.264 by the GPU's encoder: a frame's pixels go from the device's memory to a bitstream.
+//! H.264 and H.265 by the GPU's encoder: a frame's pixels go from the device's memory to a bitstream.
 
 use candle_core::Device;
 use cutrickle_cuda::Signal;
 use cutrickle_cuda::nvenc::{Codec, Config, Encoder, Rate};
 use cutrickle_frame::VideoFrame;
 
-use crate::{EncodedVideo, EncoderConfig, Error, Result, VideoEncoder};
+use crate::{EncodedVideo, EncoderConfig, Error, RateControl, Result, VideoCodec, VideoEncoder};
 
 /// The backend's name, as in the status.
 pub const BACKEND: &str = "nvenc";
-/// NVENC's presets go from 1 (fastest) to 7; this one looks better than an encoder on the host at its fastest, and takes
-/// a millisecond or two.
-const PRESET: u8 = 3;
 
 /// An encoder of one size and colour.
 pub struct NvencEncoder {
@@ -31,12 +28,15 @@ impl NvencEncoder {
         let encoder = Encoder::open(
             &gpu,
             Config {
-                codec: Codec::H264,
+                codec: match config.coding.codec {
+                    VideoCodec::H264 => Codec::H264,
+                    VideoCodec::H265 => Codec::H265,
+                },
                 width: config.width & !1,
                 height: config.height & !1,
                 fps: config.fps,
-                rate: Rate::Constant(config.bitrate),
-                preset: PRESET,
+                rate: rate(config.coding.rate, config.bitrate),
+                preset: config.coding.preset,
                 signal: Signal {
                     primaries: colour.primaries,
                     transfer: colour.transfer,
@@ -74,7 +74,8 @@ impl VideoEncoder for NvencEncoder {
         });
         match (encoded, unwritten) {
             (Ok(encoded), _) => {
-                Ok(EncodedVideo { data: encoded.data.into(), timestamp, keyframe: encoded.keyframe })
+                let (codec, keyframe) = (self.config.coding.codec, encoded.keyframe);
+                Ok(EncodedVideo { codec, data: encoded.data.into(), timestamp, keyframe })
             }
             (Err(_), Some(e)) => Err(e.into()),
             (Err(e), None) => Err(Error::failed("nvenc").because(e).at(timestamp)),
@@ -82,7 +83,7 @@ impl VideoEncoder for NvencEncoder {
     }
 
     fn set_rate(&mut self, fps: f64, bitrate: u32) -> Result<()> {
-        let changed = self.encoder.change(Rate::Constant(bitrate), fps);
+        let changed = self.encoder.change(rate(self.config.coding.rate, bitrate), fps);
         changed.map_err(|e| Error::failed("nvenc's rate").because(e))?;
         self.config = EncoderConfig { fps, bitrate, ..self.config };
         Ok(())
@@ -94,6 +95,14 @@ impl VideoEncoder for NvencEncoder {
 
     fn backend(&self) -> &'static str {
         BACKEND
+    }
+}
+
+fn rate(control: RateControl, bitrate: u32) -> Rate {
+    match control {
+        RateControl::Constant => Rate::Constant(bitrate),
+        RateControl::Variable => Rate::Variable { average: bitrate, most: bitrate.saturating_mul(2) },
+        RateControl::Quality(target) => Rate::Quality(target),
     }
 }
 

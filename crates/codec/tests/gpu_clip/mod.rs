@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use candle_core::Device;
-use cutrickle_codec::{EncoderConfig, VideoUnit};
+use cutrickle_codec::{Coding, EncoderConfig, VideoUnit};
 use cutrickle_frame::{Colour, VideoFrame};
 use cutrickle_mpegts::{Demuxer, Event, TrackKind};
 
@@ -82,6 +82,7 @@ pub fn encoder_for(frame: &VideoFrame) -> EncoderConfig {
         height: frame.height(),
         fps: 30.0,
         bitrate: 6_000_000,
+        coding: Coding::default(),
         colour: Colour::BT709,
     }
 }

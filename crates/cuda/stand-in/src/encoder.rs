@@ -1,12 +1,16 @@
-//! The encoder, NVENC: `libnvidia-encode.so.1`, API 12.1, H.264 from NV12 in device memory. The project's encoder
-//! for the CPU does the work, in the order of the stream that the caller names for it: without one it would be the
-//! NULL stream, which takes none.
+//! The encoder, NVENC: `libnvidia-encode.so.1`, API 12.1, from NV12 in device memory. Encoders of the CPU do the
+//! work, in the order of the stream that the caller names for it: without one it would be the NULL stream, which takes
+//! none.
 
 mod buffers;
+mod capabilities;
 mod configuration;
 mod instance;
 mod picture;
 mod session;
+mod software;
+#[cfg(feature = "libavcodec")]
+mod x265;
 
 use crate::status::Status;
 

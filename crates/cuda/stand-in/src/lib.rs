@@ -3,7 +3,8 @@
 //! One shared library with the functions of `libcuda.so.1`, `libnvcuvid.so.1` and `libnvidia-encode.so.1`, and
 //! with those of cuBLAS, cuRAND and NVRTC that opening a device of candle needs; `ci/stand-in.sh` gives it their
 //! names. Device memory is host memory that only this library can reach, streams are threads, the kernels run as
-//! their host builds, decoder and encoder are the project's own for the CPU.
+//! their host builds, decoder and encoder are the project's own for the CPU. The feature `libavcodec` adds
+//! ffmpeg's: H.265 both ways, and AV1's decoder.
 //!
 //! It is strict where a driver would be forgiving: a test must not pass on it for any other reason than that it
 //! would pass on a device. Streams run with random delays, so that a missing order shows; new and freed memory is

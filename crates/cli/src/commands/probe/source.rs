@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use cutrickle_codec::{AudioFormat, EncoderConfig, VideoCodec, VideoDecoder, VideoUnit, audio, open};
+use cutrickle_codec::{AudioFormat, Coding, EncoderConfig, VideoCodec, VideoDecoder, VideoUnit, audio, open};
 use cutrickle_frame::{I420, Scaler, VideoFrame};
 use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event, MuxProgram, Muxer, TrackKind};
 
@@ -131,6 +131,7 @@ impl Source {
                     height,
                     fps: f64::from(wanted.fps),
                     bitrate: wanted.bitrate(),
+                    coding: Coding::default(),
                     colour: frame.colour(),
                 })?),
             };

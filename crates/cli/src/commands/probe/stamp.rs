@@ -171,7 +171,7 @@ fn mean(plane: &Plane<'_>, [top, bottom, left, right]: [f32; 4]) -> Option<f32> 
 
 #[cfg(test)]
 mod tests {
-    use cutrickle_codec::{EncoderConfig, VideoCodec, VideoUnit, open};
+    use cutrickle_codec::{Coding, EncoderConfig, VideoCodec, VideoUnit, open};
     use cutrickle_frame::{Colour, Scaler, VideoFrame};
 
     use super::*;
@@ -211,6 +211,7 @@ mod tests {
                 height,
                 fps: 30.0,
                 bitrate: width * height / 2,
+                coding: Coding::default(),
                 colour: Colour::BT709,
             };
             let mut encoder = open::host_video_encoder(config).unwrap();

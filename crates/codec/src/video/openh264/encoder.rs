@@ -1,15 +1,16 @@
 //! Encoding for live video: one pass, no B-frames, no skipped frames, IDR pictures where they are asked for.
 
 use std::ffi::{c_int, c_uint};
+use std::ops::RangeInclusive;
 
 use cutrickle_frame::VideoFrame;
 use openh264_sys2::{
     CAMERA_VIDEO_REAL_TIME, CONSTANT_ID, LEVEL_UNKNOWN, LOW_COMPLEXITY, PRO_MAIN, RC_BITRATE_MODE,
-    SEncParamExt, SM_FIXEDSLCNUM_SLICE, VF_UNDEF,
+    RC_OFF_MODE, SEncParamExt, SM_FIXEDSLCNUM_SLICE, VF_UNDEF,
 };
 
 use super::library;
-use crate::{EncodedVideo, EncoderConfig, Error, Result, VideoEncoder};
+use crate::{EncodedVideo, EncoderConfig, Error, RateControl, Result, VideoCodec, VideoEncoder};
 
 /// The library's smallest picture.
 const SMALLEST: u32 = 16;
@@ -17,6 +18,8 @@ const SMALLEST: u32 = 16;
 const SLICES: u16 = 2;
 /// Below this many lines a slice has too little to do to be worth a thread.
 const LINES_FOR_SLICES: u32 = 256;
+/// Of a constant one, as NVENC counts them, and H.264's quantisers but for the lossless.
+const QUALITIES: RangeInclusive<u8> = 1..=51;
 const TICKS_PER_MILLISECOND: i64 = 90;
 
 /// An encoder of one size and colour.
@@ -29,7 +32,8 @@ impl H264Encoder {
     /// Opens an encoder. Of an odd width or height the last column or row is cut off: 4:2:0 has none to spare.
     ///
     /// # Errors
-    /// A side below 16 pixels or beyond the library's 4096x2304 or so; a frame rate or bitrate of 0.
+    /// [`is_unsupported`](Error::is_unsupported) for another codec; a side below 16 pixels or beyond the library's
+    /// 4096x2304 or so; a frame rate or bitrate of 0; a quality that is none.
     pub fn new(config: EncoderConfig) -> Result<Self> {
         let (width, height) = even(&config);
         if width < SMALLEST || height < SMALLEST {
@@ -39,6 +43,14 @@ impl H264Encoder {
             )));
         }
         check_rate(config.fps, config.bitrate)?;
+        if config.coding.codec != VideoCodec::H264 {
+            return Err(Error::unsupported(format!("openh264 does not encode {:?}", config.coding.codec)));
+        }
+        if let RateControl::Quality(quality) = config.coding.rate
+            && !QUALITIES.contains(&quality)
+        {
+            return Err(Error::failed(format!("a quality of {quality}: there are {QUALITIES:?}")));
+        }
         let library = library::Encoder::open(|params| set(params, &config))?;
         Ok(Self { library, config })
     }
@@ -56,7 +68,10 @@ impl VideoEncoder for H264Encoder {
         let picture = frame.i420()?;
         let milliseconds = frame.timestamp().div_euclid(TICKS_PER_MILLISECOND);
         match self.library.encode(&picture, even(&self.config), milliseconds, idr)? {
-            Some((data, keyframe)) => Ok(EncodedVideo { data, timestamp: frame.timestamp(), keyframe }),
+            Some((data, keyframe)) => {
+                let codec = VideoCodec::H264;
+                Ok(EncodedVideo { codec, data, timestamp: frame.timestamp(), keyframe })
+            }
             None => {
                 Err(Error::failed(format!("openh264 skipped the frame at timestamp {}", frame.timestamp())))
             }
@@ -96,6 +111,10 @@ fn set(params: &mut SEncParamExt, config: &EncoderConfig) {
     let (width, height) = (width as c_int, height as c_int);
     let bitrate = c_int::try_from(config.bitrate).unwrap_or(c_int::MAX);
     let fps = config.fps as f32;
+    let quantiser = match config.coding.rate {
+        RateControl::Quality(quality) => Some(c_int::from(quality)),
+        RateControl::Constant | RateControl::Variable => None,
+    };
     let slices = if config.height < LINES_FOR_SLICES { 1 } else { SLICES };
 
     params.iUsageType = CAMERA_VIDEO_REAL_TIME;
@@ -104,7 +123,7 @@ fn set(params: &mut SEncParamExt, config: &EncoderConfig) {
     params.iPicHeight = height;
     params.fMaxFrameRate = fps;
     params.iTargetBitrate = bitrate;
-    params.iRCMode = RC_BITRATE_MODE;
+    params.iRCMode = if quantiser.is_some() { RC_OFF_MODE } else { RC_BITRATE_MODE };
     params.bEnableFrameSkip = false;
     params.iEntropyCodingModeFlag = 1;
     params.iTemporalLayerNum = 1;
@@ -124,6 +143,7 @@ fn set(params: &mut SEncParamExt, config: &EncoderConfig) {
     layer.iVideoWidth = width;
     layer.iVideoHeight = height;
     layer.fFrameRate = fps;
+    layer.iDLayerQp = quantiser.unwrap_or(layer.iDLayerQp);
     layer.iSpatialBitrate = bitrate;
     // CABAC needs Main; High would promise an 8x8 transform that the library does not have.
     layer.uiProfileIdc = PRO_MAIN;

@@ -1,25 +1,22 @@
-//! What the encoder can do, its presets, and what a session is set to.
+//! What a preset sets, and what a session is set to.
 
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex};
 
-use cutrickle_codec::EncoderConfig;
+use cutrickle_codec::{Coding, EncoderConfig, RateControl, VideoCodec};
 use cutrickle_frame::Colour;
 use nvidia_video_codec_sdk::sys::nvEncodeAPI::{
-    GUID, NV_ENC_BUFFER_FORMAT, NV_ENC_CAPS_PARAM, NV_ENC_CAPS_PARAM_VER, NV_ENC_CODEC_H264_GUID,
-    NV_ENC_CODEC_PROFILE_AUTOSELECT_GUID, NV_ENC_CONFIG, NV_ENC_CONFIG_H264, NV_ENC_CONFIG_VER,
-    NV_ENC_H264_PROFILE_BASELINE_GUID, NV_ENC_H264_PROFILE_HIGH_GUID, NV_ENC_H264_PROFILE_MAIN_GUID,
-    NV_ENC_INITIALIZE_PARAMS, NV_ENC_INITIALIZE_PARAMS_VER, NV_ENC_PARAMS_FRAME_FIELD_MODE,
-    NV_ENC_PARAMS_RC_MODE, NV_ENC_PRESET_CONFIG, NV_ENC_PRESET_CONFIG_VER, NV_ENC_PRESET_P1_GUID,
-    NV_ENC_PRESET_P2_GUID, NV_ENC_PRESET_P3_GUID, NV_ENC_PRESET_P4_GUID, NV_ENC_PRESET_P5_GUID,
-    NV_ENC_PRESET_P6_GUID, NV_ENC_PRESET_P7_GUID, NV_ENC_RC_PARAMS_VER, NV_ENC_RECONFIGURE_PARAMS,
+    GUID, NV_ENC_CODEC_PROFILE_AUTOSELECT_GUID, NV_ENC_CONFIG, NV_ENC_CONFIG_H264,
+    NV_ENC_CONFIG_H264_VUI_PARAMETERS, NV_ENC_CONFIG_HEVC, NV_ENC_CONFIG_VER, NV_ENC_INITIALIZE_PARAMS,
+    NV_ENC_INITIALIZE_PARAMS_VER, NV_ENC_PARAMS_FRAME_FIELD_MODE, NV_ENC_PARAMS_RC_MODE,
+    NV_ENC_PRESET_CONFIG, NV_ENC_PRESET_CONFIG_VER, NV_ENC_RC_PARAMS_VER, NV_ENC_RECONFIGURE_PARAMS,
     NV_ENC_RECONFIGURE_PARAMS_VER,
 };
 
+use super::capabilities::{PRESETS, codec_of, profiles_of, sizes_of};
 use super::picture::Encoder;
 use super::session::{check_version, refuse, with};
 use super::{code, number, put, read, zero};
-use crate::pointer::Out;
 use crate::status::Answer;
 use crate::table::{Handle, lock};
 
@@ -27,146 +24,18 @@ use crate::table::{Handle, lock};
 #[derive(Clone)]
 pub(super) struct Configuration {
     pub(super) encoder: EncoderConfig,
+    /// Bits a second at most.
+    #[cfg_attr(
+        not(feature = "libavcodec"),
+        expect(dead_code, reason = "H.264's encoder takes no such bound")
+    )]
+    pub(super) most_bits: u32,
     /// Frames from an IDR picture to the next; none is never.
     pub(super) interval: Option<u32>,
     /// Every IDR picture has its parameter sets, not the first one alone.
     pub(super) repeat_sets: bool,
     pub(super) delimiters: bool,
     most: (u32, u32),
-}
-
-const PRESETS: [GUID; 7] = [
-    NV_ENC_PRESET_P1_GUID,
-    NV_ENC_PRESET_P2_GUID,
-    NV_ENC_PRESET_P3_GUID,
-    NV_ENC_PRESET_P4_GUID,
-    NV_ENC_PRESET_P5_GUID,
-    NV_ENC_PRESET_P6_GUID,
-    NV_ENC_PRESET_P7_GUID,
-];
-const PROFILES: [GUID; 4] = [
-    NV_ENC_CODEC_PROFILE_AUTOSELECT_GUID,
-    NV_ENC_H264_PROFILE_BASELINE_GUID,
-    NV_ENC_H264_PROFILE_MAIN_GUID,
-    NV_ENC_H264_PROFILE_HIGH_GUID,
-];
-/// Smallest and largest picture, as GPUs of these years have them.
-const LEAST: (u32, u32) = (145, 49);
-const MOST: (u32, u32) = (4096, 4096);
-/// `NVENC_INFINITE_GOPLENGTH`.
-const NEVER: u32 = u32::MAX;
-
-/// `NV_ENC_CAPS`, as far as a number of it is known here.
-fn capability_of(which: u32) -> i32 {
-    match which {
-        // Rate control: constant QP, variable and constant bitrate.
-        1 => 3,
-        // CABAC, changing resolution and bitrate, sizes of the VBV.
-        7 | 19 | 20 | 26 => 1,
-        // Levels.
-        13 => 62,
-        14 => 9,
-        16 => MOST.0 as i32,
-        17 => MOST.1 as i32,
-        31 => (MOST.0 * MOST.1 / 256) as i32,
-        32 => 983_040,
-        45 => LEAST.0 as i32,
-        46 => LEAST.1 as i32,
-        49 => 1,
-        _ => 0,
-    }
-}
-
-fn check_codec(name: &str, codec: GUID) -> Answer {
-    if codec == NV_ENC_CODEC_H264_GUID { Ok(()) } else { refuse(name, "not H.264", code::UNSUPPORTED_PARAM) }
-}
-
-fn give<T: Copy>(all: &[T], to: *mut T, room: u32, count: Out<u32>) -> Answer {
-    if to.is_null() {
-        return Err(code::INVALID_PTR);
-    }
-    let number = all.len().min(room as usize);
-    // SAFETY: the caller says that there is room for so many.
-    unsafe { to.copy_from_nonoverlapping(all.as_ptr(), number) };
-    count.put(number as u32).map_err(|_| code::INVALID_PTR)
-}
-
-fn tell(count: Out<u32>, number: usize) -> Answer {
-    count.put(number as u32).map_err(|_| code::INVALID_PTR)
-}
-
-pub(super) extern "C" fn codec_count(encoder: Handle, count: Out<u32>) -> i32 {
-    with("nvEncGetEncodeGUIDCount", encoder, |_| tell(count, 1))
-}
-
-pub(super) extern "C" fn codecs(encoder: Handle, to: *mut GUID, room: u32, count: Out<u32>) -> i32 {
-    with("nvEncGetEncodeGUIDs", encoder, |_| give(&[NV_ENC_CODEC_H264_GUID], to, room, count))
-}
-
-pub(super) extern "C" fn profile_count(encoder: Handle, codec: GUID, count: Out<u32>) -> i32 {
-    let name = "nvEncGetEncodeProfileGUIDCount";
-    with(name, encoder, |_| check_codec(name, codec).and_then(|()| tell(count, PROFILES.len())))
-}
-
-pub(super) extern "C" fn profiles(
-    encoder: Handle,
-    codec: GUID,
-    to: *mut GUID,
-    room: u32,
-    count: Out<u32>,
-) -> i32 {
-    let name = "nvEncGetEncodeProfileGUIDs";
-    with(name, encoder, |_| check_codec(name, codec).and_then(|()| give(&PROFILES, to, room, count)))
-}
-
-pub(super) extern "C" fn preset_count(encoder: Handle, codec: GUID, count: Out<u32>) -> i32 {
-    let name = "nvEncGetEncodePresetCount";
-    with(name, encoder, |_| check_codec(name, codec).and_then(|()| tell(count, PRESETS.len())))
-}
-
-pub(super) extern "C" fn presets(
-    encoder: Handle,
-    codec: GUID,
-    to: *mut GUID,
-    room: u32,
-    count: Out<u32>,
-) -> i32 {
-    let name = "nvEncGetEncodePresetGUIDs";
-    with(name, encoder, |_| check_codec(name, codec).and_then(|()| give(&PRESETS, to, room, count)))
-}
-
-pub(super) extern "C" fn format_count(encoder: Handle, codec: GUID, count: Out<u32>) -> i32 {
-    let name = "nvEncGetInputFormatCount";
-    with(name, encoder, |_| check_codec(name, codec).and_then(|()| tell(count, 1)))
-}
-
-pub(super) extern "C" fn formats(
-    encoder: Handle,
-    codec: GUID,
-    to: *mut NV_ENC_BUFFER_FORMAT,
-    room: u32,
-    count: Out<u32>,
-) -> i32 {
-    let name = "nvEncGetInputFormats";
-    let all = [NV_ENC_BUFFER_FORMAT::NV_ENC_BUFFER_FORMAT_NV12];
-    with(name, encoder, |_| check_codec(name, codec).and_then(|()| give(&all, to, room, count)))
-}
-
-pub(super) extern "C" fn capability(
-    encoder: Handle,
-    codec: GUID,
-    at: *const NV_ENC_CAPS_PARAM,
-    value: Out<i32>,
-) -> i32 {
-    let name = "nvEncGetEncodeCaps";
-    with(name, encoder, |_| {
-        check_codec(name, codec)?;
-        check_version(name, at, NV_ENC_CAPS_PARAM_VER)?;
-        if !zero!(at, reserved) {
-            return refuse(name, "reserved fields are not zero", code::INVALID_PARAM);
-        }
-        value.put(capability_of(number!(at, capsToQuery))).map_err(|_| code::INVALID_PTR)
-    })
 }
 
 /// High quality, low latency, ultra low latency, lossless; this encoder has no lossless mode.
@@ -182,7 +51,7 @@ pub(super) extern "C" fn preset(
 ) -> i32 {
     let name = "nvEncGetEncodePresetConfigEx";
     with(name, encoder, |_| {
-        check_codec(name, codec)?;
+        let codec = codec_of(name, codec)?;
         check_version(name, to, NV_ENC_PRESET_CONFIG_VER)?;
         if read!(to, presetCfg.version) != NV_ENC_CONFIG_VER {
             return refuse(name, "the version of presetCfg", code::INVALID_VERSION);
@@ -190,13 +59,13 @@ pub(super) extern "C" fn preset(
         if !PRESETS.contains(&preset) || !TUNINGS.contains(&tuning) {
             return refuse(name, "no such preset or tuning", code::UNSUPPORTED_PARAM);
         }
-        put!(to, presetCfg, preset_configuration(tuning));
+        put!(to, presetCfg, preset_configuration(codec, tuning));
         Ok(())
     })
 }
 
 /// What a preset sets: as the real ones, with B-frames and a bitrate of its own where quality is asked for.
-fn preset_configuration(tuning: u32) -> NV_ENC_CONFIG {
+fn preset_configuration(codec: VideoCodec, tuning: u32) -> NV_ENC_CONFIG {
     let quality = tuning == HIGH_QUALITY;
     let mut config = MaybeUninit::<NV_ENC_CONFIG>::zeroed();
     // SAFETY: a struct of C in which zeros are numbers, null pointers and enumerations' first, but for this field.
@@ -215,13 +84,25 @@ fn preset_configuration(tuning: u32) -> NV_ENC_CONFIG {
         NV_ENC_PARAMS_RC_MODE::NV_ENC_PARAMS_RC_CBR
     };
     config.rcParams.averageBitRate = BITRATE;
-    // SAFETY: all of the union is zero, which are numbers and enumerations' first.
-    let codec: &mut NV_ENC_CONFIG_H264 = unsafe { &mut config.encodeCodecConfig.h264Config };
-    codec.idrPeriod = config.gopLength;
-    codec.chromaFormatIDC = 1;
+    // SAFETY: all of the union is zero, which are numbers and enumerations' first of either codec.
+    unsafe {
+        match codec {
+            VideoCodec::H264 => {
+                let h264: &mut NV_ENC_CONFIG_H264 = &mut config.encodeCodecConfig.h264Config;
+                (h264.idrPeriod, h264.chromaFormatIDC) = (config.gopLength, 1);
+            }
+            VideoCodec::H265 => {
+                let h265: &mut NV_ENC_CONFIG_HEVC = &mut config.encodeCodecConfig.hevcConfig;
+                h265.idrPeriod = config.gopLength;
+                h265.set_chromaFormatIDC(1);
+            }
+        }
+    }
     config
 }
 
+/// `NVENC_INFINITE_GOPLENGTH`.
+const NEVER: u32 = u32::MAX;
 /// Where none is given.
 const BITRATE: u32 = 2_000_000;
 
@@ -232,7 +113,10 @@ impl Configuration {
         if !zero!(at, reserved, reserved2, privData, privDataSize, _bitfield_1) {
             return refuse(name, "reserved fields, or features that are not there", code::INVALID_PARAM);
         }
-        check_codec(name, read!(at, encodeGUID))?;
+        let codec = codec_of(name, read!(at, encodeGUID))?;
+        if before.is_some_and(|before| before.encoder.coding.codec != codec) {
+            return refuse(name, "another codec", code::INVALID_PARAM);
+        }
         let tuning = number!(at, tuningInfo);
         if !PRESETS.contains(&read!(at, presetGUID)) || !TUNINGS.contains(&tuning) {
             return refuse(name, "no such preset or tuning", code::UNSUPPORTED_PARAM);
@@ -241,12 +125,9 @@ impl Configuration {
             return refuse(name, "synchronous, and picture types decided here", code::INVALID_PARAM);
         }
         let (width, height) = (read!(at, encodeWidth), read!(at, encodeHeight));
-        if width < LEAST.0
-            || height < LEAST.1
-            || width > MOST.0
-            || height > MOST.1
-            || (width | height) % 2 == 1
-        {
+        let (least, most) = sizes_of(codec);
+        let fits = (least.0..=most.0).contains(&width) && (least.1..=most.1).contains(&height);
+        if !fits || (width | height) % 2 == 1 {
             return refuse(name, &format!("a picture of {width}x{height}"), code::INVALID_PARAM);
         }
         let most = (read!(at, maxEncodeWidth), read!(at, maxEncodeHeight));
@@ -264,26 +145,26 @@ impl Configuration {
             let mut same = match before {
                 Some(before) => before.clone(),
                 None => {
-                    let preset = preset_configuration(tuning);
-                    Self::from_config(name, &raw const preset, height)?
+                    let preset = preset_configuration(codec, tuning);
+                    Self::from_config(name, codec, &raw const preset, height)?
                 }
             };
             (same.encoder.width, same.encoder.height, same.encoder.fps) = (width, height, fps);
             same.most = most;
             return Ok(same);
         }
-        let mut read = Self::from_config(name, config, height)?;
+        let mut read = Self::from_config(name, codec, config, height)?;
         (read.encoder.width, read.encoder.height, read.encoder.fps) = (width, height, fps);
         read.most = most;
         Ok(read)
     }
 
-    fn from_config(name: &str, at: *const NV_ENC_CONFIG, height: u32) -> Answer<Self> {
+    fn from_config(name: &str, codec: VideoCodec, at: *const NV_ENC_CONFIG, height: u32) -> Answer<Self> {
         check_version(name, at, NV_ENC_CONFIG_VER)?;
         if !zero!(at, reserved, reserved2, monoChromeEncoding) {
             return refuse(name, "reserved fields are not zero", code::INVALID_PARAM);
         }
-        if !PROFILES.contains(&read!(at, profileGUID)) {
+        if !profiles_of(codec).contains(&read!(at, profileGUID)) {
             return refuse(name, "no such profile", code::UNSUPPORTED_PARAM);
         }
         if read!(at, frameIntervalP) != 1 {
@@ -292,61 +173,133 @@ impl Configuration {
         if number!(at, frameFieldMode) > 1 {
             return refuse(name, "fields", code::UNSUPPORTED_PARAM);
         }
-        if read!(at, rcParams.version) != NV_ENC_RC_PARAMS_VER {
-            return refuse(name, "the version of rcParams", code::INVALID_VERSION);
-        }
-        let (mode, bitrate) = (number!(at, rcParams.rateControlMode), read!(at, rcParams.averageBitRate));
-        if mode > 2 {
-            return refuse(name, "no such rate control", code::UNSUPPORTED_PARAM);
-        }
+        let (rate, bitrate, most_bits) = rate(name, at)?;
         // SAFETY: the caller's config is there, as its version was.
-        let codec = unsafe { (&raw const (*at).encodeCodecConfig).cast::<NV_ENC_CONFIG_H264>() };
-        if !zero!(codec, reserved1, reserved2, separateColourPlaneFlag) {
-            return refuse(name, "reserved fields are not zero", code::INVALID_PARAM);
-        }
-        // Bits of the first word, as nvEncodeAPI.h has them.
-        let flags = number!(codec, _bitfield_1);
-        const DELIMITERS: u32 = 1 << 6;
-        const REPEAT_SETS: u32 = 1 << 12;
-        const RESERVED: u32 = 0xffc0_0000;
-        if flags & RESERVED != 0 {
-            return refuse(name, "reserved fields are not zero", code::INVALID_PARAM);
-        }
-        // 0 is what the preset says, which is 1.
-        if !matches!(read!(codec, chromaFormatIDC), 0 | 1) {
-            return refuse(name, "not 4:2:0", code::UNSUPPORTED_PARAM);
-        }
-        let (length, period) = (read!(at, gopLength), read!(codec, idrPeriod));
+        let union = unsafe { &raw const (*at).encodeCodecConfig };
+        let said = match codec {
+            VideoCodec::H264 => h264(name, union.cast())?,
+            VideoCodec::H265 => h265(name, union.cast())?,
+        };
+        let length = read!(at, gopLength);
         if length == 0 {
             return refuse(name, "a group of no pictures", code::INVALID_PARAM);
         }
-        let interval = if period == 0 { length } else { period };
+        let interval = if said.period == 0 { length } else { said.period };
         Ok(Self {
             encoder: EncoderConfig {
                 width: 0,
                 height: 0,
                 fps: 0.0,
-                bitrate: if bitrate == 0 { BITRATE } else { bitrate },
-                colour: colour(codec, height),
+                bitrate,
+                coding: Coding { codec, rate, ..Coding::default() },
+                colour: colour(said.vui, height),
             },
+            most_bits,
             interval: (interval != NEVER).then_some(interval),
-            repeat_sets: flags & REPEAT_SETS != 0,
-            delimiters: flags & DELIMITERS != 0,
+            repeat_sets: said.repeat_sets,
+            delimiters: said.delimiters,
             most: (0, 0),
         })
     }
 }
 
+/// How bits are spent, how many a second, and how many at most.
+fn rate(name: &str, at: *const NV_ENC_CONFIG) -> Answer<(RateControl, u32, u32)> {
+    if read!(at, rcParams.version) != NV_ENC_RC_PARAMS_VER {
+        return refuse(name, "the version of rcParams", code::INVALID_VERSION);
+    }
+    let (average, most) = (read!(at, rcParams.averageBitRate), read!(at, rcParams.maxBitRate));
+    let quality = read!(at, rcParams.targetQuality);
+    let or_usual = |bits| if bits == 0 { BITRATE } else { bits };
+    match number!(at, rcParams.rateControlMode) {
+        VARIABLE if quality > 51 => refuse(name, "no such quality", code::INVALID_PARAM),
+        // A bitrate beside a quality is one that is kept to, and the quality then at most that.
+        VARIABLE if quality > 0 && average == 0 && most == 0 => {
+            Ok((RateControl::Quality(quality), BITRATE, 0))
+        }
+        VARIABLE if quality > 0 => refuse(
+            name,
+            "a quality within a bitrate, which the stand-in does not have",
+            code::UNSUPPORTED_PARAM,
+        ),
+        VARIABLE if most > 0 && most < average => {
+            refuse(name, "fewer bits at most than on average", code::INVALID_PARAM)
+        }
+        VARIABLE => Ok((RateControl::Variable, or_usual(average), most)),
+        CONSTANT if quality > 0 => refuse(name, "a quality at a constant bitrate", code::INVALID_PARAM),
+        CONSTANT => Ok((RateControl::Constant, or_usual(average), or_usual(average))),
+        _ => refuse(name, "no such rate control", code::UNSUPPORTED_PARAM),
+    }
+}
+
+/// `NV_ENC_PARAMS_RC_MODE`; constant QP is not there.
+const VARIABLE: u32 = 1;
+const CONSTANT: u32 = 2;
+
+/// What a codec's own part of a configuration says.
+struct Said {
+    /// Frames from an IDR picture to the next; 0 is the group's length.
+    period: u32,
+    repeat_sets: bool,
+    delimiters: bool,
+    vui: *const NV_ENC_CONFIG_H264_VUI_PARAMETERS,
+}
+
+fn h264(name: &str, at: *const NV_ENC_CONFIG_H264) -> Answer<Said> {
+    // Bits of the first word, as nvEncodeAPI.h has them.
+    const DELIMITERS: u32 = 1 << 6;
+    const REPEAT_SETS: u32 = 1 << 12;
+    const RESERVED: u32 = 0xffc0_0000;
+    let flags = number!(at, _bitfield_1);
+    if !zero!(at, reserved1, reserved2, separateColourPlaneFlag) || flags & RESERVED != 0 {
+        return refuse(name, "reserved fields are not zero", code::INVALID_PARAM);
+    }
+    // 0 is what the preset says, which is 1.
+    if !matches!(read!(at, chromaFormatIDC), 0 | 1) {
+        return refuse(name, "not 4:2:0", code::UNSUPPORTED_PARAM);
+    }
+    Ok(Said {
+        period: read!(at, idrPeriod),
+        repeat_sets: flags & REPEAT_SETS != 0,
+        delimiters: flags & DELIMITERS != 0,
+        // SAFETY: an address within the caller's config, which is there.
+        vui: unsafe { &raw const (*at).h264VUIParameters },
+    })
+}
+
+fn h265(name: &str, at: *const NV_ENC_CONFIG_HEVC) -> Answer<Said> {
+    // Bits of the first word, as nvEncodeAPI.h has them.
+    const DELIMITERS: u32 = 1 << 4;
+    const REPEAT_SETS: u32 = 1 << 7;
+    const CHROMA: u32 = 0b11 << 9;
+    const DEPTH: u32 = 0b111 << 11;
+    const RESERVED: u32 = 0xfff0_0000;
+    let flags = number!(at, _bitfield_1);
+    if !zero!(at, reserved1, reserved2) || flags & RESERVED != 0 {
+        return refuse(name, "reserved fields are not zero", code::INVALID_PARAM);
+    }
+    if flags & CHROMA > 1 << 9 || flags & DEPTH != 0 {
+        return refuse(name, "not 4:2:0 of 8 bits", code::UNSUPPORTED_PARAM);
+    }
+    Ok(Said {
+        period: read!(at, idrPeriod),
+        repeat_sets: flags & REPEAT_SETS != 0,
+        delimiters: flags & DELIMITERS != 0,
+        // SAFETY: as in `h264`.
+        vui: unsafe { &raw const (*at).hevcVUIParameters },
+    })
+}
+
 /// What is to be signalled.
-fn colour(codec: *const NV_ENC_CONFIG_H264, height: u32) -> Colour {
-    let signalled = read!(codec, h264VUIParameters.videoSignalTypePresentFlag) != 0;
-    let full = signalled && read!(codec, h264VUIParameters.videoFullRangeFlag) != 0;
-    if !signalled || read!(codec, h264VUIParameters.colourDescriptionPresentFlag) == 0 {
+fn colour(vui: *const NV_ENC_CONFIG_H264_VUI_PARAMETERS, height: u32) -> Colour {
+    let signalled = read!(vui, videoSignalTypePresentFlag) != 0;
+    let full = signalled && read!(vui, videoFullRangeFlag) != 0;
+    if !signalled || read!(vui, colourDescriptionPresentFlag) == 0 {
         return Colour::from_vui(2, 2, 2, full, height);
     }
-    let primaries = number!(codec, h264VUIParameters.colourPrimaries) as u8;
-    let transfer = number!(codec, h264VUIParameters.transferCharacteristics) as u8;
-    Colour::from_vui(number!(codec, h264VUIParameters.colourMatrix) as u8, primaries, transfer, full, height)
+    let primaries = number!(vui, colourPrimaries) as u8;
+    let transfer = number!(vui, transferCharacteristics) as u8;
+    Colour::from_vui(number!(vui, colourMatrix) as u8, primaries, transfer, full, height)
 }
 
 pub(super) extern "C" fn initialise(encoder: Handle, at: *const NV_ENC_INITIALIZE_PARAMS) -> i32 {

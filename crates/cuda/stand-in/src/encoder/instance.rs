@@ -9,7 +9,7 @@ use nvidia_video_codec_sdk::sys::nvEncodeAPI::{
 };
 
 use super::session::{check_version, enter, refuse};
-use super::{buffers, code, configuration, picture, session, zero};
+use super::{buffers, capabilities, code, configuration, picture, session, zero};
 use crate::pointer::Out;
 use crate::report;
 
@@ -42,15 +42,15 @@ fn functions() -> [(usize, *const c_void); 43] {
     list! {
         nvEncOpenEncodeSession,
         nvEncOpenEncodeSessionEx = session::open,
-        nvEncGetEncodeGUIDCount = configuration::codec_count,
-        nvEncGetEncodeGUIDs = configuration::codecs,
-        nvEncGetEncodeProfileGUIDCount = configuration::profile_count,
-        nvEncGetEncodeProfileGUIDs = configuration::profiles,
-        nvEncGetInputFormatCount = configuration::format_count,
-        nvEncGetInputFormats = configuration::formats,
-        nvEncGetEncodeCaps = configuration::capability,
-        nvEncGetEncodePresetCount = configuration::preset_count,
-        nvEncGetEncodePresetGUIDs = configuration::presets,
+        nvEncGetEncodeGUIDCount = capabilities::codec_count,
+        nvEncGetEncodeGUIDs = capabilities::codecs,
+        nvEncGetEncodeProfileGUIDCount = capabilities::profile_count,
+        nvEncGetEncodeProfileGUIDs = capabilities::profiles,
+        nvEncGetInputFormatCount = capabilities::format_count,
+        nvEncGetInputFormats = capabilities::formats,
+        nvEncGetEncodeCaps = capabilities::capability,
+        nvEncGetEncodePresetCount = capabilities::preset_count,
+        nvEncGetEncodePresetGUIDs = capabilities::presets,
         nvEncGetEncodePresetConfig,
         nvEncGetEncodePresetConfigEx = configuration::preset,
         nvEncInitializeEncoder = configuration::initialise,

@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use cutrickle_codec::VideoEncoder;
-use cutrickle_codec::video::openh264::H264Encoder;
-use cutrickle_frame::{I420, TICKS_PER_SECOND, VideoFrame};
+use cutrickle_frame::I420;
 use nvidia_video_codec_sdk::sys::nvEncodeAPI::{
     NV_ENC_LOCK_BITSTREAM, NV_ENC_LOCK_BITSTREAM_VER, NV_ENC_PIC_PARAMS, NV_ENC_PIC_PARAMS_VER,
     NV_ENC_SEQUENCE_PARAM_PAYLOAD, NV_ENC_SEQUENCE_PARAM_PAYLOAD_VER,
@@ -13,6 +11,7 @@ use nvidia_video_codec_sdk::sys::nvEncodeAPI::{
 use super::buffers::{Content, NV12, Registered};
 use super::configuration::Configuration;
 use super::session::{State, check_version, refuse, with};
+use super::software::{self, Software, delimiter, is_parameter_set, units};
 use super::{code, number, put, read, zero};
 use crate::driver::context::Context;
 use crate::driver::event::Mark;
@@ -35,9 +34,8 @@ pub(super) struct Coded {
 
 /// The encoder and where it is in its stream.
 pub(super) struct Encoder {
-    encoder: H264Encoder,
+    encoder: Box<dyn Software>,
     configuration: Configuration,
-    frames: i64,
     /// Since the last IDR picture.
     since: u32,
     begun: bool,
@@ -49,14 +47,13 @@ const FRAME: u32 = 1;
 
 impl Encoder {
     pub(super) fn new(configuration: Configuration) -> Answer<Self> {
-        let encoder = H264Encoder::new(configuration.encoder).map_err(|_| code::INVALID_PARAM)?;
-        Ok(Self { encoder, configuration, frames: 0, since: 0, begun: false })
+        Ok(Self { encoder: software::open(&configuration)?, configuration, since: 0, begun: false })
     }
 
-    /// The CPU's encoder cannot be changed as it runs. Another one takes over, with an IDR picture.
+    /// The CPU's encoders are not changed as they run. Another one takes over, with an IDR picture.
     pub(super) fn reconfigure(&mut self, configuration: Configuration, anew: bool) -> Answer {
         if anew || configuration.encoder != self.configuration.encoder {
-            self.encoder = H264Encoder::new(configuration.encoder).map_err(|_| code::INVALID_PARAM)?;
+            self.encoder = software::open(&configuration)?;
             self.begun = false;
         }
         self.configuration = configuration;
@@ -65,50 +62,31 @@ impl Encoder {
 
     fn encode(&mut self, picture: I420, order: &Order) -> Coded {
         let due = self.configuration.interval.is_some_and(|interval| self.since >= interval);
-        let config = &self.configuration.encoder;
-        let ticks = (self.frames as f64 * TICKS_PER_SECOND as f64 / config.fps) as i64;
-        let frame = VideoFrame::from_i420(picture, config.colour, ticks);
         let first = !self.begun;
-        let encoded = self.encoder.encode(&frame, order.idr || due || first);
+        let codec = self.configuration.encoder.coding.codec;
+        let encoded = self.encoder.encode(picture, order.idr || due || first);
         let Order { timestamp, duration, number, .. } = *order;
         let mut coded =
             Coded { bytes: Vec::new(), keyframe: false, timestamp, duration, number, failed: false };
-        let Ok(encoded) = encoded else {
+        let Some((data, keyframe)) = encoded else {
             coded.failed = true;
             return coded;
         };
-        (self.begun, self.frames) = (true, self.frames + 1);
-        self.since = if encoded.keyframe { 1 } else { self.since + 1 };
-        coded.keyframe = encoded.keyframe;
+        self.begun = true;
+        self.since = if keyframe { 1 } else { self.since + 1 };
+        coded.keyframe = keyframe;
         let with_sets = self.configuration.repeat_sets || order.sets || first;
         if self.configuration.delimiters {
-            // An access unit delimiter for any slices (H.264, 7.3.2.4).
-            coded.bytes.extend([0, 0, 0, 1, 9, 0xf0]);
+            coded.bytes.extend(delimiter(codec));
         }
-        for unit in units(&encoded.data) {
-            let is_set = unit.first().is_some_and(|header| matches!(header & 0x1f, 7 | 8));
-            if with_sets || !is_set {
+        for unit in units(&data) {
+            if with_sets || !is_parameter_set(codec, unit) {
                 coded.bytes.extend([0, 0, 0, 1]);
                 coded.bytes.extend_from_slice(unit);
             }
         }
         coded
     }
-}
-
-/// The NAL units of an access unit.
-fn units(data: &[u8]) -> Vec<&[u8]> {
-    let starts: Vec<usize> =
-        data.windows(3).enumerate().filter(|(_, at)| *at == [0, 0, 1]).map(|(at, _)| at).collect();
-    let ends = starts.iter().skip(1).copied().chain([data.len()]);
-    let unit = |(begin, end): (&usize, usize)| {
-        let mut unit = &data[begin + 3..end];
-        while let [rest @ .., 0] = unit {
-            unit = rest;
-        }
-        unit
-    };
-    starts.iter().zip(ends).map(unit).collect()
 }
 
 /// What was asked for with a picture.
@@ -381,11 +359,11 @@ pub(super) extern "C" fn sequence_parameters(
         let (width, height) = (configuration.encoder.width, configuration.encoder.height);
         let black = I420::new(width, height).map_err(|_| code::GENERIC)?;
         let order = Order { idr: true, sets: true, timestamp: 0, duration: 0, number: 0 };
+        let codec = configuration.encoder.coding.codec;
         let coded = Encoder::new(configuration)?.encode(black, &order);
-        let is_set = |unit: &&[u8]| unit.first().is_some_and(|header| matches!(header & 0x1f, 7 | 8));
         let sets: Vec<u8> = units(&coded.bytes)
             .into_iter()
-            .filter(is_set)
+            .filter(|unit| is_parameter_set(codec, unit))
             .flat_map(|unit| [0, 0, 0, 1].into_iter().chain(unit.iter().copied()))
             .collect();
         if sets.len() > read!(at, inBufferSize) as usize {
