@@ -14,6 +14,10 @@ fn main() {
         // No product and sum become one but where the source says fmaf; wide accesses look at bytes as words.
         .flag_if_supported("-ffp-contract=off")
         .flag_if_supported("-fno-strict-aliasing")
+        // What C++ leaves open the device may answer otherwise: a misaligned access, a shift by a word's width, a sum or
+        // a conversion out of range. Here it ends the test.
+        .flag_if_supported("-fsanitize=undefined,float-cast-overflow,float-divide-by-zero")
+        .flag_if_supported("-fsanitize-undefined-trap-on-error")
         // `#pragma unroll` is for nvcc.
         .flag_if_supported("-Wno-unknown-pragmas")
         .file("host/launch.cpp")

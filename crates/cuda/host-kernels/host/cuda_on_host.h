@@ -21,7 +21,7 @@ struct dim2 {
 // The place of the thread that runs. Tests run in parallel, so each has its own.
 inline thread_local dim2 gridDim, blockDim, blockIdx, threadIdx;
 
-struct uint4 {
+struct alignas(16) uint4 {
     uint32_t x, y, z, w;
 };
 inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return {x, y, z, w}; }
