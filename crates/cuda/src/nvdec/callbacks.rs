@@ -122,10 +122,11 @@ impl Core {
         };
         // SAFETY: the caller's.
         let (index, first_field, top_first) = unsafe {
-            session.decode(parameters)?;
+            let index = (*parameters).CurrPicIdx;
+            session.decode(index, parameters)?;
             let of = &*parameters;
             let first_field = of.field_pic_flag != 0 && of.second_field == 0;
-            (of.CurrPicIdx, first_field, top_field_first(self.codec, of))
+            (index, first_field, top_field_first(self.codec, of))
         };
         if !first_field && !self.broken && !shows_later(self.codec) {
             self.ready.push(session.take(index, top_first)?);

@@ -234,12 +234,12 @@ impl Session {
         self.mapped.waits()
     }
 
-    /// Decodes a picture, or one field of it.
+    /// Decodes a picture, or one field of it, to surface `index`.
     ///
     /// # Safety
-    /// `parameters` is what the parser gave to its decode callback.
-    pub(super) unsafe fn decode(&mut self, parameters: *mut CUVIDPICPARAMS) -> Result<()> {
-        self.mapped.give_back_copied()?;
+    /// `parameters` is what the parser gave to its decode callback, and `index` its `CurrPicIdx`.
+    pub(super) unsafe fn decode(&mut self, index: c_int, parameters: *mut CUVIDPICPARAMS) -> Result<()> {
+        self.mapped.free(index)?;
         // SAFETY: the decoder is alive, and the caller answers for the parameters.
         checked("cuvidDecodePicture", unsafe { (self.api.decode)(self.decoder.raw(), parameters) })
     }

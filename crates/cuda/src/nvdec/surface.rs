@@ -26,22 +26,32 @@ pub(super) struct Output {
 }
 
 /// The output surfaces of one decoder. At most [`MOST`](Self::MOST) are out at a time; where all are still being copied,
-/// the next picture waits for the oldest, and that is counted.
+/// or the picture that the next one is to be decoded over is, the next one waits for the oldest, and that is counted.
 pub(super) struct Surfaces {
     api: &'static Cuvid,
     gpu: Arc<Gpu>,
     /// The decoder, which outlives this: see `Session`.
     decoder: *mut c_void,
-    /// Surfaces whose copy is enqueued, oldest first, with the event behind it.
-    copying: VecDeque<(u64, CudaEvent)>,
+    /// Those whose copy is enqueued, oldest first.
+    copying: VecDeque<Copying>,
     /// Events to use again.
     idle: Vec<CudaEvent>,
     waits: u64,
 }
 
+/// A surface whose copy is enqueued.
+struct Copying {
+    /// The decoded picture that it is made from.
+    index: c_int,
+    address: u64,
+    /// Behind the copy.
+    copied: CudaEvent,
+}
+
 /// A mapped surface. It is given back by an event behind its copy, or, if it was never copied, when it is dropped.
 pub(super) struct Mapped<'a> {
     surfaces: &'a mut Surfaces,
+    index: c_int,
     address: u64,
     pitch: u32,
     output: Output,
@@ -62,13 +72,12 @@ impl Surfaces {
         self.waits
     }
 
-    /// Maps picture `index` once it is decoded.
+    /// Maps picture `index`; waits until it is decoded (NVIDIA's NVDEC programming guide, "Preparing the decoded frame for
+    /// further processing").
     pub(super) fn map(&mut self, index: c_int, output: Output) -> Result<Mapped<'_>> {
         self.give_back_copied()?;
         if self.copying.len() >= Self::MOST {
-            self.waits += 1;
-            self.gpu.count_surface_wait();
-            self.give_back_oldest()?;
+            self.wait_for_oldest()?;
         }
         // Mapping enqueues scaling and cropping.
         let timed = self.gpu.sample(Stage::Decode);
@@ -80,7 +89,7 @@ impl Surfaces {
         // SAFETY: the decoder is alive; the library reads the one struct and writes the two numbers.
         let code = unsafe { (self.api.map)(self.decoder, index, &mut address, &mut pitch, &mut parameters) };
         checked("cuvidMapVideoFrame64", code)?;
-        let mapped = Mapped { surfaces: self, address, pitch, output, copying: false, timed };
+        let mapped = Mapped { surfaces: self, index, address, pitch, output, copying: false, timed };
         mapped.surfaces.check_decoded(index)?;
         Ok(mapped)
     }
@@ -105,15 +114,31 @@ impl Surfaces {
         Ok(())
     }
 
+    /// Picture `index` is about to be decoded anew: waits for the copies of what is there, which are done by then unless the
+    /// device is behind.
+    pub(super) fn free(&mut self, index: c_int) -> Result<()> {
+        self.give_back_copied()?;
+        while self.copying.iter().any(|copying| copying.index == index) {
+            self.wait_for_oldest()?;
+        }
+        Ok(())
+    }
+
     /// Gives back the surfaces whose copies are done. Waits for none.
-    pub(super) fn give_back_copied(&mut self) -> Result<()> {
-        while let Some((_, copied)) = self.copying.front() {
-            if !copied.try_is_complete().map_err(|e| driver("cuEventQuery", &e))? {
+    fn give_back_copied(&mut self) -> Result<()> {
+        while let Some(oldest) = self.copying.front() {
+            if !oldest.copied.try_is_complete().map_err(|e| driver("cuEventQuery", &e))? {
                 break;
             }
             self.unmap_oldest()?;
         }
         Ok(())
+    }
+
+    fn wait_for_oldest(&mut self) -> Result<()> {
+        self.waits += 1;
+        self.gpu.count_surface_wait();
+        self.give_back_oldest()
     }
 
     /// Gives back every surface; waits for their copies.
@@ -125,14 +150,14 @@ impl Surfaces {
     }
 
     fn give_back_oldest(&mut self) -> Result<()> {
-        if let Some((_, copied)) = self.copying.front() {
-            copied.synchronize().map_err(|e| driver("cuEventSynchronize", &e))?;
+        if let Some(oldest) = self.copying.front() {
+            oldest.copied.synchronize().map_err(|e| driver("cuEventSynchronize", &e))?;
         }
         self.unmap_oldest()
     }
 
     fn unmap_oldest(&mut self) -> Result<()> {
-        let Some((address, copied)) = self.copying.pop_front() else { return Ok(()) };
+        let Some(Copying { address, copied, .. }) = self.copying.pop_front() else { return Ok(()) };
         self.idle.push(copied);
         self.unmap(address)
     }
@@ -183,7 +208,8 @@ impl Mapped<'_> {
         let result = unsafe { picture.copy_from(surface) };
         self.timed = None;
         let recorded = copied.record(gpu.stream()).map_err(|e| driver("cuEventRecord", &e));
-        self.surfaces.copying.push_back((self.address, copied));
+        let Self { index, address, .. } = self;
+        self.surfaces.copying.push_back(Copying { index, address, copied });
         result.and(recorded).map(|()| picture)
     }
 }

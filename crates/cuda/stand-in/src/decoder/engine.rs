@@ -317,18 +317,21 @@ entry_points! {
             report::wrong(name, &format!("{} surfaces are mapped, and no more may be", decoder.most_mapped));
             return Err(Status::MAP_FAILED);
         }
-        let slot = usize::try_from(picture).ok().and_then(|slot| state.surfaces.get(slot)).cloned();
-        let Some(slot) = slot.filter(|slot| slot.status != INVALID) else {
+        let index = usize::try_from(picture).unwrap_or(usize::MAX);
+        if state.surfaces.get(index).is_none_or(|slot| slot.status == INVALID) {
             return refuse(name, &format!("no picture was decoded to surface {picture}"));
-        };
+        }
         let layout = state.layout;
         let block = Block::surface(stream.context, layout.size() as u64)?;
         address.put(block.address)?;
         pitch.put(layout.pitch() as c_uint)?;
         let (context, at) = (stream.context, block.address);
+        let of = Arc::clone(&decoder);
         stream.submit(move || {
+            // The surface is read now, so with what was decoded over it meanwhile.
+            let picture = lock(&of.state).surfaces.get(index).and_then(|slot| slot.picture.clone());
             // Of a picture that could not be decoded nothing is there: what fills new memory shows.
-            let Some(picture) = slot.picture else { return Ok(()) };
+            let Some(picture) = picture else { return Ok(()) };
             let bytes = layout.fill(&picture);
             let range = memory::range(context, at, bytes.len() as u64)?;
             // SAFETY: the range is as long, and kept by what was looked up.
