@@ -7,7 +7,8 @@
 static_assert(sizeof(void*) == 8, "addresses are 64 bits wide on the side that launches");
 
 // A decoded picture, 4:2:0, chroma interleaved (Cb first) and half as wide and high, rounded up. NV12 has samples of
-// 8 bits, P010 of 10 bits in the upper end of 16. Pitches are bytes from row to row.
+// 8 bits, P010 of 10 bits in the upper end of 16. Pitches are bytes from row to row. Rows of luma are aligned to a sample,
+// rows of chroma to a pair.
 struct Surface {
     const uint8_t* luma;
     const uint8_t* chroma;
@@ -80,6 +81,8 @@ struct YuvToModel {
     float padding[3];
     // 0: three planes, CHW. 1: pixels of three channels, HWC.
     uint32_t interleaved;
+    // 1: the picture keeps its size, fills a CHW tensor, and its rows are whole blocks of eight pixels, aligned to them.
+    uint32_t same_size;
     void* output;
     // In elements: from row to row, and (CHW) from plane to plane.
     int64_t row_stride;

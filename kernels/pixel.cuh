@@ -12,6 +12,11 @@
 #include <cuda_fp16.h>
 // The host build counts by which width memory was reached, so that a test sees that each was.
 __device__ __forceinline__ void note_access(int) {}
+// Threads that go together; the host's go alone. A block has up to so many warps.
+constexpr uint32_t WARP = 32;
+constexpr uint32_t WARPS = 4;
+__device__ __forceinline__ uint32_t lane() { return threadIdx.x % WARP; }
+__device__ __forceinline__ uint32_t warp() { return threadIdx.y * (blockDim.x / WARP) + threadIdx.x / WARP; }
 #endif
 
 // Pixels of a row that one thread takes: sixteen bytes of 8-bit luma.
@@ -96,6 +101,44 @@ __device__ __forceinline__ void store(void* to, const uint32_t (&words)[WORDS]) 
 #pragma unroll
         for (int i = 0; i < 4 * WORDS; i++) bytes[i] = static_cast<uint8_t>(words[i / 4] >> 8 * (i % 4));
     }
+}
+
+// Copies `count` elements, up to EACH by each thread of a warp.
+template <typename T, int EACH>
+__device__ __forceinline__ void copy_by_warp(void* to, const void* from, uint32_t count) {
+#pragma unroll(sizeof(T) == 16 ? EACH : 1)
+    for (uint32_t i = 0; i < EACH; i++) {
+        const uint32_t at = lane() + i * WARP;
+        if (at >= count) break;
+        note_access(sizeof(T));
+        static_cast<T*>(to)[at] = static_cast<const T*>(from)[at];
+    }
+}
+
+// Stores what each of a warp's first `threads` threads has in words, one behind the other from `to` on: through shared
+// memory, so that each access of the warp is one run of bytes. All of the warp's threads come here.
+template <int WORDS>
+__device__ __forceinline__ void store_by_warp(uint8_t* to, const uint32_t (&words)[WORDS], uint32_t threads) {
+    static_assert(WORDS % 4 == 0, "whole accesses of sixteen bytes");
+    __shared__ uint4 staged[WARPS][WARP * WORDS / 4];
+    uint4* mine = staged[warp()];
+    if (lane() < threads) {
+#pragma unroll
+        for (int i = 0; i < WORDS / 4; i++) {
+            mine[lane() * (WORDS / 4) + i] =
+                make_uint4(words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3]);
+        }
+    }
+    __syncwarp();
+    if (is_aligned(to, 16)) {
+        copy_by_warp<uint4, WORDS / 4>(to, mine, threads * (WORDS / 4));
+    } else if (is_aligned(to, 4)) {
+        copy_by_warp<uint32_t, WORDS>(to, mine, threads * WORDS);
+    } else {
+        copy_by_warp<uint8_t, 4 * WORDS>(to, mine, threads * (4 * WORDS));
+    }
+    // Before the next ones are put there.
+    __syncwarp();
 }
 
 // The element `index` of a row of T held in words, little-endian as every machine with such a GPU is.

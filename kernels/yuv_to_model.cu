@@ -9,10 +9,33 @@
 // Chroma is resampled straight to the output's pixels by the same rule, from where it lies by H.264's default siting
 // (E.2.1, chroma_sample_loc_type 0; Chroma420SampleLocType 0 of H.273): on the even columns, midway between two
 // rows.
+//
+// A thread makes a pixel, and its neighbours the ones beside it, from samples that lie side by side too. A picture that
+// keeps its size, as CHW, has a way of its own, in blocks (same_size).
 #include "pixel.cuh"
 
+// Cb and Cr of one place.
+template <typename Sample>
+struct Pair;
+template <>
+struct Pair<uint8_t> {
+    using Bits = uint16_t;
+};
+template <>
+struct Pair<uint16_t> {
+    using Bits = uint32_t;
+};
+template <typename Sample>
+__device__ __forceinline__ int cb_of(typename Pair<Sample>::Bits pair) {
+    return code_value<Sample>(pair & (0xFFFFFFFFu >> (32 - 8 * sizeof(Sample))));
+}
+template <typename Sample>
+__device__ __forceinline__ int cr_of(typename Pair<Sample>::Bits pair) {
+    return code_value<Sample>(static_cast<uint32_t>(pair) >> 8 * sizeof(Sample));
+}
+
 // The samples first..=last of a row or column, the ends with weights of their own, those between with weight 1, and
-// what the sum is multiplied by.
+// what the sum is multiplied by. One sample alone has the weight `head`.
 struct Taps {
     int first;
     int last;
@@ -24,145 +47,289 @@ struct Taps {
 __device__ __forceinline__ Taps taps_of(const Axis& axis, uint32_t index) {
     const float begin = fmaf(static_cast<float>(index), axis.scale, axis.origin);
     const float first = floorf(begin);
+    const int at = static_cast<int>(first);
     if (axis.scale <= 1.0f) {
         const float weight = __fadd_rn(begin, -first);
-        const int at = static_cast<int>(first);
-        return {at, at + 1, __fadd_rn(1.0f, -weight), weight, 1.0f};
+        return {at, weight == 0.0f ? at : at + 1, __fadd_rn(1.0f, -weight), weight, 1.0f};
     }
     const float end = fmaf(static_cast<float>(index + 1), axis.scale, axis.origin);
     const float last = __fadd_rn(ceilf(end), -1.0f);
     // Rounding far from the origin may leave a box that is hardly wider than a sample within one.
-    if (last <= first) return {static_cast<int>(first), static_cast<int>(first), 1.0f, 0.0f, 1.0f};
+    if (last <= first) return {at, at, 1.0f, 0.0f, 1.0f};
     const float between = __fadd_rn(__fadd_rn(last, -first), -1.0f);
     const float head = __fadd_rn(__fadd_rn(first, 1.0f), -begin);
     const float tail = __fadd_rn(end, -last);
-    return {
-        static_cast<int>(first),
-        static_cast<int>(last),
-        head,
-        tail,
-        __frcp_rn(__fadd_rn(__fadd_rn(head, tail), between)),
-    };
+    return {at, static_cast<int>(last), head, tail, __frcp_rn(__fadd_rn(__fadd_rn(head, tail), between))};
 }
 
 __device__ __forceinline__ float weight_of(const Taps& taps, int index) {
-    return index == taps.first ? taps.head : index == taps.last ? taps.tail : 1.0f;
+    return index == taps.first ? taps.head : index < taps.last ? 1.0f : index == taps.last ? taps.tail : 0.0f;
 }
 
-// The weighted sum over a row's samples, every STEP-th from `row`, `count` of them.
-template <typename Sample, int STEP>
-__device__ __forceinline__ float row_sum(const Sample* row, int count, const Taps& taps) {
-    auto at = [&](int index) { return code_value<Sample>(row[STEP * min(max(index, 0), count - 1)]); };
-    int between = 0;
-    for (int i = taps.first + 1; i < taps.last; i++) between += at(i);
-    const float ends = __fmul_rn(taps.tail, static_cast<float>(at(taps.last)));
-    return fmaf(taps.head, static_cast<float>(at(taps.first)), __fadd_rn(ends, static_cast<float>(between)));
+// Where a sample lies whose index may be beyond a row of `count`.
+__device__ __forceinline__ int within(int index, int count) { return min(max(index, 0), count - 1); }
+
+// Samples of a row side by side, from `from` on, and their weights.
+template <int COUNT>
+struct Columns {
+    int from;
+    // None of them lies beyond the row.
+    bool inside;
+    float weight[COUNT];
+};
+
+template <int COUNT>
+__device__ __forceinline__ Columns<COUNT> columns_of(const Taps& taps, int from, int width) {
+    Columns<COUNT> columns;
+    columns.from = from;
+    columns.inside = from >= 0 && from + COUNT <= width;
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) columns.weight[i] = weight_of(taps, from + i);
+    return columns;
 }
 
+// Weighted sums over one plane of luma, or over Cb and Cr.
 template <typename Sample>
-__device__ __forceinline__ float luma_at(const Surface& source, const Taps& x, const Taps& y) {
-    float sum = 0.0f;
-    for (int i = y.first; i <= y.last; i++) {
-        const int row = min(max(i, 0), static_cast<int>(source.height) - 1);
-        const Sample* samples = row_at<Sample>(source.luma, source.luma_pitch, row);
-        sum = fmaf(weight_of(y, i), row_sum<Sample, 1>(samples, static_cast<int>(source.width), x), sum);
+struct Luma {
+    static constexpr int CHANNELS = 1;
+    using Element = Sample;
+    static __device__ __forceinline__ int code(Element sample, int) { return code_value<Sample>(sample); }
+};
+template <typename Sample>
+struct Chroma {
+    static constexpr int CHANNELS = 2;
+    using Element = typename Pair<Sample>::Bits;
+    static __device__ __forceinline__ int code(Element pair, int channel) {
+        return channel == 0 ? cb_of<Sample>(pair) : cr_of<Sample>(pair);
     }
-    return __fmul_rn(sum, __fmul_rn(x.norm, y.norm));
+};
+
+struct Plane {
+    const uint8_t* samples;
+    int64_t pitch;
+    int width;
+    int height;
+};
+
+// Adds `ROWS` rows from `from` on. All samples are read before the first is used, so that they come together.
+template <typename Of, int ROWS, int COLUMNS>
+__device__ __forceinline__ void add_rows(
+    const Plane& plane, const Columns<COLUMNS>& x, const Taps& y, int from, float (&sums)[Of::CHANNELS]) {
+    typename Of::Element samples[ROWS][COLUMNS];
+#pragma unroll
+    for (int j = 0; j < ROWS; j++) {
+        const auto* row =
+            row_at<typename Of::Element>(plane.samples, plane.pitch, within(from + j, plane.height));
+        if (x.inside) {
+            // One address and offsets that are part of the instruction.
+            row += x.from;
+#pragma unroll
+            for (int i = 0; i < COLUMNS; i++) samples[j][i] = row[i];
+        } else {
+#pragma unroll
+            for (int i = 0; i < COLUMNS; i++) samples[j][i] = row[within(x.from + i, plane.width)];
+        }
+    }
+#pragma unroll
+    for (int j = 0; j < ROWS; j++) {
+        const float weight = weight_of(y, from + j);
+#pragma unroll
+        for (int c = 0; c < Of::CHANNELS; c++) {
+            float across = __fmul_rn(x.weight[0], static_cast<float>(Of::code(samples[j][0], c)));
+#pragma unroll
+            for (int i = 1; i < COLUMNS; i++) {
+                across = fmaf(x.weight[i], static_cast<float>(Of::code(samples[j][i], c)), across);
+            }
+            sums[c] = fmaf(weight, across, sums[c]);
+        }
+    }
 }
 
-template <typename Sample>
-__device__ __forceinline__ void chroma_at(
-    const Surface& source, const Taps& x, const Taps& y, float& cb, float& cr) {
-    const int width = static_cast<int>((source.width + 1) / 2);
-    const int height = static_cast<int>((source.height + 1) / 2);
-    float sum_cb = 0.0f;
-    float sum_cr = 0.0f;
-    for (int i = y.first; i <= y.last; i++) {
-        const int row = min(max(i, 0), height - 1);
-        const Sample* samples = row_at<Sample>(source.chroma, source.chroma_pitch, row);
-        const float weight = weight_of(y, i);
-        sum_cb = fmaf(weight, row_sum<Sample, 2>(samples, width, x), sum_cb);
-        sum_cr = fmaf(weight, row_sum<Sample, 2>(samples + 1, width, x), sum_cr);
+// What a pixel takes of a plane. `first` are the first of its columns.
+template <typename Of, int COLUMNS>
+__device__ __forceinline__ void sample_plane(
+    const Plane& plane, const Columns<COLUMNS>& first, const Taps& x, const Taps& y, float (&sums)[Of::CHANNELS]) {
+#pragma unroll
+    for (int c = 0; c < Of::CHANNELS; c++) sums[c] = 0.0f;
+    Columns<COLUMNS> columns = first;
+    for (int from = x.first;;) {
+        for (int row = y.first; row <= y.last; row += 4) {
+            switch (min(y.last - row, 3)) {
+                case 0: add_rows<Of, 1, COLUMNS>(plane, columns, y, row, sums); break;
+                case 1: add_rows<Of, 2, COLUMNS>(plane, columns, y, row, sums); break;
+                case 2: add_rows<Of, 3, COLUMNS>(plane, columns, y, row, sums); break;
+                default: add_rows<Of, 4, COLUMNS>(plane, columns, y, row, sums);
+            }
+        }
+        from += COLUMNS;
+        if (from > x.last) break;
+        columns = columns_of<COLUMNS>(x, from, plane.width);
     }
     const float norm = __fmul_rn(x.norm, y.norm);
-    cb = __fmul_rn(sum_cb, norm);
-    cr = __fmul_rn(sum_cr, norm);
-}
-
-__device__ __forceinline__ void rgb_of(const FloatToRgb& by, float luma, float cb, float cr, float (&rgb)[3]) {
-    rgb[0] = clamp_to_unit(fmaf(by.luma, luma, fmaf(by.red_cr, cr, by.red)));
-    rgb[1] = clamp_to_unit(fmaf(by.luma, luma, fmaf(by.green_cb, cb, fmaf(by.green_cr, cr, by.green))));
-    rgb[2] = clamp_to_unit(fmaf(by.luma, luma, fmaf(by.blue_cb, cb, by.blue)));
-}
-
-// The first `count` elements held in words: at once if that is all of them, else one by one.
-template <typename T, int WORDS>
-__device__ __forceinline__ void store_first(
-    void* output, int64_t begin, const uint32_t (&words)[WORDS], int count) {
-    constexpr int ALL = 4 * WORDS / sizeof(T);
-    if (count == ALL) {
-        store<T>(static_cast<T*>(output) + begin, words);
-        return;
-    }
 #pragma unroll
-    for (int i = 0; i < ALL; i++) {
-        if (i >= count) continue;
-        if (sizeof(T) == 2) {
-            static_cast<uint16_t*>(output)[begin + i] = static_cast<uint16_t>(element<T>(words, i));
-        } else {
-            static_cast<uint32_t*>(output)[begin + i] = element<T>(words, i);
-        }
+    for (int c = 0; c < Of::CHANNELS; c++) sums[c] = __fmul_rn(sums[c], norm);
+}
+
+// A pixel's normalised channels.
+__device__ __forceinline__ void pixel_of(const YuvToModel& p, float luma, float cb, float cr, float (&value)[3]) {
+    const FloatToRgb& by = p.colour;
+    const float red = fmaf(by.luma, luma, fmaf(by.red_cr, cr, by.red));
+    const float green = fmaf(by.luma, luma, fmaf(by.green_cb, cb, fmaf(by.green_cr, cr, by.green)));
+    const float blue = fmaf(by.luma, luma, fmaf(by.blue_cb, cb, by.blue));
+    value[0] = fmaf(clamp_to_unit(red), p.gain[0], p.bias[0]);
+    value[1] = fmaf(clamp_to_unit(green), p.gain[1], p.bias[1]);
+    value[2] = fmaf(clamp_to_unit(blue), p.gain[2], p.bias[2]);
+}
+
+template <typename T>
+__device__ __forceinline__ void store_element(void* output, int64_t at, uint32_t bits) {
+    note_access(sizeof(T));
+    if (sizeof(T) == 2) {
+        static_cast<uint16_t*>(output)[at] = static_cast<uint16_t>(bits);
+    } else {
+        static_cast<uint32_t*>(output)[at] = bits;
     }
 }
 
-// As many pixels of a row as fill sixteen bytes of one channel, or what is left of the row.
-template <typename Sample, typename T>
-__device__ __forceinline__ void convert_block(const YuvToModel& p, uint32_t x, uint32_t y) {
-    constexpr int PIXELS = 16 / sizeof(T);
-    const int count = static_cast<int>(min(static_cast<uint32_t>(PIXELS), p.width - x));
-    const bool inside = y >= p.top && y < p.bottom;
-    const Taps luma_y = taps_of(p.luma_y, inside ? y - p.top : 0);
-    const Taps chroma_y = taps_of(p.chroma_y, inside ? y - p.top : 0);
-
-    uint32_t planes[3][4] = {};
-    // Not unrolled: eight copies of the sampling would take a minute to compile, and registers from other threads.
-#pragma unroll 1
-    for (uint32_t column = x; column < x + PIXELS; column++) {
+// The pixels of a column. LUMA and CHROMA are the samples of a row that are read at once.
+template <typename Sample, typename T, int LUMA, int CHROMA>
+__device__ __forceinline__ void convert_column(const YuvToModel& p, uint32_t x) {
+    const Surface& source = p.source;
+    const Plane luma = {
+        source.luma, source.luma_pitch, static_cast<int>(source.width), static_cast<int>(source.height)};
+    const Plane chroma = {
+        source.chroma,
+        source.chroma_pitch,
+        static_cast<int>((source.width + 1) / 2),
+        static_cast<int>((source.height + 1) / 2)};
+    const bool filled = x >= p.left && x < p.right;
+    const Taps luma_x = taps_of(p.luma_x, filled ? x - p.left : 0);
+    const Taps chroma_x = taps_of(p.chroma_x, filled ? x - p.left : 0);
+    const Columns<LUMA> luma_columns = columns_of<LUMA>(luma_x, luma_x.first, luma.width);
+    const Columns<CHROMA> chroma_columns = columns_of<CHROMA>(chroma_x, chroma_x.first, chroma.width);
+    for (uint32_t y = first_row(); y < p.height; y += row_step()) {
         float value[3] = {p.padding[0], p.padding[1], p.padding[2]};
-        if (inside && column >= p.left && column < p.right) {
-            const uint32_t index = column - p.left;
-            float cb, cr, rgb[3];
-            const float luma = luma_at<Sample>(p.source, taps_of(p.luma_x, index), luma_y);
-            chroma_at<Sample>(p.source, taps_of(p.chroma_x, index), chroma_y, cb, cr);
-            rgb_of(p.colour, luma, cb, cr, rgb);
-#pragma unroll
-            for (int c = 0; c < 3; c++) value[c] = fmaf(rgb[c], p.gain[c], p.bias[c]);
+        if (filled && y >= p.top && y < p.bottom) {
+            float at_luma[1];
+            float at_chroma[2];
+            sample_plane<Luma<Sample>>(luma, luma_columns, luma_x, taps_of(p.luma_y, y - p.top), at_luma);
+            sample_plane<Chroma<Sample>>(
+                chroma, chroma_columns, chroma_x, taps_of(p.chroma_y, y - p.top), at_chroma);
+            pixel_of(p, at_luma[0], at_chroma[0], at_chroma[1], value);
         }
+        const int64_t begin = p.row_stride * y + (p.interleaved ? 3 * static_cast<int64_t>(x) : x);
+        const int64_t step = p.interleaved ? 1 : p.plane_stride;
 #pragma unroll
-        for (int c = 0; c < 3; c++) push_element<T>(planes[c], rounded_bits<T>(value[c]));
+        for (int c = 0; c < 3; c++) {
+            store_element<T>(p.output, begin + step * c, rounded_bits<T>(value[c]));
+        }
     }
+}
 
-    const int64_t row = p.row_stride * y;
-    if (p.interleaved) {
-        const int64_t begin = row + 3 * static_cast<int64_t>(x);
-        uint32_t pixels[12] = {};
+template <typename Sample, typename T, int LUMA, int CHROMA>
+__device__ __forceinline__ void convert_columns(const YuvToModel& p) {
+    for (uint32_t x = first_column(); x < p.width; x += column_step()) {
+        convert_column<Sample, T, LUMA, CHROMA>(p, x);
+    }
+}
+
+// Eight pixels of luma or four pairs of chroma.
+template <typename Sample>
+__device__ __forceinline__ void load_eight(const uint8_t* from, uint32_t (&words)[2 * sizeof(Sample)]) {
+    note_access(16);
+    if (sizeof(Sample) == 1) {
+        const uint2 two = *reinterpret_cast<const uint2*>(from);
+        words[0] = two.x;
+        words[1] = two.y;
+    } else {
+        const uint4 four = *reinterpret_cast<const uint4*>(from);
+        words[0] = four.x;
+        words[1] = four.y;
+        words[2 * sizeof(Sample) - 2] = four.z;
+        words[2 * sizeof(Sample) - 1] = four.w;
+    }
+}
+
+// Eight pixels of a picture that keeps its size, of the two rows between which chroma row `y` begins: 2y - 1 and 2y.
+// Even columns have chroma of their own, odd ones the mean of their neighbours'; down, it is a quarter and three.
+template <typename Sample, typename T>
+__device__ __forceinline__ void convert_same(const YuvToModel& p, uint32_t x, uint32_t y) {
+    using Bits = typename Pair<Sample>::Bits;
+    constexpr int WORDS = 2 * sizeof(Sample);
+    const int rows = static_cast<int>((p.source.height + 1) / 2);
+    const uint32_t beside = min(x / 2 + 4, (p.source.width + 1) / 2 - 1);
+    // Of the chroma rows above and below, and of the luma rows.
+    uint32_t pairs[2][WORDS];
+    Bits last[2];
+    uint32_t luma[2][WORDS] = {};
+    bool there[2];
 #pragma unroll
-        for (int i = 0; i < 3 * PIXELS; i++) put_element<T>(pixels, i, element<T>(planes[i % 3], i / 3));
-        store_first<T>(p.output, begin, pixels, 3 * count);
-        return;
+    for (int i = 0; i < 2; i++) {
+        const int at = within(static_cast<int>(y) - 1 + i, rows);
+        const uint8_t* row = p.source.chroma + p.source.chroma_pitch * at;
+        load_eight<Sample>(row + x * sizeof(Sample), pairs[i]);
+        last[i] = reinterpret_cast<const Bits*>(row)[beside];
+        const int line = 2 * static_cast<int>(y) - 1 + i;
+        there[i] = line >= 0 && line < static_cast<int>(p.source.height);
+        if (there[i]) load_eight<Sample>(p.source.luma + p.source.luma_pitch * line + x * sizeof(Sample), luma[i]);
     }
 #pragma unroll
-    for (int c = 0; c < 3; c++) store_first<T>(p.output, p.plane_stride * c + row + x, planes[c], count);
+    for (int i = 0; i < 2; i++) {
+        if (!there[i]) continue;
+        const float of_above = i == 0 ? 0.75f : 0.25f;
+        const float of_below = 1.0f - of_above;
+        auto blend = [&](int above, int below) {
+            return fmaf(of_below, static_cast<float>(below), __fmul_rn(of_above, static_cast<float>(above)));
+        };
+        float cb[5];
+        float cr[5];
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            const auto code = [&](int row, int k) { return code_value<Sample>(element<Sample>(pairs[row], 2 * j + k)); };
+            cb[j] = blend(code(0, 0), code(1, 0));
+            cr[j] = blend(code(0, 1), code(1, 1));
+        }
+        cb[4] = blend(cb_of<Sample>(last[0]), cb_of<Sample>(last[1]));
+        cr[4] = blend(cr_of<Sample>(last[0]), cr_of<Sample>(last[1]));
+        uint32_t planes[3][2 * sizeof(T)] = {};
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            auto between = [&](const float (&of)[5]) {
+                return j % 2 == 0 ? of[j / 2] : __fmul_rn(0.5f, __fadd_rn(of[j / 2], of[j / 2 + 1]));
+            };
+            float value[3];
+            const float y_code = static_cast<float>(code_value<Sample>(element<Sample>(luma[i], j)));
+            pixel_of(p, y_code, between(cb), between(cr), value);
+#pragma unroll
+            for (int c = 0; c < 3; c++) put_element<T>(planes[c], j, rounded_bits<T>(value[c]));
+        }
+        const int64_t begin = p.row_stride * (2 * static_cast<int64_t>(y) - 1 + i) + x;
+#pragma unroll
+        for (int c = 0; c < 3; c++) store<T>(static_cast<T*>(p.output) + p.plane_stride * c + begin, planes[c]);
+    }
 }
 
 template <typename Sample, typename T>
 __device__ __forceinline__ void yuv_to_model(const YuvToModel& p) {
-    constexpr uint32_t PIXELS = 16 / sizeof(T);
-    const uint32_t columns = (p.width + PIXELS - 1) / PIXELS;
-    for (uint32_t y = first_row(); y < p.height; y += row_step()) {
-        for (uint32_t column = first_column(); column < columns; column += column_step()) {
-            convert_block<Sample, T>(p, column * PIXELS, y);
+    if (p.same_size) {
+        for (uint32_t y = first_row(); y <= p.height / 2; y += row_step()) {
+            for (uint32_t x = 8 * first_column(); x < p.width; x += 8 * column_step()) {
+                convert_same<Sample, T>(p, x, y);
+            }
         }
+        return;
+    }
+    // A pixel takes two samples across where it enlarges, up to three where it shrinks to a half.
+    const float luma = p.luma_x.scale;
+    const float chroma = p.chroma_x.scale;
+    if (luma <= 1.0f) {
+        convert_columns<Sample, T, 2, 2>(p);
+    } else if (chroma <= 1.0f) {
+        convert_columns<Sample, T, 3, 2>(p);
+    } else if (chroma <= 2.0f) {
+        convert_columns<Sample, T, 4, 3>(p);
+    } else {
+        convert_columns<Sample, T, 4, 4>(p);
     }
 }
 

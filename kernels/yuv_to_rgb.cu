@@ -26,32 +26,51 @@ __device__ __forceinline__ void rgb_of(int scaled_luma, const ChromaTerms& chrom
     rgb[2] = clamp_to_byte((scaled_luma + chroma.blue) >> 16);
 }
 
-// Sixteen pixels of up to two rows.
+// Sixteen pixels of a row.
+template <typename Sample, int WORDS>
+__device__ __forceinline__ void convert_row(
+    const YuvToRgb& p,
+    const uint32_t (&luma)[WORDS],
+    const ChromaTerms (&chroma)[BLOCK / 2],
+    uint32_t (&words)[BLOCK * 3 / 4]) {
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(BLOCK); i++) {
+        uint32_t rgb[3];
+        rgb_of(p.colour.luma * code_value<Sample>(element<Sample>(luma, i)), chroma[i / 2], rgb);
+#pragma unroll
+        for (int c = 0; c < 3; c++) put_element<uint8_t>(words, 3 * i + c, rgb[c]);
+    }
+}
+
+// Sixteen pixels of up to two rows by each of a warp's first `blocks` threads; the others only help to write.
 template <typename Sample>
-__device__ __forceinline__ void convert_block(const YuvToRgb& p, uint32_t x, uint32_t y) {
+__device__ __forceinline__ void convert_blocks(const YuvToRgb& p, uint32_t x, uint32_t y, uint32_t blocks) {
     constexpr int WORDS = BLOCK * sizeof(Sample) / 4;
-    uint32_t samples[WORDS];
-    load<Sample>(row_at<Sample>(p.source.chroma, p.source.chroma_pitch, y / 2) + x, samples);
-    ChromaTerms chroma[BLOCK / 2];
+    const bool two = y + 1 < p.source.height;
+    uint32_t above[BLOCK * 3 / 4] = {};
+    uint32_t below[BLOCK * 3 / 4] = {};
+    if (lane() < blocks) {
+        // All is read before anything is written, so that it is on its way together.
+        uint32_t pairs[WORDS];
+        uint32_t luma_above[WORDS];
+        uint32_t luma_below[WORDS] = {};
+        load<Sample>(row_at<Sample>(p.source.chroma, p.source.chroma_pitch, y / 2) + x, pairs);
+        load<Sample>(row_at<Sample>(p.source.luma, p.source.luma_pitch, y) + x, luma_above);
+        if (two) load<Sample>(row_at<Sample>(p.source.luma, p.source.luma_pitch, y + 1) + x, luma_below);
+        ChromaTerms chroma[BLOCK / 2];
 #pragma unroll
-    for (int i = 0; i < static_cast<int>(BLOCK / 2); i++) {
-        chroma[i] = chroma_terms(
-            p.colour,
-            code_value<Sample>(element<Sample>(samples, 2 * i)),
-            code_value<Sample>(element<Sample>(samples, 2 * i + 1)));
-    }
-    for (uint32_t row = y; row < min(y + 2, p.source.height); row++) {
-        load<Sample>(row_at<Sample>(p.source.luma, p.source.luma_pitch, row) + x, samples);
-        uint32_t words[BLOCK * 3 / 4] = {};
-#pragma unroll
-        for (int i = 0; i < static_cast<int>(BLOCK); i++) {
-            uint32_t rgb[3];
-            rgb_of(p.colour.luma * code_value<Sample>(element<Sample>(samples, i)), chroma[i / 2], rgb);
-#pragma unroll
-            for (int c = 0; c < 3; c++) put_element<uint8_t>(words, 3 * i + c, rgb[c]);
+        for (int i = 0; i < static_cast<int>(BLOCK / 2); i++) {
+            chroma[i] = chroma_terms(
+                p.colour,
+                code_value<Sample>(element<Sample>(pairs, 2 * i)),
+                code_value<Sample>(element<Sample>(pairs, 2 * i + 1)));
         }
-        store<uint8_t>(p.rgb + p.rgb_pitch * row + 3 * static_cast<int64_t>(x), words);
+        convert_row<Sample>(p, luma_above, chroma, above);
+        convert_row<Sample>(p, luma_below, chroma, below);
     }
+    uint8_t* row = p.rgb + p.rgb_pitch * y + 3 * static_cast<int64_t>(x - lane() * BLOCK);
+    store_by_warp(row, above, blocks);
+    if (two) store_by_warp(row + p.rgb_pitch, below, blocks);
 }
 
 // What is left of a row on the right, pixel by pixel.
@@ -75,15 +94,14 @@ __device__ __forceinline__ void convert_rest(const YuvToRgb& p, uint32_t x, uint
 template <typename Sample>
 __device__ __forceinline__ void yuv_to_rgb(const YuvToRgb& p) {
     const uint32_t columns = (p.source.width + BLOCK - 1) / BLOCK;
+    const uint32_t whole = p.source.width / BLOCK;
     const uint32_t rows = (p.source.height + 1) / 2;
     for (uint32_t row = first_row(); row < rows; row += row_step()) {
-        for (uint32_t column = first_column(); column < columns; column += column_step()) {
-            const uint32_t x = column * BLOCK;
-            if (x + BLOCK <= p.source.width) {
-                convert_block<Sample>(p, x, 2 * row);
-            } else {
-                convert_rest<Sample>(p, x, 2 * row);
-            }
+        // A warp's threads go on together, with those beyond the row's end.
+        for (uint32_t column = first_column(); column - lane() < columns; column += column_step()) {
+            const uint32_t first = column - lane();
+            convert_blocks<Sample>(p, column * BLOCK, 2 * row, first < whole ? min(whole - first, WARP) : 0);
+            if (column >= whole && column < columns) convert_rest<Sample>(p, column * BLOCK, 2 * row);
         }
     }
 }

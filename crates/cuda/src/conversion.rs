@@ -163,7 +163,7 @@ impl Picture {
             let parameters = YuvToModel::new(surface, self.format(), colour, input, address)?;
             let kernel = YuvToModel::kernel(self.format(), input.element)?;
             // SAFETY: `surface` is this picture, `address` has all the elements, and both are freed on the stream.
-            unsafe { self.gpu().launch(kernel, parameters.grid(input.element), &parameters) }
+            unsafe { self.gpu().launch(kernel, parameters.grid(), &parameters) }
         })?;
         Ok(output)
     }

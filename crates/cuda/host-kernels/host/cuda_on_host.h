@@ -10,6 +10,7 @@
 #define __global__
 #define __device__
 #define __forceinline__ inline
+#define __shared__ static thread_local
 
 using std::max;
 using std::min;
@@ -21,6 +22,16 @@ struct dim2 {
 // The place of the thread that runs. Tests run in parallel, so each has its own.
 inline thread_local dim2 gridDim, blockDim, blockIdx, threadIdx;
 
+// Each is a warp of its own.
+constexpr uint32_t WARP = 1;
+constexpr uint32_t WARPS = 1;
+inline uint32_t lane() { return 0; }
+inline uint32_t warp() { return 0; }
+inline void __syncwarp() {}
+
+struct alignas(8) uint2 {
+    uint32_t x, y;
+};
 struct alignas(16) uint4 {
     uint32_t x, y, z, w;
 };

@@ -58,7 +58,7 @@ extern "C" void host_layout(uint64_t* numbers) {
         sizeof(Surface), sizeof(YuvToRgb), sizeof(YuvToModel), sizeof(RgbToNv12), sizeof(OverlayBlend),
         offsetof(Surface, width), offsetof(YuvToRgb, rgb), offsetof(YuvToRgb, colour), offsetof(YuvToRgb, colour.blue),
         offsetof(YuvToModel, chroma_y), offsetof(YuvToModel, colour), offsetof(YuvToModel, padding),
-        offsetof(YuvToModel, interleaved), offsetof(YuvToModel, output), offsetof(YuvToModel, bottom),
+        offsetof(YuvToModel, interleaved), offsetof(YuvToModel, same_size), offsetof(YuvToModel, output), offsetof(YuvToModel, bottom),
         offsetof(RgbToNv12, channels), offsetof(RgbToNv12, colour), offsetof(RgbToNv12, colour.chroma_offset),
         offsetof(OverlayBlend, offset_x), offsetof(OverlayBlend, bottom),
     };

@@ -105,7 +105,7 @@ pub fn round_to_bfloat(value: f32) -> u16 {
 
 /// Sizes and offsets of the parameter structs, as Rust and as C++ lay them out.
 pub fn struct_layouts() -> [Vec<u64>; 2] {
-    let here: [u64; 20] = [
+    let here: [u64; 21] = [
         size_of::<Surface>(),
         size_of::<YuvToRgb>(),
         size_of::<YuvToModel>(),
@@ -119,6 +119,7 @@ pub fn struct_layouts() -> [Vec<u64>; 2] {
         offset_of!(YuvToModel, colour),
         offset_of!(YuvToModel, padding),
         offset_of!(YuvToModel, interleaved),
+        offset_of!(YuvToModel, same_size),
         offset_of!(YuvToModel, output),
         offset_of!(YuvToModel, bottom),
         offset_of!(RgbToNv12, channels),
@@ -128,7 +129,7 @@ pub fn struct_layouts() -> [Vec<u64>; 2] {
         offset_of!(OverlayBlend, bottom),
     ]
     .map(|n| n as u64);
-    let mut there = [0; 20];
+    let mut there = [0; 21];
     // SAFETY: host_layout writes as many numbers as are listed above, twenty.
     unsafe { host_layout(there.as_mut_ptr()) };
     [here.to_vec(), there.to_vec()]

@@ -150,7 +150,7 @@ pub fn yuv_to_model(
         "p010_to_model_f32" => device::host_p010_to_model_f32,
         other => unreachable!("no kernel is called {other}"),
     };
-    let grid = Launch::from(grid.unwrap_or(parameters.grid(input.element)));
+    let grid = Launch::from(grid.unwrap_or(parameters.grid()));
     // SAFETY: all rows that the parameters name lie in slices borrowed for the call, those written
     // exclusively and aligned to their elements, which YuvToModel::new checked.
     unsafe { kernel(&parameters, &grid) };

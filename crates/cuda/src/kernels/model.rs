@@ -84,6 +84,8 @@ pub struct YuvToModel {
     pub padding: [f32; 3],
     /// 0: CHW. 1: HWC.
     pub interleaved: u32,
+    /// 1: the picture keeps its size, fills a CHW tensor, and its rows are whole blocks of eight pixels, aligned to them.
+    pub same_size: u32,
     /// Address of the first element written.
     pub output: u64,
     /// Elements from a row to the next.
@@ -135,6 +137,14 @@ impl YuvToModel {
             Fit::Letterbox(colour) => [0, 1, 2].map(|c| colour[c].mul_add(gain[c], bias[c])),
             Fit::Crop | Fit::Stretch => [0.0; 3],
         };
+        let block = 8 * format.sample_size();
+        let in_blocks = |address: u64, pitch: i64| {
+            address.is_multiple_of(block) && pitch.unsigned_abs().is_multiple_of(block)
+        };
+        let same_size = (source.width, source.height, layout) == (width, height, Layout::Chw)
+            && width.is_multiple_of(8)
+            && in_blocks(source.luma, source.luma_pitch)
+            && in_blocks(source.chroma, source.chroma_pitch);
         Ok(Self {
             source,
             luma_x: Axis::new(x.begin, x.length, x.pixels),
@@ -148,6 +158,7 @@ impl YuvToModel {
             bias,
             padding,
             interleaved: u32::from(layout == Layout::Hwc),
+            same_size: same_size.into(),
             output,
             row_stride: row,
             plane_stride: row * i64::from(height),
@@ -178,9 +189,12 @@ impl YuvToModel {
         })
     }
 
-    /// A launch with a thread for every sixteen bytes of a channel's row.
-    pub fn grid(&self, element: Element) -> Grid {
-        let pixels = if element == Element::F32 { 4 } else { 8 };
-        Grid::for_each(self.width.div_ceil(pixels), self.height)
+    /// A launch with a thread for every two pixels, one above the other, or for every eight pixels of two rows where the
+    /// picture keeps its size.
+    pub fn grid(&self) -> Grid {
+        if self.same_size == 1 {
+            return Grid::for_each(self.width.div_ceil(8), self.height / 2 + 1);
+        }
+        Grid::for_each(self.width, self.height.div_ceil(2))
     }
 }

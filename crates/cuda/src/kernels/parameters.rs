@@ -7,7 +7,7 @@ use super::{
 use crate::{Error, Result};
 
 /// A decoded 4:2:0 picture in device memory, chroma interleaved (NV12 or P010), half as wide and high as
-/// luma, rounded up.
+/// luma, rounded up. Rows of luma are aligned to a sample, rows of chroma to a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Surface {
@@ -31,7 +31,7 @@ impl Surface {
         let width = u64::from(self.width);
         check_size("a picture", self.width, self.height)?;
         check_rows("luma", self.luma, self.luma_pitch, width * size, size)?;
-        check_rows("chroma", self.chroma, self.chroma_pitch, width.next_multiple_of(2) * size, size)
+        check_rows("chroma", self.chroma, self.chroma_pitch, width.next_multiple_of(2) * size, 2 * size)
     }
 }
 

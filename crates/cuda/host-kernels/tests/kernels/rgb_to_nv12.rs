@@ -76,7 +76,8 @@ impl Pixels {
         let from = from.of_elements(self.element.size() as usize);
         let source = Canvas::holding(&self.bytes, self.row(), from, &mut Chance::new(u64::from(fill)));
         let mut luma = Canvas::new(self.width, self.height, to, fill);
-        let mut chroma = Canvas::new(self.width.next_multiple_of(2), self.height.div_ceil(2), to, fill);
+        let pairs = to.of_elements(2);
+        let mut chroma = Canvas::new(self.width.next_multiple_of(2), self.height.div_ceil(2), pairs, fill);
         rgb_to_nv12(
             (source.rows(), self.channels as u32, self.element),
             (self.width as u32, self.height as u32),

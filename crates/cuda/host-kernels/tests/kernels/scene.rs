@@ -79,7 +79,7 @@ impl Scene {
         Placed {
             scene: self,
             luma: Canvas::holding(&self.luma, luma_row, place, chance),
-            chroma: Canvas::holding(&self.chroma, chroma_row, place, chance),
+            chroma: Canvas::holding(&self.chroma, chroma_row, place.of_elements(2 * size), chance),
         }
     }
 }

@@ -315,24 +315,53 @@ fn shapes_are_kept_as_the_fit_says() {
 }
 
 #[test]
-fn memory_is_reached_by_sixteen_bytes_where_rows_are_aligned_and_only_there() {
+fn memory_is_reached_by_elements_and_by_sixteen_bytes_where_a_picture_keeps_its_size() {
     let mut chance = Chance::new(25);
     let scene = Scene::new(&mut chance, (20, 10), SurfaceFormat::Nv12, colour_spaces()[0]);
+    let small = Scene::new(&mut chance, (64, 6), SurfaceFormat::Nv12, colour_spaces()[0]);
     for element in ELEMENTS {
         for layout in LAYOUTS {
             let fit = Fit::Stretch;
             let input = ModelInput { width: 64, height: 6, layout, element, fit, mean: MEAN, std: STD };
             take_accesses();
-            // Sixteen bytes of each channel, together or one by one.
-            let blocks = 64 * element.size() / 16 * 6 * if layout == Layout::Chw { 3 } else { 1 };
-            convert(&scene, &input, Place::ALIGNED, Place::ALIGNED, 0, None);
-            assert_eq!(take_accesses(), [0, 0, blocks]);
-            convert(&scene, &input, Place::ALIGNED, Place::BY_FOUR, 0, None);
-            assert_eq!(take_accesses(), [0, blocks, 0]);
-            if element != Element::F32 {
-                let by_two = Place { address: 2, ..Place::BY_FOUR };
-                convert(&scene, &input, Place::ALIGNED, by_two, 0, None);
-                assert_eq!(take_accesses(), [blocks, 0, 0]);
+            let elements = 3 * 64 * 6;
+            let by_element = if element == Element::F32 { [0, elements, 0] } else { [elements, 0, 0] };
+            for place in [Place::ALIGNED, Place::BY_FOUR] {
+                convert(&scene, &input, Place::ALIGNED, place, 0, None);
+                assert_eq!(take_accesses(), by_element);
+            }
+            convert(&small, &input, Place::ALIGNED, Place::ALIGNED, 0, None);
+            // Eight blocks of eight pixels: two of chroma each of four times, and six rows of luma and of three planes.
+            let by_block = [0, 0, 8 * (4 * 2 + 6 + 6 * 3)];
+            assert_eq!(take_accesses(), if layout == Layout::Chw { by_block } else { by_element });
+        }
+    }
+}
+
+#[test]
+fn a_picture_that_keeps_its_size_is_right_and_the_same_bits_wherever_it_lies() {
+    let mut chance = Chance::new(27);
+    for colour in colour_spaces() {
+        for format in FORMATS {
+            for element in ELEMENTS {
+                for size in [(8, 1), (8, 2), (16, 3), (40, 24), (264, 61), (1920, 2)] {
+                    let scene = Scene::new(&mut chance, size, format, colour);
+                    let (width, height) = size;
+                    let fit = chance.one_of(&fits(&mut Chance::new(1)));
+                    let (mean, std, layout) = (MEAN, STD, Layout::Chw);
+                    let input = ModelInput { width, height, layout, element, fit, mean, std };
+                    // In blocks, written whole or by halves; and sample by sample.
+                    let got = convert(&scene, &input, Place::ALIGNED, Place::ALIGNED, 0xA5, None);
+                    assert_right(&scene, &input, &got);
+                    for (from, to) in [
+                        (Place::ALIGNED, Place::BY_FOUR),
+                        (Place::ALIGNED, Place::BY_ONE),
+                        (Place::BY_ONE, Place::ALIGNED),
+                    ] {
+                        let again = convert(&scene, &input, from, to, 0x5A, Some(chance.grid()));
+                        assert!(again == got, "{size:?} as {input:?}, {from:?} to {to:?}");
+                    }
+                }
             }
         }
     }
