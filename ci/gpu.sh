@@ -75,17 +75,18 @@ failed=()
 check() { # file, name, command
   local file=$out/$1.txt name=$2; shift 2
   echo "== $name: ${*//$programs\//}" | tee -a "$file"
-  if "$@" 2>&1 | tee -a "$file"; then :; else failed+=("$name"); fi
+  # What hangs is a failure, and must not keep the rest from being run.
+  if timeout "${CHECK_SECONDS:-120}" "$@" 2>&1 | tee -a "$file"; then :; else failed+=("$name"); fi
 }
 check machine machine nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
 check machine doctor "$programs/cutrickle" doctor --json
 check tests kernels "$programs/kernels_on_device"
 check tests decoder "$programs/decoder"
 check tests codecs "$programs/codecs" --test-threads 1 --nocapture
-for tool in memcheck racecheck; do
-  check sanitizer "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$programs/kernels_on_device" --test-threads 1
-done
 check benches bench_device "$programs/bench_device" "$programs/clip.h264"
 check benches bench_gpu "$programs/bench_gpu"
 check benches demo "$programs/cutrickle" demo --device cuda:0 --processor passthrough --frames 300
+for tool in memcheck racecheck; do
+  check sanitizer "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$programs/kernels_on_device" --test-threads 1
+done
 [ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}"; exit 1; }

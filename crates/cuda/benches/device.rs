@@ -3,7 +3,10 @@
 //!     ROUNDS=20 cargo bench --package cutrickle-cuda --features cuda --bench device -- CLIP.h264
 //!
 //! CLIP.h264 is an Annex B byte stream in which every picture begins with an access unit delimiter (`ci/gpu.sh` makes
-//! one); without it the decoder is left out. Times are the device's own, by events; each line is the median of the rounds.
+//! one); without it the decoder is left out. Times are the device's own, by events, with all of a round's work enqueued
+//! before the device comes to it; each line is the median of the rounds. A picture of 1080p is so little work that a
+//! device takes most of the time of one to begin and to end it: so each kernel is timed with one picture after another,
+//! and with pictures on four streams, where they overlap; and so is a copy of as many bytes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a tool of the project's own")]
 
 mod bare_cuvid;
@@ -11,11 +14,12 @@ mod bare_cuvid;
 use std::sync::Arc;
 use std::time::Instant;
 
+use cudarc::driver::CudaSlice;
 use cudarc::driver::sys::CUevent_flags;
 use cutrickle_cuda::cudarc;
 use cutrickle_cuda::kernels::{ColourSpace, Element, Fit, Layout, Matrix, ModelInput, SurfaceFormat};
 use cutrickle_cuda::nvdec::{Codec, Decoder};
-use cutrickle_cuda::{Gpu, Picture, TensorPixels};
+use cutrickle_cuda::{Gpu, HostPicture, Picture, Sample, TensorPixels};
 use half::f16;
 
 /// 1080p.
@@ -33,91 +37,179 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Seconds that the device takes over what `work` enqueues: the median, after one round that does not count.
-fn time(gpu: &Gpu, mut work: impl FnMut()) -> f64 {
-    let stream = gpu.stream();
-    let mut times = Vec::new();
-    for round in 0..=rounds() {
-        let start = stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).unwrap();
-        work();
-        let end = stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).unwrap();
-        let seconds = f64::from(start.elapsed_ms(&end).unwrap()) / 1e3;
-        if round > 0 {
-            times.push(seconds);
-        }
+/// Streams of one device, and the copy that keeps it busy while work for them is enqueued.
+struct Lanes {
+    gpus: Vec<Arc<Gpu>>,
+    from: CudaSlice<u8>,
+    to: CudaSlice<u8>,
+}
+
+impl Lanes {
+    const MOST: usize = 4;
+    /// Bytes of the copy.
+    const LENGTH: usize = 256 << 20;
+    /// About a millisecond of a fast device.
+    const COPIES: usize = 8;
+
+    fn new(first: &Arc<Gpu>) -> Self {
+        let more = || Gpu::on(first.stream().context().new_stream().unwrap()).unwrap();
+        let gpus = [Arc::clone(first)].into_iter().chain((1..Self::MOST).map(|_| more())).collect();
+        let half = || first.stream().alloc_zeros::<u8>(Self::LENGTH).unwrap();
+        Self { gpus, from: half(), to: half() }
     }
-    median(times)
+
+    /// The stream of the picture `number`, of so many streams.
+    fn gpu(&self, number: usize, lanes: usize) -> &Arc<Gpu> {
+        &self.gpus[number % lanes]
+    }
+
+    fn copy(&mut self) {
+        self.gpus[0].stream().memcpy_dtod(&self.from, &mut self.to).unwrap();
+    }
+
+    /// Seconds that the device takes over what `work` enqueues on the streams: the median, after a round that does not
+    /// count.
+    fn time(&mut self, mut work: impl FnMut()) -> f64 {
+        let mut times = Vec::new();
+        for round in 0..=rounds() {
+            (0..Self::COPIES).for_each(|_| self.copy());
+            let first = self.gpus[0].stream();
+            let timed = Some(CUevent_flags::CU_EVENT_DEFAULT);
+            let start = first.record_event(timed).unwrap();
+            self.gpus.iter().for_each(|gpu| gpu.stream().wait(&start).unwrap());
+            work();
+            for gpu in &self.gpus[1..] {
+                first.wait(&gpu.stream().record_event(None).unwrap()).unwrap();
+            }
+            let end = first.record_event(timed).unwrap();
+            let seconds = f64::from(start.elapsed_ms(&end).unwrap()) / 1e3;
+            if round > 0 {
+                times.push(seconds);
+            }
+        }
+        median(times)
+    }
 }
 
 /// Bytes a second, read and written, of a plain copy on the device.
-fn copy_rate(gpu: &Gpu) -> f64 {
-    let length = 256 << 20;
-    let from = gpu.stream().alloc_zeros::<u8>(length).unwrap();
-    let mut to = gpu.stream().alloc_zeros::<u8>(length).unwrap();
-    let seconds = time(gpu, || gpu.stream().memcpy_dtod(&from, &mut to).unwrap());
-    2.0 * length as f64 / seconds
+fn copy_rate(lanes: &mut Lanes) -> f64 {
+    let mut other = Lanes::new(&lanes.gpus[0]);
+    let seconds = lanes.time(|| other.copy());
+    2.0 * Lanes::LENGTH as f64 / seconds
 }
 
-/// One line: the time of a picture and the share of a plain copy's rate.
-fn line(name: &str, bytes_a_picture: usize, seconds: f64, copy: f64) {
-    let rate = (bytes_a_picture * PICTURES) as f64 / seconds;
-    let micros = seconds / PICTURES as f64 * 1e6;
-    println!(
-        "{name}: {micros:.2} us a picture, {:.0} GB/s, {:.0} % of a copy",
-        rate / 1e9,
-        100.0 * rate / copy
-    );
+/// Bytes by chance, xorshift: what devices take for zeros says nothing of pictures.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..length).map(|_| next()).collect()
 }
+
+fn pictures(lanes: &Lanes, of: usize, format: SurfaceFormat) -> Vec<Picture> {
+    let (width, height) = SIZE;
+    let pitch = width as usize * format.sample_size() as usize;
+    let (luma, chroma) = (noise(pitch * height as usize), noise(pitch * height as usize / 2));
+    let host = HostPicture { format, width, height, pitch, luma: &luma, chroma: &chroma };
+    (0..PICTURES).map(|n| Picture::upload(lanes.gpu(n, of), &host).unwrap()).collect()
+}
+
+/// One line: the time of a picture and the share of a plain copy's rate, one after another and on several streams.
+fn line(name: &str, bytes_a_picture: usize, seconds: [f64; 2], copy: f64) {
+    let [one, several] = seconds.map(|seconds| {
+        let rate = (bytes_a_picture * PICTURES) as f64 / seconds;
+        let micros = seconds / PICTURES as f64 * 1e6;
+        format!("{micros:.2} us, {:.0} GB/s, {:.0} %", rate / 1e9, 100.0 * rate / copy)
+    });
+    println!("{name}: one after another {one}; on {} streams {several}", Lanes::MOST);
+}
+
+const LANES: [usize; 2] = [1, Lanes::MOST];
 
 fn kernels(gpu: &Arc<Gpu>) {
-    let copy = copy_rate(gpu);
-    println!("copy on the device: {:.0} GB/s read and written", copy / 1e9);
+    let mut lanes = Lanes::new(gpu);
+    let copy = copy_rate(&mut lanes);
+    println!("copy on the device: {:.0} GB/s read and written, which is 100 % below", copy / 1e9);
     let (width, height) = SIZE;
     let pixels = (width * height) as usize;
-    for format in [SurfaceFormat::Nv12, SurfaceFormat::P010] {
-        let pictures: Vec<_> =
-            (0..PICTURES).map(|_| Picture::new(gpu, format, width, height).unwrap()).collect();
-        let picture_bytes = pixels * 3 / 2 * format.sample_size() as usize;
-        let mut kept: Vec<_> = pictures.iter().map(|p| p.to_rgb(COLOUR).unwrap()).collect();
-        let seconds = time(gpu, || {
-            for (picture, kept) in pictures.iter().zip(&mut kept) {
-                *kept = picture.to_rgb(COLOUR).unwrap();
+    let seconds = LANES.map(|of| {
+        let half = |n| lanes.gpu(n, of).stream().alloc_zeros::<u8>(pixels * 9 / 4).unwrap();
+        let from: Vec<_> = (0..PICTURES).map(half).collect();
+        let mut to: Vec<_> = (0..PICTURES).map(half).collect();
+        let streams: Vec<_> = (0..PICTURES).map(|n| Arc::clone(lanes.gpu(n, of))).collect();
+        lanes.time(|| {
+            for ((from, to), gpu) in from.iter().zip(&mut to).zip(&streams) {
+                gpu.stream().memcpy_dtod(from, to).unwrap();
             }
+        })
+    });
+    line("copy of as much as Nv12 and RGB u8", pixels * 9 / 2, seconds, copy);
+    for format in [SurfaceFormat::Nv12, SurfaceFormat::P010] {
+        let picture_bytes = pixels * 3 / 2 * format.sample_size() as usize;
+        let seconds = LANES.map(|of| {
+            let pictures = pictures(&lanes, of, format);
+            let mut kept: Vec<_> = pictures.iter().map(|p| p.to_rgb(COLOUR).unwrap()).collect();
+            lanes.time(|| {
+                for (picture, kept) in pictures.iter().zip(&mut kept) {
+                    *kept = picture.to_rgb(COLOUR).unwrap();
+                }
+            })
         });
         line(&format!("{format:?} to RGB u8"), picture_bytes + 3 * pixels, seconds, copy);
-        let input = |width, height| ModelInput {
-            width,
-            height,
-            layout: Layout::Chw,
-            element: Element::F16,
-            fit: Fit::Stretch,
-            mean: [0.485, 0.456, 0.406],
-            std: [0.229, 0.224, 0.225],
-        };
         for (width, height) in [SIZE, (640, 640)] {
-            let input = input(width, height);
-            let mut kept: Vec<_> =
-                pictures.iter().map(|p| p.to_model::<f16>(COLOUR, &input).unwrap()).collect();
-            let seconds = time(gpu, || {
-                for (picture, kept) in pictures.iter().zip(&mut kept) {
-                    *kept = picture.to_model::<f16>(COLOUR, &input).unwrap();
-                }
+            let input = ModelInput {
+                width,
+                height,
+                layout: Layout::Chw,
+                element: Element::F16,
+                fit: Fit::Stretch,
+                mean: [0.485, 0.456, 0.406],
+                std: [0.229, 0.224, 0.225],
+            };
+            let seconds = LANES.map(|of| {
+                let pictures = pictures(&lanes, of, format);
+                let convert = |picture: &Picture| picture.to_model::<f16>(COLOUR, &input).unwrap();
+                let mut kept: Vec<_> = pictures.iter().map(convert).collect();
+                lanes.time(|| {
+                    for (picture, kept) in pictures.iter().zip(&mut kept) {
+                        *kept = convert(picture);
+                    }
+                })
             });
             let bytes = picture_bytes + (width * height) as usize * 6;
             line(&format!("{format:?} to {width}x{height} f16 CHW"), bytes, seconds, copy);
         }
     }
-    let mut pictures: Vec<_> =
-        (0..PICTURES).map(|_| Picture::new(gpu, SurfaceFormat::Nv12, width, height).unwrap()).collect();
-    let rgb: Vec<_> = (0..PICTURES).map(|_| gpu.stream().alloc_zeros::<u8>(3 * pixels).unwrap()).collect();
-    let seconds = time(gpu, || {
-        for (picture, rgb) in pictures.iter_mut().zip(&rgb) {
-            let row_stride = 3 * width as usize;
-            let rgb = TensorPixels { values: rgb, offset: 0, row_stride, width, height, channels: 3 };
-            picture.fill(&rgb, COLOUR).unwrap();
-        }
+    let noise = noise(3 * pixels);
+    let unit = |byte: &u8| f32::from(*byte) / 255.0;
+    let halves: Vec<_> = noise.iter().map(|byte| f16::from_f32(unit(byte))).collect();
+    let floats: Vec<_> = noise.iter().map(unit).collect();
+    to_nv12::<u8>(&mut lanes, &noise, copy);
+    to_nv12::<f16>(&mut lanes, &halves, copy);
+    to_nv12::<f32>(&mut lanes, &floats, copy);
+}
+
+fn to_nv12<T: Sample>(lanes: &mut Lanes, rgb: &[T], copy: f64) {
+    let (width, height) = SIZE;
+    let pixels = (width * height) as usize;
+    let seconds = LANES.map(|of| {
+        let mut pictures = pictures(lanes, of, SurfaceFormat::Nv12);
+        let upload = |n| lanes.gpu(n, of).stream().clone_htod(rgb).unwrap();
+        let rgb: Vec<_> = (0..PICTURES).map(upload).collect();
+        lanes.time(|| {
+            for (picture, rgb) in pictures.iter_mut().zip(&rgb) {
+                let row_stride = 3 * width as usize;
+                let rgb = TensorPixels { values: rgb, offset: 0, row_stride, width, height, channels: 3 };
+                picture.fill(&rgb, COLOUR).unwrap();
+            }
+        })
     });
-    line("RGB u8 to NV12", pixels * 9 / 2, seconds, copy);
+    let bytes = pixels * 3 / 2 + 3 * pixels * size_of::<T>();
+    line(&format!("RGB {:?} to NV12", T::ELEMENT), bytes, seconds, copy);
 }
 
 /// The pictures of a byte stream, by their delimiters.
