@@ -27,3 +27,12 @@ x265 h265-10-b.ts 320x180 yuv420p10le bframes=4:b-pyramid=1:open-gop=0
 # Pictures that are decoded and not shown, and later shown without being decoded.
 make av1.obu 320x180 yuv420p -c:v libaom-av1 -cpu-used 8 -lag-in-frames 19 -auto-alt-ref 1 -g 12 -threads 1 -b:v 500k
 make av1-10.obu 320x180 yuv420p10le -c:v libaom-av1 -cpu-used 8 -lag-in-frames 19 -auto-alt-ref 1 -g 12 -threads 1 -b:v 500k
+# 60 fields a second, the upper or the lower one first; the pictures that they were taken from are the judge.
+for order in top bottom; do
+  first=$([ $order = top ] && echo 1 || echo 0)
+  source="testsrc2=size=320x192:rate=60,trim=end_frame=48"
+  ffmpeg -hide_banner -loglevel error -y -f lavfi -i "$source,tinterlace=mode=interleave_$order" -pix_fmt yuv420p \
+    -c:v libx264 -threads 1 -bf 0 -crf 12 -flags +ildct+ilme -top $first -x264-params aud=1:keyint=12 \
+    "$folder/interlaced-$order.h264"
+  ffmpeg -hide_banner -loglevel error -y -f lavfi -i "$source" -f rawvideo -pix_fmt yuv420p "$folder/interlaced-$order.yuv"
+done

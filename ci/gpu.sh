@@ -4,10 +4,11 @@
 #   ci/gpu.sh clip FILE PICTURES  a 1080p byte stream with access unit delimiters, of the clip that ships with the project
 #   ci/gpu.sh run [FOLDER]    where the GPU is: runs it, and writes what came of it to $OUT (FOLDER/results), a file for
 #                             each kind
-# Either runs from the repository's root. Nothing is skipped: what fails is listed at the end, and is the exit code.
+#   ci/gpu.sh judge FOLDER    where ffmpeg is: looks at the recordings among the results
+# Each runs from the repository's root. Nothing is skipped: what fails is listed at the end, and is the exit code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-step=${1:?pack, clip or run}
+step=${1:?pack, clip, run or judge}
 folder=${2:-target/gpu}
 
 clip() {
@@ -15,6 +16,21 @@ clip() {
     -vf scale=1920:1080 -an -c:v libx264 -preset veryfast -bf 0 -g 30 -x264-params aud=1 -f h264 "$1"
 }
 if [ "$step" = clip ]; then clip "$2" "$3"; exit; fi
+
+# By others' programs: how many pictures there are, that nothing is wrong with them, and how like the clip's they are.
+judge() {
+  local counted clip=assets/clip/big-buck-bunny.ts
+  for recording in "$1"/*.ts; do
+    counted=$(ffprobe -v error -count_frames -select_streams v -show_entries \
+      stream=codec_name,width,height,pix_fmt,color_space,nb_read_frames -of default=nw=1 "$recording" 2>&1 | sort -u | xargs)
+    echo "$(basename "$recording"): $counted"
+    # Others are not to be like it.
+    [ "$(basename "$recording")" = passthrough.ts ] || continue
+    ffmpeg -hide_banner -copyts -i "$recording" -i "$clip" -lavfi \
+      "[0:v]settb=1/90000[a];[1:v]settb=1/90000,format=yuv420p[b];[a][b]psnr=shortest=1" -f null - 2>&1 | grep -o "PSNR y:.*"
+  done
+}
+if [ "$step" = judge ]; then judge "$2"; exit; fi
 
 if [ "$step" = pack ]; then
   target=${CARGO_TARGET_DIR:-target}
@@ -24,9 +40,11 @@ if [ "$step" = pack ]; then
   stage=$(mktemp -d)
   trap 'rm -r "$stage"' EXIT
   # The same packages and features each time: candle's kernels are compiled once.
-  build=(--profile "$profile" --locked --package cutrickle-cuda --package cutrickle-codec --package cutrickle-cli
-    --features cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-cli/cuda --no-run --message-format json)
-  cargo test "${build[@]}" --test kernels_on_device --test decoder_on_device --test gpu --bench device --bench gpu >"$stage/built"
+  build=(--profile "$profile" --locked --package cutrickle-cuda --package cutrickle-codec --package cutrickle-models
+    --package cutrickle-cli --features cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-models/cuda,cutrickle-cli/cuda
+    --no-run --message-format json)
+  cargo test "${build[@]}" --test kernels_on_device --test decoder_on_device --test gpu --test on_device \
+    --bench device --bench gpu >"$stage/built"
   # The names of the programs are in what cargo says of them.
   program() {
     python3 - "$stage/built" "$@" <<'PYTHON'
@@ -43,6 +61,7 @@ PYTHON
   cp "$(program crates/cuda test kernels_on_device)" "$stage/kernels_on_device"
   cp "$(program crates/cuda test decoder_on_device)" "$stage/decoder"
   cp "$(program crates/codec test gpu)" "$stage/codecs"
+  cp "$(program crates/models test on_device)" "$stage/models"
   cp "$(program crates/cuda bench device)" "$stage/bench_device"
   cp "$(program crates/codec bench gpu)" "$stage/bench_gpu"
   rm "$stage/built"
@@ -70,7 +89,7 @@ export LD_LIBRARY_PATH=$packages${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 # The clip is looked for from the repository's root.
 unset CARGO_MANIFEST_DIR
 export CUTRICKLE_CLIPS=$programs/clips
-rm -f "$out"/{machine,tests,sanitizer,benches}.txt
+rm -f "$out"/{machine,tests,sanitizer,benches,worker}.txt "$out"/*.ts
 failed=()
 check() { # file, name, command
   local file=$out/$1.txt name=$2; shift 2
@@ -83,10 +102,13 @@ check machine doctor "$programs/cutrickle" doctor --json
 check tests kernels "$programs/kernels_on_device"
 check tests decoder "$programs/decoder"
 check tests codecs "$programs/codecs" --test-threads 1 --nocapture
+check tests models "$programs/models" --nocapture
 check benches bench_device "$programs/bench_device" "$programs/clip.h264"
 check benches bench_gpu "$programs/bench_gpu"
-check benches demo "$programs/cutrickle" demo --device cuda:0 --processor passthrough --frames 300
-for tool in memcheck racecheck; do
-  check sanitizer "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$programs/kernels_on_device" --test-threads 1
-done
+check worker worker python3 ci/gpu_worker.py "$programs/cutrickle" "$out"
+sanitize=(compute-sanitizer --error-exitcode 1)
+check sanitizer memcheck "${sanitize[@]}" --tool memcheck "$programs/kernels_on_device" --test-threads 1
+# Races are looked for within kernels: the order of several threads' work is none of that, and takes minutes there.
+check sanitizer racecheck "${sanitize[@]}" --tool racecheck "$programs/kernels_on_device" --test-threads 1 \
+  --skip work_of_several_threads
 [ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}"; exit 1; }

@@ -27,9 +27,10 @@ __device__ __forceinline__ uint32_t column_step() { return gridDim.x * blockDim.
 __device__ __forceinline__ uint32_t first_row() { return blockIdx.y * blockDim.y + threadIdx.y; }
 __device__ __forceinline__ uint32_t row_step() { return gridDim.y * blockDim.y; }
 
+// Pitches and rows have 32 bits (the launching side checks that), so that an address is one multiplication.
 template <typename T>
-__device__ __forceinline__ const T* row_at(const uint8_t* plane, int64_t pitch, int64_t row) {
-    return reinterpret_cast<const T*>(plane + pitch * row);
+__device__ __forceinline__ const T* row_at(const uint8_t* plane, int64_t pitch, uint32_t row) {
+    return reinterpret_cast<const T*>(plane + static_cast<uint64_t>(static_cast<uint32_t>(pitch)) * row);
 }
 
 __device__ __forceinline__ bool is_aligned(const void* address, uintptr_t to) {
@@ -75,16 +76,20 @@ __device__ __forceinline__ void load(const void* from, uint32_t (&words)[WORDS])
     }
 }
 
+// Words as one access where the address is aligned to all of them, up to sixteen bytes; else as those above.
 template <typename T, int WORDS>
 __device__ __forceinline__ void store(void* to, const uint32_t (&words)[WORDS]) {
-    static_assert(WORDS % 4 == 0, "whole accesses of sixteen bytes");
-    if (is_aligned(to, 16)) {
+    static_assert(WORDS <= 2 || WORDS % 4 == 0, "whole accesses of four, eight or sixteen bytes");
+    if (WORDS >= 4 && is_aligned(to, 16)) {
         note_access(16);
         uint4* wide = static_cast<uint4*>(to);
 #pragma unroll
-        for (int i = 0; i < WORDS / 4; i++) {
-            wide[i] = make_uint4(words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3]);
+        for (int i = 0; i + 3 < WORDS; i += 4) {
+            wide[i / 4] = make_uint4(words[i], words[i + 1], words[i + 2], words[i + 3]);
         }
+    } else if (WORDS == 2 && is_aligned(to, 8)) {
+        note_access(8);
+        *static_cast<uint2*>(to) = make_uint2(words[0], words[WORDS - 1]);
     } else if (sizeof(T) == 4 || is_aligned(to, 4)) {
         note_access(4);
         uint32_t* narrow = static_cast<uint32_t*>(to);
@@ -154,17 +159,6 @@ template <typename T, int WORDS>
 __device__ __forceinline__ void put_element(uint32_t (&words)[WORDS], int index, uint32_t bits) {
     constexpr int EACH = 4 / sizeof(T);
     words[index / EACH] |= bits << 8 * static_cast<int>(sizeof(T)) * (index % EACH);
-}
-
-// Puts an element behind those that are there, and the first one falls out: so a loop that is not unrolled fills words
-// that stay in registers.
-template <typename T>
-__device__ __forceinline__ void push_element(uint32_t (&words)[4], uint32_t bits) {
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const uint32_t next = i < 3 ? words[i + 1] : bits;
-        words[i] = sizeof(T) == 4 ? next : words[i] >> 16 | next << 16;
-    }
 }
 
 // The code value of a stored sample: NV12 keeps 8 bits, P010 10 bits above 6 that mean nothing.

@@ -36,56 +36,46 @@ __device__ __forceinline__ void pixel_of(const uint8_t* address, int (&rgb)[3]) 
     }
 }
 
-// Sixteen pixels of two rows; of the last row twice where their number is odd.
+// The pixels of a row that a thread takes: the fewest that are whole accesses of sixteen bytes, and whole words of luma.
+template <typename T, int CHANNELS>
+constexpr int AT_ONCE = CHANNELS * sizeof(T) % 4 == 0 ? 4 : CHANNELS * sizeof(T) % 2 == 0 ? 8 : 16;
+
+// So many pixels of two rows; of the last row twice where their number is odd.
 template <typename T, int CHANNELS>
 __device__ __forceinline__ void convert_block(const RgbToNv12& p, uint32_t x, uint32_t y) {
     constexpr int EXTRA = Component<T>::EXTRA_BITS;
     constexpr int PIXEL = CHANNELS * sizeof(T);
-    // The fewest pixels that are whole accesses of sixteen bytes, and whole words of luma.
-    constexpr int AT_ONCE = PIXEL % 4 == 0 ? 4 : PIXEL % 2 == 0 ? 8 : 16;
-    constexpr int WORDS = AT_ONCE * PIXEL / 4;
+    constexpr int PIXELS = AT_ONCE<T, CHANNELS>;
+    constexpr int WORDS = PIXELS * PIXEL / 4;
     const bool two = y + 1 < p.height;
-    const uint8_t* above = p.pixels + p.pixels_pitch * y + PIXEL * static_cast<int64_t>(x);
+    const uint8_t* above = row_at<uint8_t>(p.pixels, p.pixels_pitch, y) + PIXEL * x;
     const uint8_t* below = two ? above + p.pixels_pitch : above;
-    uint32_t luma_above[BLOCK / 4] = {};
-    uint32_t luma_below[BLOCK / 4] = {};
-    uint32_t chroma[BLOCK / 4] = {};
-#pragma unroll 1
-    for (int first = 0; first < static_cast<int>(BLOCK); first += AT_ONCE) {
-        uint32_t pixels_above[WORDS];
-        uint32_t pixels_below[WORDS];
-        load<T>(above + first * PIXEL, pixels_above);
-        load<T>(below + first * PIXEL, pixels_below);
-        uint32_t some_above[AT_ONCE / 4] = {};
-        uint32_t some_below[AT_ONCE / 4] = {};
-        uint32_t some_chroma[AT_ONCE / 4] = {};
+    uint32_t pixels_above[WORDS];
+    uint32_t pixels_below[WORDS];
+    load<T>(above, pixels_above);
+    load<T>(below, pixels_below);
+    uint32_t luma_above[PIXELS / 4] = {};
+    uint32_t luma_below[PIXELS / 4] = {};
+    uint32_t chroma[PIXELS / 4] = {};
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; i += 2) {
-            int sum[3] = {};
+    for (int i = 0; i < PIXELS; i += 2) {
+        int sum[3] = {};
 #pragma unroll
-            for (int j = i; j < i + 2; j++) {
-                int upper[3];
-                int lower[3];
+        for (int j = i; j < i + 2; j++) {
+            int upper[3];
+            int lower[3];
 #pragma unroll
-                for (int c = 0; c < 3; c++) {
-                    const int index = j * CHANNELS + (CHANNELS == 1 ? 0 : c);
-                    upper[c] = Component<T>::of(element<T>(pixels_above, index));
-                    lower[c] = Component<T>::of(element<T>(pixels_below, index));
-                    sum[c] += upper[c] + lower[c];
-                }
-                put_element<uint8_t>(some_above, j, weigh<EXTRA>(p.colour.luma, p.colour.luma_offset, upper));
-                put_element<uint8_t>(some_below, j, weigh<EXTRA>(p.colour.luma, p.colour.luma_offset, lower));
+            for (int c = 0; c < 3; c++) {
+                const int index = j * CHANNELS + (CHANNELS == 1 ? 0 : c);
+                upper[c] = Component<T>::of(element<T>(pixels_above, index));
+                lower[c] = Component<T>::of(element<T>(pixels_below, index));
+                sum[c] += upper[c] + lower[c];
             }
-            put_element<uint8_t>(some_chroma, i, weigh<EXTRA + 2>(p.colour.cb, p.colour.chroma_offset, sum));
-            put_element<uint8_t>(
-                some_chroma, i + 1, weigh<EXTRA + 2>(p.colour.cr, p.colour.chroma_offset, sum));
+            put_element<uint8_t>(luma_above, j, weigh<EXTRA>(p.colour.luma, p.colour.luma_offset, upper));
+            put_element<uint8_t>(luma_below, j, weigh<EXTRA>(p.colour.luma, p.colour.luma_offset, lower));
         }
-#pragma unroll
-        for (int i = 0; i < AT_ONCE / 4; i++) {
-            push_element<uint32_t>(luma_above, some_above[i]);
-            push_element<uint32_t>(luma_below, some_below[i]);
-            push_element<uint32_t>(chroma, some_chroma[i]);
-        }
+        put_element<uint8_t>(chroma, i, weigh<EXTRA + 2>(p.colour.cb, p.colour.chroma_offset, sum));
+        put_element<uint8_t>(chroma, i + 1, weigh<EXTRA + 2>(p.colour.cr, p.colour.chroma_offset, sum));
     }
     uint8_t* luma = p.luma + p.luma_pitch * y + x;
     store<uint8_t>(luma, luma_above);
@@ -117,12 +107,11 @@ __device__ __forceinline__ void convert_rest(const RgbToNv12& p, uint32_t x, uin
 
 template <typename T, int CHANNELS>
 __device__ __forceinline__ void convert(const RgbToNv12& p) {
-    const uint32_t columns = (p.width + BLOCK - 1) / BLOCK;
+    constexpr uint32_t PIXELS = AT_ONCE<T, CHANNELS>;
     const uint32_t rows = (p.height + 1) / 2;
     for (uint32_t row = first_row(); row < rows; row += row_step()) {
-        for (uint32_t column = first_column(); column < columns; column += column_step()) {
-            const uint32_t x = column * BLOCK;
-            if (x + BLOCK <= p.width) {
+        for (uint32_t x = PIXELS * first_column(); x < p.width; x += PIXELS * column_step()) {
+            if (x + PIXELS <= p.width) {
                 convert_block<T, CHANNELS>(p, x, 2 * row);
             } else {
                 convert_rest<T, CHANNELS>(p, x, 2 * row);

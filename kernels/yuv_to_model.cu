@@ -63,28 +63,39 @@ __device__ __forceinline__ Taps taps_of(const Axis& axis, uint32_t index) {
 }
 
 __device__ __forceinline__ float weight_of(const Taps& taps, int index) {
-    return index == taps.first ? taps.head : index < taps.last ? 1.0f : index == taps.last ? taps.tail : 0.0f;
+    // One after another, which compiles to selections; nested, to branches.
+    float weight = index < taps.last ? 1.0f : 0.0f;
+    weight = index == taps.last ? taps.tail : weight;
+    return index == taps.first ? taps.head : weight;
 }
 
 // Where a sample lies whose index may be beyond a row of `count`.
 __device__ __forceinline__ int within(int index, int count) { return min(max(index, 0), count - 1); }
 
-// Samples of a row side by side, from `from` on, and their weights.
+// Samples side by side within a row, from `from` on, and their weights.
 template <int COUNT>
 struct Columns {
-    int from;
-    // None of them lies beyond the row.
-    bool inside;
+    uint32_t from;
     float weight[COUNT];
 };
 
+// Those of `taps` from `from` on, in a row of at least as many. What lies beyond the row is added to its end.
 template <int COUNT>
 __device__ __forceinline__ Columns<COUNT> columns_of(const Taps& taps, int from, int width) {
     Columns<COUNT> columns;
-    columns.from = from;
-    columns.inside = from >= 0 && from + COUNT <= width;
+    columns.from = within(from, width - COUNT + 1);
+    const int beyond = from - static_cast<int>(columns.from);
 #pragma unroll
-    for (int i = 0; i < COUNT; i++) columns.weight[i] = weight_of(taps, from + i);
+    for (int i = 0; i < COUNT; i++) columns.weight[i] = beyond == 0 ? weight_of(taps, from + i) : 0.0f;
+    if (beyond == 0) return columns;
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+        const int at = within(beyond + i, COUNT);
+#pragma unroll
+        for (int j = 0; j < COUNT; j++) {
+            columns.weight[j] = __fadd_rn(columns.weight[j], at == j ? weight_of(taps, from + i) : 0.0f);
+        }
+    }
     return columns;
 }
 
@@ -118,17 +129,11 @@ __device__ __forceinline__ void add_rows(
     typename Of::Element samples[ROWS][COLUMNS];
 #pragma unroll
     for (int j = 0; j < ROWS; j++) {
+        // One address for all: the rest of it is part of the instructions.
         const auto* row =
-            row_at<typename Of::Element>(plane.samples, plane.pitch, within(from + j, plane.height));
-        if (x.inside) {
-            // One address and offsets that are part of the instruction.
-            row += x.from;
+            row_at<typename Of::Element>(plane.samples, plane.pitch, within(from + j, plane.height)) + x.from;
 #pragma unroll
-            for (int i = 0; i < COLUMNS; i++) samples[j][i] = row[i];
-        } else {
-#pragma unroll
-            for (int i = 0; i < COLUMNS; i++) samples[j][i] = row[within(x.from + i, plane.width)];
-        }
+        for (int i = 0; i < COLUMNS; i++) samples[j][i] = row[i];
     }
 #pragma unroll
     for (int j = 0; j < ROWS; j++) {
@@ -257,7 +262,7 @@ __device__ __forceinline__ void convert_same(const YuvToModel& p, uint32_t x, ui
     using Bits = typename Pair<Sample>::Bits;
     constexpr int WORDS = 2 * sizeof(Sample);
     const int rows = static_cast<int>((p.source.height + 1) / 2);
-    const uint32_t beside = min(x / 2 + 4, (p.source.width + 1) / 2 - 1);
+    const uint32_t beside = min(x / 2 + 4, p.source.width / 2 - 1);
     // Of the chroma rows above and below, and of the luma rows.
     uint32_t pairs[2][WORDS];
     Bits last[2];
@@ -266,12 +271,14 @@ __device__ __forceinline__ void convert_same(const YuvToModel& p, uint32_t x, ui
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         const int at = within(static_cast<int>(y) - 1 + i, rows);
-        const uint8_t* row = p.source.chroma + p.source.chroma_pitch * at;
+        const uint8_t* row = row_at<uint8_t>(p.source.chroma, p.source.chroma_pitch, at);
         load_eight<Sample>(row + x * sizeof(Sample), pairs[i]);
         last[i] = reinterpret_cast<const Bits*>(row)[beside];
         const int line = 2 * static_cast<int>(y) - 1 + i;
         there[i] = line >= 0 && line < static_cast<int>(p.source.height);
-        if (there[i]) load_eight<Sample>(p.source.luma + p.source.luma_pitch * line + x * sizeof(Sample), luma[i]);
+        if (there[i]) {
+            load_eight<Sample>(row_at<uint8_t>(p.source.luma, p.source.luma_pitch, line) + x * sizeof(Sample), luma[i]);
+        }
     }
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -319,10 +326,13 @@ __device__ __forceinline__ void yuv_to_model(const YuvToModel& p) {
         }
         return;
     }
-    // A pixel takes two samples across where it enlarges, up to three where it shrinks to a half.
+    // A pixel takes two samples across where it enlarges, up to three where it shrinks to a half. Very narrow pictures have
+    // no four side by side.
     const float luma = p.luma_x.scale;
     const float chroma = p.chroma_x.scale;
-    if (luma <= 1.0f) {
+    if (p.source.width < 8) {
+        convert_columns<Sample, T, 1, 1>(p);
+    } else if (luma <= 1.0f) {
         convert_columns<Sample, T, 2, 2>(p);
     } else if (chroma <= 1.0f) {
         convert_columns<Sample, T, 3, 2>(p);

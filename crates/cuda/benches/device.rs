@@ -5,8 +5,9 @@
 //! CLIP.h264 is an Annex B byte stream in which every picture begins with an access unit delimiter (`ci/gpu.sh` makes
 //! one); without it the decoder is left out. Times are the device's own, by events, with all of a round's work enqueued
 //! before the device comes to it; each line is the median of the rounds. A picture of 1080p is so little work that a
-//! device takes most of the time of one to begin and to end it: so each kernel is timed with one picture after another,
-//! and with pictures on four streams, where they overlap; and so is a copy of as many bytes.
+//! device takes most of the time of one to begin and to end it. So each kernel is timed with one picture after another on
+//! a stream, as a stream of video has them, and with all of them as one graph of four branches, where pictures overlap;
+//! and so is a copy of as many bytes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a tool of the project's own")]
 
 mod bare_cuvid;
@@ -14,8 +15,8 @@ mod bare_cuvid;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cudarc::driver::CudaSlice;
-use cudarc::driver::sys::CUevent_flags;
+use cudarc::driver::sys::{CUevent_flags, CUgraphInstantiate_flags, CUstreamCaptureMode};
+use cudarc::driver::{CudaGraph, CudaSlice, DriverError};
 use cutrickle_cuda::cudarc;
 use cutrickle_cuda::kernels::{ColourSpace, Element, Fit, Layout, Matrix, ModelInput, SurfaceFormat};
 use cutrickle_cuda::nvdec::{Codec, Decoder};
@@ -37,65 +38,90 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Streams of one device, and the copy that keeps it busy while work for them is enqueued.
-struct Lanes {
-    gpus: Vec<Arc<Gpu>>,
+/// Two halves of memory, and copies from one to the other that keep the device busy while work is enqueued.
+struct Busy {
     from: CudaSlice<u8>,
     to: CudaSlice<u8>,
 }
 
-impl Lanes {
-    const MOST: usize = 4;
-    /// Bytes of the copy.
+impl Busy {
+    /// Bytes of a half.
     const LENGTH: usize = 256 << 20;
     /// About a millisecond of a fast device.
     const COPIES: usize = 8;
 
-    fn new(first: &Arc<Gpu>) -> Self {
-        let more = || Gpu::on(first.stream().context().new_stream().unwrap()).unwrap();
-        let gpus = [Arc::clone(first)].into_iter().chain((1..Self::MOST).map(|_| more())).collect();
-        let half = || first.stream().alloc_zeros::<u8>(Self::LENGTH).unwrap();
-        Self { gpus, from: half(), to: half() }
+    fn new(gpu: &Gpu) -> Self {
+        let half = || gpu.stream().alloc_zeros::<u8>(Self::LENGTH).unwrap();
+        Self { from: half(), to: half() }
     }
 
-    /// The stream of the picture `number`, of so many streams.
-    fn gpu(&self, number: usize, lanes: usize) -> &Arc<Gpu> {
-        &self.gpus[number % lanes]
-    }
-
-    fn copy(&mut self) {
-        self.gpus[0].stream().memcpy_dtod(&self.from, &mut self.to).unwrap();
-    }
-
-    /// Seconds that the device takes over what `work` enqueues on the streams: the median, after a round that does not
-    /// count.
-    fn time(&mut self, mut work: impl FnMut()) -> f64 {
-        let mut times = Vec::new();
-        for round in 0..=rounds() {
-            (0..Self::COPIES).for_each(|_| self.copy());
-            let first = self.gpus[0].stream();
-            let timed = Some(CUevent_flags::CU_EVENT_DEFAULT);
-            let start = first.record_event(timed).unwrap();
-            self.gpus.iter().for_each(|gpu| gpu.stream().wait(&start).unwrap());
-            work();
-            for gpu in &self.gpus[1..] {
-                first.wait(&gpu.stream().record_event(None).unwrap()).unwrap();
-            }
-            let end = first.record_event(timed).unwrap();
-            let seconds = f64::from(start.elapsed_ms(&end).unwrap()) / 1e3;
-            if round > 0 {
-                times.push(seconds);
-            }
-        }
-        median(times)
+    fn copy(&mut self, gpu: &Gpu) {
+        gpu.stream().memcpy_dtod(&self.from, &mut self.to).unwrap();
     }
 }
 
-/// Bytes a second, read and written, of a plain copy on the device.
-fn copy_rate(lanes: &mut Lanes) -> f64 {
-    let mut other = Lanes::new(&lanes.gpus[0]);
-    let seconds = lanes.time(|| other.copy());
-    2.0 * Lanes::LENGTH as f64 / seconds
+/// Seconds that the device takes over what `work` enqueues: the median, after one round that does not count.
+fn time(gpu: &Gpu, busy: &mut Busy, mut work: impl FnMut()) -> f64 {
+    let stream = gpu.stream();
+    let mut times = Vec::new();
+    for round in 0..=rounds() {
+        (0..Busy::COPIES).for_each(|_| busy.copy(gpu));
+        let start = stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).unwrap();
+        work();
+        let end = stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).unwrap();
+        let seconds = f64::from(start.elapsed_ms(&end).unwrap()) / 1e3;
+        if round > 0 {
+            times.push(seconds);
+        }
+    }
+    median(times)
+}
+
+/// Branches of a graph.
+const BRANCHES: usize = 4;
+
+/// Seconds of each way for what `prepare` makes ready for a picture, of its number and the device with the stream that
+/// it is to go on. The second is none where the driver has no graphs.
+fn both_ways<W: FnMut()>(
+    gpu: &Arc<Gpu>,
+    busy: &mut Busy,
+    mut prepare: impl FnMut(usize, &Arc<Gpu>) -> W,
+) -> [Option<f64>; 2] {
+    let mut works: Vec<W> = (0..PICTURES).map(|number| prepare(number, gpu)).collect();
+    let one_stream = time(gpu, busy, || works.iter_mut().for_each(|work| work()));
+    drop(works);
+    let branch = || Gpu::on(gpu.stream().context().new_stream().unwrap()).unwrap();
+    let branches: Vec<_> = (0..BRANCHES).map(|_| branch()).collect();
+    let mut works: Vec<W> =
+        (0..PICTURES).map(|number| prepare(number, &branches[number % BRANCHES])).collect();
+    // Outside of the graph first, with the one in sixteen whose time is taken by events that a graph does not allow.
+    works.iter_mut().for_each(|work| work());
+    branches.iter().for_each(|branch| branch.stream().synchronize().unwrap());
+    let graph = match capture(&branches, || works.iter_mut().for_each(|work| work())) {
+        Ok(graph) => graph,
+        Err(e) => {
+            eprintln!("no graph: {e}");
+            return [Some(one_stream), None];
+        }
+    };
+    // It is launched on the stream that it was captured on.
+    let seconds = time(&branches[0], busy, || graph.launch().unwrap());
+    [Some(one_stream), Some(seconds)]
+}
+
+/// What `work` enqueues on the streams, as one graph in which each of them is a branch.
+fn capture(branches: &[Arc<Gpu>], work: impl FnOnce()) -> Result<CudaGraph, DriverError> {
+    let first = branches[0].stream();
+    first.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED)?;
+    let fork = first.record_event(None)?;
+    branches[1..].iter().try_for_each(|branch| branch.stream().wait(&fork))?;
+    work();
+    for branch in &branches[1..] {
+        first.wait(&branch.stream().record_event(None)?)?;
+    }
+    let graph =
+        first.end_capture(CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH)?;
+    Ok(graph.expect("a graph of what was captured"))
 }
 
 /// Bytes by chance, xorshift: what devices take for zeros says nothing of pictures.
@@ -110,54 +136,59 @@ fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-fn pictures(lanes: &Lanes, of: usize, format: SurfaceFormat) -> Vec<Picture> {
-    let (width, height) = SIZE;
-    let pitch = width as usize * format.sample_size() as usize;
-    let (luma, chroma) = (noise(pitch * height as usize), noise(pitch * height as usize / 2));
-    let host = HostPicture { format, width, height, pitch, luma: &luma, chroma: &chroma };
-    (0..PICTURES).map(|n| Picture::upload(lanes.gpu(n, of), &host).unwrap()).collect()
+/// A picture to convert, and what it is uploaded from.
+struct Source {
+    format: SurfaceFormat,
+    luma: Vec<u8>,
+    chroma: Vec<u8>,
 }
 
-/// One line: the time of a picture and the share of a plain copy's rate, one after another and on several streams.
-fn line(name: &str, bytes_a_picture: usize, seconds: [f64; 2], copy: f64) {
-    let [one, several] = seconds.map(|seconds| {
+impl Source {
+    fn new(format: SurfaceFormat) -> Self {
+        let luma = SIZE.0 as usize * SIZE.1 as usize * format.sample_size() as usize;
+        Self { format, luma: noise(luma), chroma: noise(luma / 2) }
+    }
+
+    fn upload(&self, gpu: &Arc<Gpu>) -> Picture {
+        let ((width, height), format) = (SIZE, self.format);
+        let pitch = width as usize * format.sample_size() as usize;
+        let host = HostPicture { format, width, height, pitch, luma: &self.luma, chroma: &self.chroma };
+        Picture::upload(gpu, &host).unwrap()
+    }
+}
+
+/// One line: the time of a picture and the share of a plain copy's rate, one after another and in a graph.
+fn line(name: &str, bytes_a_picture: usize, seconds: [Option<f64>; 2], copy: f64) {
+    let [one, graph] = seconds.map(|seconds| {
+        let Some(seconds) = seconds else { return "not measured".to_owned() };
         let rate = (bytes_a_picture * PICTURES) as f64 / seconds;
         let micros = seconds / PICTURES as f64 * 1e6;
         format!("{micros:.2} us, {:.0} GB/s, {:.0} %", rate / 1e9, 100.0 * rate / copy)
     });
-    println!("{name}: one after another {one}; on {} streams {several}", Lanes::MOST);
+    println!("{name}: one after another {one}; in a graph {graph}");
 }
 
-const LANES: [usize; 2] = [1, Lanes::MOST];
-
 fn kernels(gpu: &Arc<Gpu>) {
-    let mut lanes = Lanes::new(gpu);
-    let copy = copy_rate(&mut lanes);
-    println!("copy on the device: {:.0} GB/s read and written, which is 100 % below", copy / 1e9);
-    let (width, height) = SIZE;
-    let pixels = (width * height) as usize;
-    let seconds = LANES.map(|of| {
-        let half = |n| lanes.gpu(n, of).stream().alloc_zeros::<u8>(pixels * 9 / 4).unwrap();
-        let from: Vec<_> = (0..PICTURES).map(half).collect();
-        let mut to: Vec<_> = (0..PICTURES).map(half).collect();
-        let streams: Vec<_> = (0..PICTURES).map(|n| Arc::clone(lanes.gpu(n, of))).collect();
-        lanes.time(|| {
-            for ((from, to), gpu) in from.iter().zip(&mut to).zip(&streams) {
-                gpu.stream().memcpy_dtod(from, to).unwrap();
-            }
-        })
+    let mut busy = Busy::new(gpu);
+    let mut other = Busy::new(gpu);
+    let seconds = time(gpu, &mut busy, || other.copy(gpu));
+    drop(other);
+    let copy = 2.0 * Busy::LENGTH as f64 / seconds;
+    println!("copy of 256 MB: {:.0} GB/s read and written, which is 100 % below", copy / 1e9);
+    let pixels = (SIZE.0 * SIZE.1) as usize;
+    let seconds = both_ways(gpu, &mut busy, |_, gpu| {
+        let half = || gpu.stream().alloc_zeros::<u8>(pixels * 9 / 4).unwrap();
+        let (from, mut to, gpu) = (half(), half(), Arc::clone(gpu));
+        move || gpu.stream().memcpy_dtod(&from, &mut to).unwrap()
     });
     line("copy of as much as Nv12 and RGB u8", pixels * 9 / 2, seconds, copy);
     for format in [SurfaceFormat::Nv12, SurfaceFormat::P010] {
+        let source = Source::new(format);
         let picture_bytes = pixels * 3 / 2 * format.sample_size() as usize;
-        let seconds = LANES.map(|of| {
-            let pictures = pictures(&lanes, of, format);
-            let mut kept: Vec<_> = pictures.iter().map(|p| p.to_rgb(COLOUR).unwrap()).collect();
-            lanes.time(|| {
-                for (picture, kept) in pictures.iter().zip(&mut kept) {
-                    *kept = picture.to_rgb(COLOUR).unwrap();
-                }
-            })
+        let seconds = both_ways(gpu, &mut busy, |_, gpu| {
+            let (picture, mut rgb) =
+                (source.upload(gpu), gpu.stream().alloc_zeros::<u8>(3 * pixels).unwrap());
+            move || picture.write_rgb(COLOUR, &mut rgb).unwrap()
         });
         line(&format!("{format:?} to RGB u8"), picture_bytes + 3 * pixels, seconds, copy);
         for (width, height) in [SIZE, (640, 640)] {
@@ -170,44 +201,36 @@ fn kernels(gpu: &Arc<Gpu>) {
                 mean: [0.485, 0.456, 0.406],
                 std: [0.229, 0.224, 0.225],
             };
-            let seconds = LANES.map(|of| {
-                let pictures = pictures(&lanes, of, format);
-                let convert = |picture: &Picture| picture.to_model::<f16>(COLOUR, &input).unwrap();
-                let mut kept: Vec<_> = pictures.iter().map(convert).collect();
-                lanes.time(|| {
-                    for (picture, kept) in pictures.iter().zip(&mut kept) {
-                        *kept = convert(picture);
-                    }
-                })
+            let elements = (3 * width * height) as usize;
+            let seconds = both_ways(gpu, &mut busy, |_, gpu| {
+                let (picture, mut output) = (source.upload(gpu), gpu.stream().alloc_zeros(elements).unwrap());
+                move || picture.write_model::<f16>(COLOUR, &input, &mut output).unwrap()
             });
-            let bytes = picture_bytes + (width * height) as usize * 6;
-            line(&format!("{format:?} to {width}x{height} f16 CHW"), bytes, seconds, copy);
+            let name = format!("{format:?} to {width}x{height} f16 CHW");
+            line(&name, picture_bytes + 2 * elements, seconds, copy);
         }
     }
     let noise = noise(3 * pixels);
     let unit = |byte: &u8| f32::from(*byte) / 255.0;
     let halves: Vec<_> = noise.iter().map(|byte| f16::from_f32(unit(byte))).collect();
     let floats: Vec<_> = noise.iter().map(unit).collect();
-    to_nv12::<u8>(&mut lanes, &noise, copy);
-    to_nv12::<f16>(&mut lanes, &halves, copy);
-    to_nv12::<f32>(&mut lanes, &floats, copy);
+    to_nv12::<u8>(gpu, &mut busy, &noise, copy);
+    to_nv12::<f16>(gpu, &mut busy, &halves, copy);
+    to_nv12::<f32>(gpu, &mut busy, &floats, copy);
 }
 
-fn to_nv12<T: Sample>(lanes: &mut Lanes, rgb: &[T], copy: f64) {
+fn to_nv12<T: Sample>(gpu: &Arc<Gpu>, busy: &mut Busy, rgb: &[T], copy: f64) {
     let (width, height) = SIZE;
-    let pixels = (width * height) as usize;
-    let seconds = LANES.map(|of| {
-        let mut pictures = pictures(lanes, of, SurfaceFormat::Nv12);
-        let upload = |n| lanes.gpu(n, of).stream().clone_htod(rgb).unwrap();
-        let rgb: Vec<_> = (0..PICTURES).map(upload).collect();
-        lanes.time(|| {
-            for (picture, rgb) in pictures.iter_mut().zip(&rgb) {
-                let row_stride = 3 * width as usize;
-                let rgb = TensorPixels { values: rgb, offset: 0, row_stride, width, height, channels: 3 };
-                picture.fill(&rgb, COLOUR).unwrap();
-            }
-        })
+    let source = Source::new(SurfaceFormat::Nv12);
+    let seconds = both_ways(gpu, busy, |_, gpu| {
+        let (mut picture, rgb) = (source.upload(gpu), gpu.stream().clone_htod(rgb).unwrap());
+        move || {
+            let row_stride = 3 * width as usize;
+            let rgb = TensorPixels { values: &rgb, offset: 0, row_stride, width, height, channels: 3 };
+            picture.fill(&rgb, COLOUR).unwrap();
+        }
     });
+    let pixels = (width * height) as usize;
     let bytes = pixels * 3 / 2 + 3 * pixels * size_of::<T>();
     line(&format!("RGB {:?} to NV12", T::ELEMENT), bytes, seconds, copy);
 }
@@ -260,7 +283,12 @@ fn decoder(gpu: &Arc<Gpu>, clip: &str) {
 fn main() {
     let gpu = Gpu::open(0).expect("a device");
     println!("{}, {} rounds", gpu.name().unwrap(), rounds());
+    // Which cudarc would record in the middle of a graph.
+    // SAFETY: what is used on a stream is made on it, and branches are joined before anything of theirs is freed.
+    unsafe { gpu.stream().context().disable_event_tracking() };
     kernels(&gpu);
+    // SAFETY: as the framework has it.
+    unsafe { gpu.stream().context().enable_event_tracking() };
     // Cargo adds an argument of its own.
     match std::env::args().skip(1).find(|argument| argument != "--bench") {
         Some(clip) => decoder(&gpu, &clip),

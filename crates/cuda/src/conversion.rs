@@ -134,8 +134,17 @@ impl Picture {
     /// # Errors
     /// The driver's.
     pub fn to_rgb(&self, colour: ColourSpace) -> Result<CudaSlice<u8>> {
-        let length = self.width() as usize * self.height() as usize * 3;
-        let mut rgb = allocate::<u8>(self.gpu(), length)?;
+        let mut rgb = allocate::<u8>(self.gpu(), self.rgb_length())?;
+        self.write_rgb(colour, &mut rgb)?;
+        Ok(rgb)
+    }
+
+    /// The same into the beginning of memory that is there.
+    ///
+    /// # Errors
+    /// Less memory; the driver's.
+    pub fn write_rgb(&self, colour: ColourSpace, rgb: &mut CudaSlice<u8>) -> Result<()> {
+        check_room(rgb.len(), self.rgb_length())?;
         let _timed = self.gpu().sample(Stage::Convert);
         self.read(|surface| {
             let (address, _guard) = rgb.device_ptr_mut(self.gpu().stream());
@@ -144,8 +153,11 @@ impl Picture {
             // SAFETY: `surface` is this picture, `address` has `height` rows of `pitch` bytes, and both are freed on the
             // stream.
             unsafe { self.gpu().launch(YuvToRgb::kernel(self.format()), parameters.grid(), &parameters) }
-        })?;
-        Ok(rgb)
+        })
+    }
+
+    fn rgb_length(&self) -> usize {
+        self.width() as usize * self.height() as usize * 3
     }
 
     /// The picture as a model's input: 3 x `input.height` x `input.width` elements in `input.layout`.
@@ -153,10 +165,25 @@ impl Picture {
     /// # Errors
     /// A `T` that is not `input.element`; what [`YuvToModel::new`] refuses; the driver's.
     pub fn to_model<T: Sample>(&self, colour: ColourSpace, input: &ModelInput) -> Result<CudaSlice<T>> {
+        let mut output = allocate::<T>(self.gpu(), model_length(input))?;
+        self.write_model(colour, input, &mut output)?;
+        Ok(output)
+    }
+
+    /// The same into the beginning of memory that is there.
+    ///
+    /// # Errors
+    /// As [`to_model`](Self::to_model); less memory.
+    pub fn write_model<T: Sample>(
+        &self,
+        colour: ColourSpace,
+        input: &ModelInput,
+        output: &mut CudaSlice<T>,
+    ) -> Result<()> {
         if input.element != T::ELEMENT {
             return Err(Error::new(format!("{:?} elements in a buffer of {:?}", input.element, T::ELEMENT)));
         }
-        let mut output = allocate::<T>(self.gpu(), input.width as usize * input.height as usize * 3)?;
+        check_room(output.len(), model_length(input))?;
         let _timed = self.gpu().sample(Stage::Convert);
         self.read(|surface| {
             let (address, _guard) = output.device_ptr_mut(self.gpu().stream());
@@ -164,8 +191,7 @@ impl Picture {
             let kernel = YuvToModel::kernel(self.format(), input.element)?;
             // SAFETY: `surface` is this picture, `address` has all the elements, and both are freed on the stream.
             unsafe { self.gpu().launch(kernel, parameters.grid(), &parameters) }
-        })?;
-        Ok(output)
+        })
     }
 
     /// A new NV12 picture of `pixels`: u8 from 0 to 255, floats from 0 to 1.
@@ -200,9 +226,20 @@ impl Picture {
             let pitch = i64::try_from(pixels.row_stride as u64 * size).unwrap_or(i64::MAX);
             let parameters = RgbToNv12::new(first, pitch, pixels.channels, T::ELEMENT, surface, colour)?;
             // SAFETY: the rows lie in `values`, as checked; `surface` is this picture. Both are freed on the stream.
-            unsafe { gpu.launch(RgbToNv12::kernel(T::ELEMENT), parameters.grid(), &parameters) }
+            unsafe { gpu.launch(RgbToNv12::kernel(T::ELEMENT), parameters.grid(T::ELEMENT), &parameters) }
         })
     }
+}
+
+fn model_length(input: &ModelInput) -> usize {
+    input.width as usize * input.height as usize * 3
+}
+
+fn check_room(there: usize, needed: usize) -> Result<()> {
+    if there < needed {
+        return Err(Error::new(format!("{needed} elements into memory of {there}")));
+    }
+    Ok(())
 }
 
 fn allocate<T: Sample>(gpu: &Gpu, length: usize) -> Result<CudaSlice<T>> {

@@ -8,10 +8,10 @@
 //! | `rgb_u8_to_nv12` and three more | [`RgbToNv12`] | R'G'B' to NV12 |
 //! | `overlay_blend` | [`OverlayBlend`] | RGBA over R'G'B' |
 //!
-//! Each takes its struct by value as its only argument, works with any launch of two dimensions (threads go
-//! on to the next pixels in steps of the whole grid), and uses no shared memory. [`Grid`] is what the
-//! struct's `grid` proposes. Rows need no alignment but their elements' own; sixteen bytes are moved at once
-//! where addresses allow.
+//! Each takes its struct by value as its only argument and works with any grid of blocks of two dimensions
+//! (threads go on to the next pixels in steps of the whole grid), of up to four warps, each along a row. [`Grid`]
+//! is what the struct's `grid` proposes. Rows need no alignment but their elements' own, pairs of chroma theirs;
+//! more is moved at once where addresses allow.
 
 mod colour;
 mod fit;
@@ -145,7 +145,7 @@ fn check_rows(what: &str, address: u64, pitch: i64, row: u64, element: u64) -> R
     if address == 0 {
         return Err(Error::new(format!("{what} at the null address")));
     }
-    if !u64::try_from(pitch).is_ok_and(|pitch| pitch >= row) {
+    if !u64::try_from(pitch).is_ok_and(|pitch| (row..=u32::MAX.into()).contains(&pitch)) {
         return Err(Error::new(format!("{what} with {pitch} bytes from row to row: a row has {row}")));
     }
     if !address.is_multiple_of(element) || !pitch.unsigned_abs().is_multiple_of(element) {

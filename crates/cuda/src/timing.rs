@@ -14,7 +14,8 @@ use crate::Gpu;
 /// What a device does with a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// Scaling, cropping and copying a decoded surface. Decoding itself is done by an engine of its own.
+    /// From asking for a picture that is being decoded to its copy: what is left of the decoding, scaling, cropping and
+    /// copying.
     Decode,
     /// The picture to R'G'B', or to a model's input.
     Convert,

@@ -49,13 +49,10 @@ impl Clip {
             Some("h265") => (Codec::H265, &[0, 0, 0, 1, 0x46, 1]),
             _ => (Codec::Av1, &[0x12, 0]),
         };
-        let mut begins: Vec<usize> =
-            (0..bytes.len()).filter(|at| bytes[*at..].starts_with(delimiter)).collect();
-        if codec == Codec::Av1 {
-            begins = temporal_units(&bytes);
-        }
-        let ends = begins.iter().skip(1).copied().chain([bytes.len()]);
-        let units: Vec<_> = begins.iter().zip(ends).map(|(begin, end)| bytes[*begin..end].to_vec()).collect();
+        let units = match codec {
+            Codec::Av1 => cut(&bytes, &temporal_units(&bytes)),
+            _ => units_of(&bytes, delimiter),
+        };
         let raw = std::fs::read(path.with_extension("yuv")).unwrap();
         let (width, height) = size;
         let of_a_picture =
@@ -72,6 +69,17 @@ impl Clip {
         assert_eq!((picture.format, size), (self.format, (self.width, self.height)), "picture {number}");
         assert!(planar(picture) == self.pictures[number], "picture {number}");
     }
+}
+
+/// The pieces of a stream that begin with a delimiter.
+fn units_of(bytes: &[u8], delimiter: &[u8]) -> Vec<Vec<u8>> {
+    let begins: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(delimiter)).collect();
+    cut(bytes, &begins)
+}
+
+fn cut(bytes: &[u8], begins: &[usize]) -> Vec<Vec<u8>> {
+    let ends = begins.iter().skip(1).copied().chain([bytes.len()]);
+    begins.iter().zip(ends).map(|(begin, end)| bytes[*begin..end].to_vec()).collect()
 }
 
 /// Where temporal delimiters stand; each OBU says how long it is (AV1, 5.3.2).
@@ -226,6 +234,49 @@ fn av1_is_decoded_to_the_bit_and_in_the_order_of_display() {
 #[test]
 fn av1_of_ten_bits_is_decoded_to_the_bit_and_in_the_order_of_display() {
     decodes_alone("av1-10.obu", SurfaceFormat::P010);
+}
+
+/// Peak signal to noise ratio of planes of as many bytes, in dB.
+fn psnr(a: &[u8], b: &[u8]) -> f64 {
+    let squares: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum();
+    10.0 * (255.0 * 255.0 * a.len() as f64 / squares.max(1e-9)).log10()
+}
+
+#[test]
+fn an_interlaced_picture_becomes_the_one_at_its_earlier_fields_time() {
+    let gpu = gpu();
+    if gpu.name().unwrap().starts_with("Stand-in") {
+        println!("not tested: the stand-in driver decodes progressive pictures alone");
+        return;
+    }
+    let (width, height) = (320, 192);
+    for name in ["interlaced-top.h264", "interlaced-bottom.h264"] {
+        let bytes = std::fs::read(CLIPS.join(name)).unwrap();
+        let fields = std::fs::read(CLIPS.join(name).with_extension("yuv")).unwrap();
+        let fields: Vec<&[u8]> = fields.chunks(width * height * 3 / 2).collect();
+        let units = units_of(&bytes, &[0, 0, 0, 1, 9]);
+        let mut decoder = Decoder::new(&gpu, Codec::H264).unwrap();
+        let mut download = Download::new(Arc::clone(&gpu));
+        let mut pictures = Vec::new();
+        for (number, unit) in units.iter().enumerate() {
+            decoder
+                .decode(unit, number == 0, &mut |decoded| {
+                    pictures.push(planar(&download.fetch(&decoded.picture).unwrap()));
+                })
+                .unwrap();
+        }
+        assert_eq!((pictures.len(), fields.len()), (24, 48), "{name}");
+        let mut least = f64::MAX;
+        for (number, picture) in pictures.iter().enumerate() {
+            let likeness = |field: usize| psnr(&picture[..width * height], &fields[field][..width * height]);
+            let (earlier, later) = (likeness(2 * number), likeness(2 * number + 1));
+            // Fields that are only woven are as far from either.
+            assert!(earlier > later + 1.5, "{name}, picture {number}: {earlier:.1} dB, the later {later:.1}");
+            least = least.min(earlier);
+        }
+        println!("{name}: {least:.1} dB at least");
+        assert!(least > 28.0, "{name}: {least:.1} dB");
+    }
 }
 
 #[test]

@@ -32,14 +32,15 @@ inline void __syncwarp() {}
 struct alignas(8) uint2 {
     uint32_t x, y;
 };
+inline uint2 make_uint2(uint32_t x, uint32_t y) { return {x, y}; }
 struct alignas(16) uint4 {
     uint32_t x, y, z, w;
 };
 inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return {x, y, z, w}; }
 
-// How often memory was reached by 1, 4 and 16 bytes.
+// How often memory was reached by less than 4 bytes, by 4, and by more.
 inline thread_local uint64_t accesses[3];
-inline void note_access(int bytes) { accesses[bytes == 16 ? 2 : bytes == 4 ? 1 : 0]++; }
+inline void note_access(int bytes) { accesses[bytes > 4 ? 2 : bytes == 4 ? 1 : 0]++; }
 
 // IEEE 754 operations, rounded to nearest, ties to even. That none is contracted is the build's to say.
 inline float __fmul_rn(float a, float b) { return a * b; }

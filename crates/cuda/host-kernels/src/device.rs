@@ -84,8 +84,8 @@ impl Kernel {
     }
 }
 
-/// How often runs of pixels were read or written by 1, by 4 and by 16 bytes at a time, since the last call on
-/// this thread.
+/// How often runs of pixels were read or written by less than 4 bytes at a time, by 4, and by more, since the last
+/// call on this thread.
 pub fn take_accesses() -> [u64; 3] {
     let mut counts = [0; 3];
     // SAFETY: three numbers are written, and there is room for three.

@@ -193,7 +193,7 @@ pub fn rgb_to_nv12(
         Element::Bf16 => device::host_rgb_bf16_to_nv12,
         Element::F32 => device::host_rgb_f32_to_nv12,
     };
-    let grid = Launch::from(grid.unwrap_or(parameters.grid()));
+    let grid = Launch::from(grid.unwrap_or(parameters.grid(element)));
     // SAFETY: all rows that the parameters name lie in slices borrowed for the call, those written
     // exclusively.
     unsafe { kernel(&parameters, &grid) };

@@ -155,9 +155,15 @@ impl RgbToNv12 {
         }
     }
 
-    /// A launch with a thread for every 16x2 pixels.
-    pub fn grid(&self) -> Grid {
-        Grid::for_each(self.width.div_ceil(BLOCK), self.height.div_ceil(2))
+    /// A launch with a thread for as many pixels of two rows as are whole accesses of sixteen bytes: 4, 8 or 16.
+    pub fn grid(&self, element: Element) -> Grid {
+        let pixel = u64::from(self.channels) * element.size();
+        let pixels = match pixel % 4 {
+            0 => 4,
+            2 => 8,
+            _ => 16,
+        };
+        Grid::for_each(self.width.div_ceil(pixels), self.height.div_ceil(2))
     }
 }
 

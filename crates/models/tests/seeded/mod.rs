@@ -1,7 +1,7 @@
 //! Weights made from their names, as `training/reference_layers.py` makes them, and what that made of them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -16,8 +16,7 @@ pub struct Reference {
 
 impl Reference {
     pub fn read(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
-        let file: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let file: serde_json::Value = serde_json::from_slice(&std::fs::read(data(name)).unwrap()).unwrap();
         let shape =
             |value: &serde_json::Value| -> Vec<usize> { serde_json::from_value(value.clone()).unwrap() };
         let shapes = file["tensors"].as_object().unwrap().iter();
@@ -34,7 +33,11 @@ impl Reference {
     }
 
     pub fn weights(&self) -> VarBuilder<'static> {
-        VarBuilder::from_tensors(self.tensors(), DType::F32, &Device::Cpu)
+        self.weights_on(&Device::Cpu)
+    }
+
+    pub fn weights_on(&self, device: &Device) -> VarBuilder<'static> {
+        VarBuilder::from_tensors(self.tensors(), DType::F32, device)
     }
 
     /// How far `output` is from the reference at most, as a part of the reference's largest value.
@@ -59,6 +62,12 @@ impl Drop for File {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
+}
+
+/// A file of the tests' data: beside the crate, or, on a machine that has no cargo, below the repository's root.
+pub fn data(name: &str) -> PathBuf {
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").map_or("crates/models".into(), PathBuf::from);
+    root.join("tests/data").join(name)
 }
 
 fn seeded(name: &str, shape: &[usize]) -> Tensor {

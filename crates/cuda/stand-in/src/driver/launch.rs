@@ -200,6 +200,11 @@ entry_points! {
         }
         let grid = grid([blocks_x, blocks_y, blocks_z], [threads_x, threads_y, threads_z])?;
         let work = work(function.kernel, parameters)?;
+        // Its warps write together, through memory for so many of a block's.
+        if matches!(work, Work::YuvToRgb(_)) && (!threads_x.is_multiple_of(32) || threads_x * threads_y > 4 * 32) {
+            report::wrong("cuLaunchKernel", "blocks of up to four whole warps, one above the other");
+            return Err(Status::INVALID_VALUE);
+        }
         let context = stream.context;
         stream.submit(move || {
             let mut mover = Mover { context, ranges: Vec::new() };
