@@ -95,7 +95,7 @@ check() { # file, name, command
   local file=$out/$1.txt name=$2; shift 2
   echo "== $name: ${*//$programs\//}" | tee -a "$file"
   # What hangs is a failure, and must not keep the rest from being run.
-  if timeout "${CHECK_SECONDS:-120}" "$@" 2>&1 | tee -a "$file"; then :; else failed+=("$name"); fi
+  if timeout "${CHECK_SECONDS:-180}" "$@" 2>&1 | tee -a "$file"; then :; else failed+=("$name"); fi
 }
 check machine machine nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
 check machine doctor "$programs/cutrickle" doctor --json

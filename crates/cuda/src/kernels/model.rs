@@ -189,12 +189,12 @@ impl YuvToModel {
         })
     }
 
-    /// A launch with a thread for every two pixels, one above the other, or for every eight pixels of two rows where the
-    /// picture keeps its size.
+    /// A launch with a thread for every four pixels of a column, which share what is computed of it, or for every eight
+    /// pixels of two rows where the picture keeps its size.
     pub fn grid(&self) -> Grid {
         if self.same_size == 1 {
             return Grid::for_each(self.width.div_ceil(8), self.height / 2 + 1);
         }
-        Grid::for_each(self.width, self.height.div_ceil(2))
+        Grid::for_each(self.width, self.height.div_ceil(4))
     }
 }
