@@ -10,9 +10,9 @@ eval "$(ci/install-nvcc.sh "$target/cuda")"
 export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-80} CUDAFORGE_THREADS=${CUDAFORGE_THREADS:-2}
 # No kernel is run here, so none is optimised: candle's take two minutes instead of ten.
 export NVCC_APPEND_FLAGS="${NVCC_APPEND_FLAGS:-} --Ofast-compile=max"
-features=cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-models/cuda,cutrickle-cli/cuda
+features=cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-cli/cuda
 # What ci/lint.sh has no compiler for.
-cargo clippy --features "$features" --locked --all-targets --package cutrickle-cuda --package cutrickle-frame \
+cargo clippy --features "$features,cutrickle-models/cuda" --locked --all-targets --package cutrickle-cuda --package cutrickle-frame \
   --package cutrickle-codec --package cutrickle-pipeline --package cutrickle-models --package cutrickle-cli -- -D warnings
 tests=(--package cutrickle-cuda --test kernels_on_device --test decoder_on_device --package cutrickle-codec --test gpu --test gpu_waits --package cutrickle-cli --test gpu)
 # With the features that ci/test.sh has just tested it with, so that nothing is compiled once more for it.
@@ -21,8 +21,8 @@ cargo test --workspace --features cutrickle-codec/ffmpeg,cutrickle-codec/fdk-aac
 export STAND_IN_LIBRARY=$target/debug/deps/libcutrickle_stand_in.so
 cargo test --features "$features" --locked "${tests[@]}" --no-run
 # The rest needs candle's own kernels, or hours: that it builds is what is looked at here.
-cargo test --features "$features" --locked --package cutrickle-cuda --bench device --package cutrickle-codec --bench gpu \
-  --package cutrickle-models --test on_device --package cutrickle-cli --no-run
+cargo test --features "$features,cutrickle-models/cuda" --locked --package cutrickle-cuda --bench device \
+  --package cutrickle-codec --bench gpu --package cutrickle-models --test on_device --package cutrickle-cli --no-run
 for encoder in 0 1; do
   STAND_IN_DEVICES=2 STAND_IN_NVENC=$encoder ci/stand-in.sh \
     cargo test --features "$features" --locked "${tests[@]}"

@@ -44,11 +44,16 @@ struct State {
     mapped: BTreeMap<u64, (Arc<Block>, Arc<Stream>)>,
 }
 
-/// A surface of the decoder's own.
-#[derive(Clone, Default)]
+/// A surface of the decoder's own. What is in it is read by streams, while the decoder decodes something else.
+#[derive(Default)]
 struct Slot {
-    picture: Option<Arc<Planes>>,
+    picture: Arc<Mutex<Option<Arc<Planes>>>>,
     status: u32,
+}
+
+/// So many, with nothing in them.
+fn slots(count: usize) -> Vec<Slot> {
+    (0..count).map(|_| Slot::default()).collect()
 }
 
 static DECODERS: Table<Decoder> = Table::new();
@@ -200,7 +205,7 @@ entry_points! {
             decoder: software::open(codec)?,
             size,
             layout,
-            surfaces: vec![Slot::default(); surfaces],
+            surfaces: slots(surfaces),
             mapped: BTreeMap::new(),
         };
         decoder.put(DECODERS.insert(Arc::new(Decoder {
@@ -251,7 +256,7 @@ entry_points! {
         }
         state.size = size;
         state.layout = layout;
-        state.surfaces = vec![Slot::default(); surfaces];
+        state.surfaces = slots(surfaces);
         Ok(())
     }
 
@@ -280,7 +285,7 @@ entry_points! {
         slot.status = if whole { SUCCESS } else { ERROR };
         // A picture that was not to be decoded leaves what was there, as a device does.
         if let Some(decoded) = decoded.filter(|decoded| decoded.depth == decoder.depth) {
-            slot.picture = Some(Arc::new(decoded));
+            *lock(&slot.picture) = Some(Arc::new(decoded));
         }
         Ok(())
     }
@@ -317,19 +322,19 @@ entry_points! {
             report::wrong(name, &format!("{} surfaces are mapped, and no more may be", decoder.most_mapped));
             return Err(Status::MAP_FAILED);
         }
-        let index = usize::try_from(picture).unwrap_or(usize::MAX);
-        if state.surfaces.get(index).is_none_or(|slot| slot.status == INVALID) {
+        let slot = usize::try_from(picture).ok().and_then(|slot| state.surfaces.get(slot));
+        let Some(slot) = slot.filter(|slot| slot.status != INVALID) else {
             return refuse(name, &format!("no picture was decoded to surface {picture}"));
-        }
+        };
+        let surface = Arc::clone(&slot.picture);
         let layout = state.layout;
         let block = Block::surface(stream.context, layout.size() as u64)?;
         address.put(block.address)?;
         pitch.put(layout.pitch() as c_uint)?;
         let (context, at) = (stream.context, block.address);
-        let of = Arc::clone(&decoder);
         stream.submit(move || {
             // The surface is read now, so with what was decoded over it meanwhile.
-            let picture = lock(&of.state).surfaces.get(index).and_then(|slot| slot.picture.clone());
+            let picture = lock(&surface).clone();
             // Of a picture that could not be decoded nothing is there: what fills new memory shows.
             let Some(picture) = picture else { return Ok(()) };
             let bytes = layout.fill(&picture);
