@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in two steps, since the machine with the GPU need not have Rust:
-#   ci/gpu.sh pack [FOLDER]   where Rust is: builds, strips and packs into FOLDER (target/gpu) what the other step runs
+# Everything that needs a GPU, in steps, since the machine with the GPU need have neither Rust nor ffmpeg:
+#   ci/gpu.sh pack [FOLDER]   where Rust is: builds, strips and packs into FOLDER (target/gpu) what the next step runs
 #   ci/gpu.sh clip FILE PICTURES  a 1080p byte stream with access unit delimiters, of the clip that ships with the project
 #   ci/gpu.sh run [FOLDER]    where the GPU is: runs it, and writes what came of it to $OUT (FOLDER/results), a file for
 #                             each kind
-#   ci/gpu.sh judge FOLDER    where ffmpeg is: looks at the recordings among the results
+#   ci/gpu.sh judge FOLDER    where ffmpeg is: judges the recordings among the results
 # Each runs from the repository's root. Nothing is skipped: what fails is listed at the end, and is the exit code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,15 +19,18 @@ if [ "$step" = clip ]; then clip "$2" "$3"; exit; fi
 
 # By others' programs: how many pictures there are, that nothing is wrong with them, and how like the clip's they are.
 judge() {
-  local counted clip=assets/clip/big-buck-bunny.ts
+  local recording said likeness clip=assets/clip/big-buck-bunny.ts
+  pictures() { ffprobe -v error -count_frames -select_streams v -show_entries stream=nb_read_frames -of csv=p=0 "$1" 2>&1 | sort -u | xargs; }
   for recording in "$1"/*.ts; do
-    counted=$(ffprobe -v error -count_frames -select_streams v -show_entries \
-      stream=codec_name,width,height,pix_fmt,color_space,nb_read_frames -of default=nw=1 "$recording" 2>&1 | sort -u | xargs)
-    echo "$(basename "$recording"): $counted"
+    said=$(pictures "$recording")
+    echo "$(basename "$recording"): $said pictures"
+    [ "$said" = "$(pictures "$clip")" ] || { echo "the clip has others, or ffprobe complains"; exit 1; }
     # Others are not to be like it.
     [ "$(basename "$recording")" = passthrough.ts ] || continue
-    ffmpeg -hide_banner -copyts -i "$recording" -i "$clip" -lavfi \
-      "[0:v]settb=1/90000[a];[1:v]settb=1/90000,format=yuv420p[b];[a][b]psnr=shortest=1" -f null - 2>&1 | grep -o "PSNR y:.*"
+    likeness=$(ffmpeg -hide_banner -copyts -i "$recording" -i "$clip" -lavfi \
+      "[0:v]settb=1/90000[a];[1:v]settb=1/90000,format=yuv420p[b];[a][b]psnr=shortest=1" -f null - 2>&1 | grep -o "PSNR y:[0-9.]*")
+    echo "$likeness dB"
+    awk -v dB="${likeness#PSNR y:}" 'BEGIN { exit dB > 36 ? 0 : 1 }' || { echo "unlike the clip"; exit 1; }
   done
 }
 if [ "$step" = judge ]; then judge "$2"; exit; fi

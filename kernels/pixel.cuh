@@ -19,7 +19,7 @@ __device__ __forceinline__ uint32_t lane() { return threadIdx.x % WARP; }
 __device__ __forceinline__ uint32_t warp() { return threadIdx.y * (blockDim.x / WARP) + threadIdx.x / WARP; }
 #endif
 
-// Pixels of a row that one thread takes: sixteen bytes of 8-bit luma.
+// Pixels of a row that a thread takes of R'G'B' of 8 bits: sixteen bytes of 8-bit luma.
 constexpr uint32_t BLOCK = 16;
 
 __device__ __forceinline__ uint32_t first_column() { return blockIdx.x * blockDim.x + threadIdx.x; }
@@ -80,17 +80,24 @@ __device__ __forceinline__ void load(const void* from, uint32_t (&words)[WORDS])
 template <typename T, int WORDS>
 __device__ __forceinline__ void store(void* to, const uint32_t (&words)[WORDS]) {
     static_assert(WORDS <= 2 || WORDS % 4 == 0, "whole accesses of four, eight or sixteen bytes");
-    if (WORDS >= 4 && is_aligned(to, 16)) {
-        note_access(16);
-        uint4* wide = static_cast<uint4*>(to);
+    if constexpr (WORDS >= 4) {
+        if (is_aligned(to, 16)) {
+            note_access(16);
+            uint4* wide = static_cast<uint4*>(to);
 #pragma unroll
-        for (int i = 0; i + 3 < WORDS; i += 4) {
-            wide[i / 4] = make_uint4(words[i], words[i + 1], words[i + 2], words[i + 3]);
+            for (int i = 0; i < WORDS / 4; i++) {
+                wide[i] = make_uint4(words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3]);
+            }
+            return;
         }
-    } else if (WORDS == 2 && is_aligned(to, 8)) {
-        note_access(8);
-        *static_cast<uint2*>(to) = make_uint2(words[0], words[WORDS - 1]);
-    } else if (sizeof(T) == 4 || is_aligned(to, 4)) {
+    } else if constexpr (WORDS == 2) {
+        if (is_aligned(to, 8)) {
+            note_access(8);
+            *static_cast<uint2*>(to) = make_uint2(words[0], words[1]);
+            return;
+        }
+    }
+    if (sizeof(T) == 4 || is_aligned(to, 4)) {
         note_access(4);
         uint32_t* narrow = static_cast<uint32_t*>(to);
 #pragma unroll

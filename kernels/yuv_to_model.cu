@@ -242,7 +242,7 @@ __device__ __forceinline__ void convert_columns(const YuvToModel& p) {
 template <typename Sample>
 __device__ __forceinline__ void load_eight(const uint8_t* from, uint32_t (&words)[2 * sizeof(Sample)]) {
     note_access(16);
-    if (sizeof(Sample) == 1) {
+    if constexpr (sizeof(Sample) == 1) {
         const uint2 two = *reinterpret_cast<const uint2*>(from);
         words[0] = two.x;
         words[1] = two.y;
@@ -250,8 +250,8 @@ __device__ __forceinline__ void load_eight(const uint8_t* from, uint32_t (&words
         const uint4 four = *reinterpret_cast<const uint4*>(from);
         words[0] = four.x;
         words[1] = four.y;
-        words[2 * sizeof(Sample) - 2] = four.z;
-        words[2 * sizeof(Sample) - 1] = four.w;
+        words[2] = four.z;
+        words[3] = four.w;
     }
 }
 

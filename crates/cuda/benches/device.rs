@@ -80,20 +80,19 @@ fn time(gpu: &Gpu, busy: &mut Busy, mut work: impl FnMut()) -> f64 {
 /// Branches of a graph.
 const BRANCHES: usize = 4;
 
-/// Seconds of each way for what `prepare` makes ready for a picture, of its number and the device with the stream that
-/// it is to go on. The second is none where the driver has no graphs.
+/// Seconds one after another and in a graph, for what `prepare` makes ready for a picture on the device with the stream
+/// that it is to go on. The second is none where the driver has no graphs.
 fn both_ways<W: FnMut()>(
     gpu: &Arc<Gpu>,
     busy: &mut Busy,
-    mut prepare: impl FnMut(usize, &Arc<Gpu>) -> W,
-) -> [Option<f64>; 2] {
-    let mut works: Vec<W> = (0..PICTURES).map(|number| prepare(number, gpu)).collect();
+    mut prepare: impl FnMut(&Arc<Gpu>) -> W,
+) -> (f64, Option<f64>) {
+    let mut works: Vec<W> = (0..PICTURES).map(|_| prepare(gpu)).collect();
     let one_stream = time(gpu, busy, || works.iter_mut().for_each(|work| work()));
     drop(works);
     let branch = || Gpu::on(gpu.stream().context().new_stream().unwrap()).unwrap();
     let branches: Vec<_> = (0..BRANCHES).map(|_| branch()).collect();
-    let mut works: Vec<W> =
-        (0..PICTURES).map(|number| prepare(number, &branches[number % BRANCHES])).collect();
+    let mut works: Vec<W> = (0..PICTURES).map(|number| prepare(&branches[number % BRANCHES])).collect();
     // Outside of the graph first, with the one in sixteen whose time is taken by events that a graph does not allow.
     works.iter_mut().for_each(|work| work());
     branches.iter().for_each(|branch| branch.stream().synchronize().unwrap());
@@ -101,12 +100,12 @@ fn both_ways<W: FnMut()>(
         Ok(graph) => graph,
         Err(e) => {
             eprintln!("no graph: {e}");
-            return [Some(one_stream), None];
+            return (one_stream, None);
         }
     };
     // It is launched on the stream that it was captured on.
     let seconds = time(&branches[0], busy, || graph.launch().unwrap());
-    [Some(one_stream), Some(seconds)]
+    (one_stream, Some(seconds))
 }
 
 /// What `work` enqueues on the streams, as one graph in which each of them is a branch.
@@ -119,6 +118,7 @@ fn capture(branches: &[Arc<Gpu>], work: impl FnOnce()) -> Result<CudaGraph, Driv
     for branch in &branches[1..] {
         first.wait(&branch.stream().record_event(None)?)?;
     }
+    // The flag does nothing here, where a graph allocates nothing; cudarc's type has no value for none.
     let graph =
         first.end_capture(CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH)?;
     Ok(graph.expect("a graph of what was captured"))
@@ -158,14 +158,14 @@ impl Source {
 }
 
 /// One line: the time of a picture and the share of a plain copy's rate, one after another and in a graph.
-fn line(name: &str, bytes_a_picture: usize, seconds: [Option<f64>; 2], copy: f64) {
-    let [one, graph] = seconds.map(|seconds| {
-        let Some(seconds) = seconds else { return "not measured".to_owned() };
+fn line(name: &str, bytes_a_picture: usize, (one, graph): (f64, Option<f64>), copy: f64) {
+    let figures = |seconds: f64| {
         let rate = (bytes_a_picture * PICTURES) as f64 / seconds;
         let micros = seconds / PICTURES as f64 * 1e6;
         format!("{micros:.2} us, {:.0} GB/s, {:.0} %", rate / 1e9, 100.0 * rate / copy)
-    });
-    println!("{name}: one after another {one}; in a graph {graph}");
+    };
+    let graph = graph.map_or("not measured".to_owned(), figures);
+    println!("{name}: one after another {}; in a graph {graph}", figures(one));
 }
 
 fn kernels(gpu: &Arc<Gpu>) {
@@ -176,7 +176,7 @@ fn kernels(gpu: &Arc<Gpu>) {
     let copy = 2.0 * Busy::LENGTH as f64 / seconds;
     println!("copy of 256 MB: {:.0} GB/s read and written, which is 100 % below", copy / 1e9);
     let pixels = (SIZE.0 * SIZE.1) as usize;
-    let seconds = both_ways(gpu, &mut busy, |_, gpu| {
+    let seconds = both_ways(gpu, &mut busy, |gpu| {
         let half = || gpu.stream().alloc_zeros::<u8>(pixels * 9 / 4).unwrap();
         let (from, mut to, gpu) = (half(), half(), Arc::clone(gpu));
         move || gpu.stream().memcpy_dtod(&from, &mut to).unwrap()
@@ -185,7 +185,7 @@ fn kernels(gpu: &Arc<Gpu>) {
     for format in [SurfaceFormat::Nv12, SurfaceFormat::P010] {
         let source = Source::new(format);
         let picture_bytes = pixels * 3 / 2 * format.sample_size() as usize;
-        let seconds = both_ways(gpu, &mut busy, |_, gpu| {
+        let seconds = both_ways(gpu, &mut busy, |gpu| {
             let (picture, mut rgb) =
                 (source.upload(gpu), gpu.stream().alloc_zeros::<u8>(3 * pixels).unwrap());
             move || picture.write_rgb(COLOUR, &mut rgb).unwrap()
@@ -202,7 +202,7 @@ fn kernels(gpu: &Arc<Gpu>) {
                 std: [0.229, 0.224, 0.225],
             };
             let elements = (3 * width * height) as usize;
-            let seconds = both_ways(gpu, &mut busy, |_, gpu| {
+            let seconds = both_ways(gpu, &mut busy, |gpu| {
                 let (picture, mut output) = (source.upload(gpu), gpu.stream().alloc_zeros(elements).unwrap());
                 move || picture.write_model::<f16>(COLOUR, &input, &mut output).unwrap()
             });
@@ -222,7 +222,7 @@ fn kernels(gpu: &Arc<Gpu>) {
 fn to_nv12<T: Sample>(gpu: &Arc<Gpu>, busy: &mut Busy, rgb: &[T], copy: f64) {
     let (width, height) = SIZE;
     let source = Source::new(SurfaceFormat::Nv12);
-    let seconds = both_ways(gpu, busy, |_, gpu| {
+    let seconds = both_ways(gpu, busy, |gpu| {
         let (mut picture, rgb) = (source.upload(gpu), gpu.stream().clone_htod(rgb).unwrap());
         move || {
             let row_stride = 3 * width as usize;

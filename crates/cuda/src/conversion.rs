@@ -142,9 +142,9 @@ impl Picture {
     /// The same into the beginning of memory that is there.
     ///
     /// # Errors
-    /// Less memory; the driver's.
+    /// Less memory, or memory of another stream than the picture's; the driver's.
     pub fn write_rgb(&self, colour: ColourSpace, rgb: &mut CudaSlice<u8>) -> Result<()> {
-        check_room(rgb.len(), self.rgb_length())?;
+        check_room(self.gpu(), rgb, self.rgb_length())?;
         let _timed = self.gpu().sample(Stage::Convert);
         self.read(|surface| {
             let (address, _guard) = rgb.device_ptr_mut(self.gpu().stream());
@@ -173,7 +173,7 @@ impl Picture {
     /// The same into the beginning of memory that is there.
     ///
     /// # Errors
-    /// As [`to_model`](Self::to_model); less memory.
+    /// As [`to_model`](Self::to_model); less memory, or memory of another stream than the picture's.
     pub fn write_model<T: Sample>(
         &self,
         colour: ColourSpace,
@@ -183,7 +183,7 @@ impl Picture {
         if input.element != T::ELEMENT {
             return Err(Error::new(format!("{:?} elements in a buffer of {:?}", input.element, T::ELEMENT)));
         }
-        check_room(output.len(), model_length(input))?;
+        check_room(self.gpu(), output, model_length(input))?;
         let _timed = self.gpu().sample(Stage::Convert);
         self.read(|surface| {
             let (address, _guard) = output.device_ptr_mut(self.gpu().stream());
@@ -235,9 +235,13 @@ fn model_length(input: &ModelInput) -> usize {
     input.width as usize * input.height as usize * 3
 }
 
-fn check_room(there: usize, needed: usize) -> Result<()> {
-    if there < needed {
-        return Err(Error::new(format!("{needed} elements into memory of {there}")));
+/// Whether `memory` has so many elements, and is freed in the order of the stream that writes them.
+fn check_room<T>(gpu: &Gpu, memory: &CudaSlice<T>, needed: usize) -> Result<()> {
+    if memory.len() < needed {
+        return Err(Error::new(format!("{needed} elements into memory of {}", memory.len())));
+    }
+    if !Arc::ptr_eq(memory.stream(), gpu.stream()) {
+        return Err(Error::new("pixels into memory of another stream"));
     }
     Ok(())
 }

@@ -116,7 +116,8 @@ impl Gpu {
         &self.transfers
     }
 
-    /// How often a picture of any decoder had to wait for a surface, as all of that decoder's were still being copied.
+    /// How often a picture of any decoder had to wait for a copy: all of that decoder's surfaces were being copied, or what it
+    /// was to be decoded over was.
     pub fn surface_waits(&self) -> u64 {
         self.surface_waits.load(Ordering::Relaxed)
     }
@@ -193,7 +194,7 @@ impl Gpu {
     }
 }
 
-/// Loads the kernels, once for all streams of a device: copies of one kernel that run side by side would push each other
+/// Loads the kernels, once for all streams of a device: copies of one kernel that run side by side may push each other
 /// out of the multiprocessors' instruction caches.
 fn load(context: &Arc<CudaContext>) -> Result<Arc<CudaModule>> {
     // By their contexts, which live as long as what was loaded.

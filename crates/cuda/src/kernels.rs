@@ -130,7 +130,7 @@ impl Grid {
     }
 }
 
-/// Pixels of a row that a thread of the 8-bit kernels takes, as `BLOCK` in kernels/pixel.cuh.
+/// Pixels of a row that a thread takes of R'G'B' of 8 bits, as `BLOCK` in kernels/pixel.cuh.
 const BLOCK: u32 = 16;
 
 fn check_size(what: &str, width: u32, height: u32) -> Result<()> {

@@ -130,7 +130,7 @@ pub fn struct_layouts() -> [Vec<u64>; 2] {
     ]
     .map(|n| n as u64);
     let mut there = [0; 21];
-    // SAFETY: host_layout writes as many numbers as are listed above, twenty.
+    // SAFETY: host_layout writes as many numbers as are listed above: a test holds the two lists together.
     unsafe { host_layout(there.as_mut_ptr()) };
     [here.to_vec(), there.to_vec()]
 }

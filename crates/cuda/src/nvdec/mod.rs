@@ -73,7 +73,7 @@ pub struct Target {
 /// Counters of a decoder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// How often every surface was still being copied, so that a picture had to wait for one.
+    /// How often a picture had to wait for a copy: every surface was being copied, or what it was to be decoded over was.
     pub surface_waits: u64,
     /// Decoders made anew because the stream's format no longer fitted.
     pub recreated: u64,
