@@ -3,7 +3,7 @@
 
 mod stage;
 
-use cutrickle_cuda::kernels::{ColourSpace, Matrix, Surface, SurfaceFormat, YuvToRgb};
+use cutrickle_cuda::kernels::{ColourSpace, Grid, Matrix, Surface, SurfaceFormat, YuvToRgb};
 use cutrickle_host_kernels as host;
 use stage::{Cuda, Handle, alone, made, ok};
 
@@ -59,7 +59,10 @@ impl Launch {
     }
 
     fn run(&self, parameters: &YuvToRgb, stream: Handle) -> i32 {
-        let grid = parameters.grid();
+        self.run_in(parameters.grid(), parameters, stream)
+    }
+
+    fn run_in(&self, grid: Grid, parameters: &YuvToRgb, stream: Handle) -> i32 {
         let ([bx, by], [tx, ty]) = (grid.blocks, grid.threads);
         let list = [(&raw const *parameters).cast()];
         let Self { cuda, function, .. } = self;
@@ -93,6 +96,38 @@ fn a_kernel_computes_what_its_host_build_does() {
     });
     assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
     assert_eq!(outcome.wrong(), "");
+}
+
+#[test]
+fn blocks_of_other_than_up_to_four_whole_warps_are_refused() {
+    let name = "blocks_of_other_than_up_to_four_whole_warps_are_refused";
+    let outcome = alone(name, &[], || {
+        let launch = Launch::new();
+        let parameters = launch.parameters();
+        let run = |threads| launch.run_in(Grid { threads, ..parameters.grid() }, &parameters, launch.stream);
+        for threads in [[16, 4], [48, 2], [32, 5], [128, 2]] {
+            assert_eq!(run(threads), 1, "{threads:?}");
+        }
+        for threads in [[32, 1], [64, 2], [128, 1]] {
+            assert_eq!(run(threads), 0, "{threads:?}");
+        }
+        ok(launch.cuda.cuStreamSynchronize(launch.stream));
+    });
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert_eq!(outcome.wrong().matches("whole warps").count(), 4, "{}", outcome.wrong());
+}
+
+#[test]
+fn chroma_that_is_not_aligned_to_a_pair_is_found() {
+    let outcome = alone("chroma_that_is_not_aligned_to_a_pair_is_found", &[], || {
+        let launch = Launch::new();
+        let mut parameters = launch.parameters();
+        parameters.source.chroma -= 1;
+        ok(launch.run(&parameters, launch.stream));
+        assert_eq!(launch.cuda.cuStreamSynchronize(launch.stream), 716);
+    });
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert!(outcome.wrong().contains("not aligned"), "{}", outcome.wrong());
 }
 
 /// Launches with parameters that are wrong in one thing.

@@ -65,7 +65,8 @@ impl Mover {
         let width = u64::from(surface.width);
         self.rows(&mut surface.luma, surface.luma_pitch, width * sample, surface.height, sample)?;
         let (row, rows) = (width.next_multiple_of(2) * sample, surface.height.div_ceil(2));
-        self.rows(&mut surface.chroma, surface.chroma_pitch, row, rows, sample)
+        // Read by pairs.
+        self.rows(&mut surface.chroma, surface.chroma_pitch, row, rows, 2 * sample)
     }
 }
 
