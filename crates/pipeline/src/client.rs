@@ -13,7 +13,7 @@ use crate::egress::Item;
 use crate::queue::Work;
 use crate::session::{Parts, StreamRequest, supervise};
 use crate::stream::Stream;
-use crate::{Error, MetricsRegistry, StreamOptions, StreamStatus};
+use crate::{EndReason, Error, MetricsRegistry, StreamOptions, StreamStatus};
 
 /// Frames out of one channel, and into another: a stream with the caller in the processor's place. Sound passes by
 /// untouched.
@@ -104,14 +104,14 @@ impl TrickleClient {
     pub async fn close(mut self) {
         self.items = None;
         self.frames = None;
-        self.stream.stop();
+        self.stream.stop(EndReason::Stopped);
         self.stream.ended().await;
     }
 }
 
 impl Drop for TrickleClient {
     fn drop(&mut self) {
-        self.stream.stop();
+        self.stream.stop(EndReason::Stopped);
     }
 }
 

@@ -8,6 +8,7 @@ use cutrickle_frame::{AudioFrame, DecodeAudio};
 use cutrickle_mpegts::{self as mpegts, AccessUnit, Codec, Demuxer, Loss, Program, Timeline, TrackKind};
 use cutrickle_trickle::Subscriber;
 
+use crate::EndReason;
 use crate::decode::seconds;
 use crate::events::Event;
 use crate::queue::{CodedPicture, CodedQueue, FrameQueue};
@@ -35,7 +36,7 @@ pub(crate) async fn run(
     }
     units.close();
     // The end of the input is the end of the stream: what is in flight has as long as after a `stop`.
-    stream.stop();
+    stream.stop(EndReason::InputEnded);
 }
 
 struct Ingress<'a> {
@@ -56,7 +57,7 @@ impl Ingress<'_> {
             let mut segment = match subscriber.next().await {
                 Ok(Some(segment)) => segment,
                 Ok(None) => return,
-                Err(e) => return self.stream.fail(format_args!("input: {e}")),
+                Err(e) => return self.stream.fail(EndReason::InputFailed, format_args!("input: {e}")),
             };
             tracing::debug!(stream = %self.stream.id, seq = segment.seq(), "segment");
             if !std::mem::replace(&mut self.begun, true) {

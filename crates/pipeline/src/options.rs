@@ -16,14 +16,51 @@ pub enum AudioOutput {
     Opus,
 }
 
+/// Which pictures a processor that is slower than its input is given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Queueing {
+    /// The newest: live video. What has waited longer than [`StreamOptions::max_latency`] allows is dropped, and so is
+    /// each picture that waits when a newer one comes.
+    #[default]
+    Latest,
+    /// Every picture, in order, up to [`StreamOptions::max_queue_size`] waiting ones: batches and recordings.
+    All,
+}
+
+/// For how long a trickle server that is out of reach is tried again before the stream ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// The server of the input and of the control channel. 30 s.
+    pub input: Duration,
+    /// The servers that the stream publishes to: output, events, and data. 10 min.
+    pub output: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { input: Duration::from_secs(30), output: Duration::from_secs(600) }
+    }
+}
+
 /// How streams are run.
 #[derive(Debug, Clone)]
 pub struct StreamOptions {
     /// Output pictures per second, 1 to 60; pictures beyond are left out by their timestamps. `None` keeps the
     /// input's rate.
     pub target_fps: Option<u32>,
-    /// Decoded pictures that may wait for the processor before the oldest is dropped.
+    /// Which pictures a processor that is slower than its input is given.
+    pub queueing: Queueing,
+    /// How old a picture may be when the next stage gets it, counted from the arrival of its access unit; an older one
+    /// is dropped before it is decoded, processed, or encoded. Without effect on [`Queueing::All`]. 1 s.
+    pub max_latency: Duration,
+    /// Decoded pictures that may wait for the processor before the oldest is dropped: a bound for
+    /// [`Queueing::All`], which [`Queueing::Latest`] does not come near.
     pub max_queue_size: usize,
+    /// For how long a trickle server that is out of reach is tried again. It goes before
+    /// [`ClientConfig::retry_window`].
+    pub retry: Retry,
+    /// A stream whose input brings no picture and no sound for so long ends; `None` waits for ever. 60 s.
+    pub input_timeout: Option<Duration>,
     /// Time from one output segment to the next, and so between IDR pictures.
     pub segment_duration: Duration,
     /// Output video bits per second; `None` goes by size and rate.
@@ -51,7 +88,11 @@ impl Default for StreamOptions {
     fn default() -> Self {
         Self {
             target_fps: None,
+            queueing: Queueing::default(),
+            max_latency: Duration::from_secs(1),
             max_queue_size: 30,
+            retry: Retry::default(),
+            input_timeout: Some(Duration::from_secs(60)),
             segment_duration: Duration::from_secs(1),
             bitrate: None,
             coding: Coding::default(),

@@ -19,7 +19,7 @@ use crate::generate::Grid;
 use crate::gpu::{ProcessTimer, TimedPicture};
 use crate::queue::{FrameQueue, Picture, Work};
 use crate::stream::{Stream, one_line};
-use crate::{BoxError, Finished, FrameProcessor, Generated, Result, Started, StreamContext};
+use crate::{BoxError, EndReason, Finished, FrameProcessor, Generated, Result, Started, StreamContext};
 
 /// Runs a prototype's `initialize` on a thread of its own, where it may compute for as long as it likes. Gives the
 /// initialised prototype back.
@@ -90,7 +90,7 @@ impl<P: FrameProcessor> Processing<'_, P> {
         match guarded(&self.runtime, "on_stream_start", self.processor.on_stream_start(&context)) {
             Ok(()) => self.work(frames),
             Err(e) => {
-                self.stream.fail(e);
+                self.stream.fail(EndReason::ProcessorFailed, e);
                 self.give_up(frames);
             }
         }

@@ -18,8 +18,8 @@ use crate::queue::{CodedQueue, FrameQueue};
 use crate::stream::{Announced, Ends, Stream};
 use crate::threads::Threads;
 use crate::{
-    Error, FrameProcessor, Metrics, MetricsRegistry, Params, StreamOptions, StreamParams, StreamStatus,
-    control, data, decode, events, ingress, process, publish,
+    EndReason, Error, FrameProcessor, Metrics, MetricsRegistry, Params, StreamOptions, StreamParams,
+    StreamStatus, control, data, decode, events, ingress, process, publish,
 };
 
 /// What a stream is started with.
@@ -106,7 +106,7 @@ impl Session {
 
     /// Asks the stream to end: what is in flight is flushed, channels are closed in order, hooks run.
     pub fn stop(&self) {
-        self.stream.stop();
+        self.stream.stop(EndReason::Stopped);
     }
 
     /// Waits until the stream has ended, by itself or by [`stop`](Self::stop).
@@ -123,7 +123,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.stream.stop();
+        self.stream.stop(EndReason::Stopped);
     }
 }
 
@@ -265,7 +265,7 @@ pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, tasks: Tasks) {
         let all = async {
             threads.ended().await;
             if media.await.is_err() {
-                stream.fail("the publishing task panicked");
+                stream.fail(EndReason::Internal, "the publishing task panicked");
             }
         };
         let deadline = async {
@@ -276,7 +276,8 @@ pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, tasks: Tasks) {
             () = all => {}
             () = deadline => {
                 abort.abort();
-                stream.fail(format_args!("not ended within {:?}: abandoned", stream.options.stop_deadline));
+                let deadline = stream.options.stop_deadline;
+                stream.fail(EndReason::Abandoned, format_args!("not ended within {deadline:?}: abandoned"));
             }
         }
         stream.end_media();

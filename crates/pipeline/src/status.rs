@@ -23,6 +23,66 @@ pub enum StreamState {
     Offline,
 }
 
+/// Why a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// It was asked to: by a call, or because the worker shuts down.
+    Stopped,
+    /// The input's channel ended.
+    InputEnded,
+    /// The other side closed a channel that the stream publishes to.
+    OutputClosed,
+    /// The input brought neither pictures nor sound for [`input_timeout`](crate::StreamOptions::input_timeout).
+    InputTimeout,
+    /// The input's server stayed out of reach, refused the stream, or does not have the channel.
+    InputFailed,
+    /// A server that the stream publishes to stayed out of reach, or refused the stream.
+    OutputFailed,
+    /// The processor could not begin the stream.
+    ProcessorFailed,
+    /// It did not end within [`stop_deadline`](crate::StreamOptions::stop_deadline) of being asked to.
+    Abandoned,
+    /// A fault of the framework itself.
+    Internal,
+}
+
+impl EndReason {
+    /// Every reason.
+    pub const ALL: [Self; 9] = [
+        Self::Stopped,
+        Self::InputEnded,
+        Self::OutputClosed,
+        Self::InputTimeout,
+        Self::InputFailed,
+        Self::OutputFailed,
+        Self::ProcessorFailed,
+        Self::Abandoned,
+        Self::Internal,
+    ];
+
+    /// The reason as it stands in the status, in events, and as a label of metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::InputEnded => "input_ended",
+            Self::OutputClosed => "output_closed",
+            Self::InputTimeout => "input_timeout",
+            Self::InputFailed => "input_failed",
+            Self::OutputFailed => "output_failed",
+            Self::ProcessorFailed => "processor_failed",
+            Self::Abandoned => "abandoned",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whether the stream ended because of an error: its state is then [`StreamState::Error`], else
+    /// [`StreamState::Offline`].
+    pub const fn is_error(self) -> bool {
+        !matches!(self, Self::Stopped | Self::InputEnded | Self::OutputClosed)
+    }
+}
+
 /// Which backend serves each stage. `None`: not opened yet, or not needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Backends {
@@ -62,4 +122,10 @@ pub struct StreamStatus {
     pub uptime_s: f64,
     /// The newest error, in one line.
     pub last_error: Option<String>,
+    /// When the stream was started, in milliseconds since 1970.
+    pub started_at: u64,
+    /// When it ended, in milliseconds since 1970; none while it runs.
+    pub ended_at: Option<u64>,
+    /// Why it ended; none while it runs.
+    pub end_reason: Option<EndReason>,
 }

@@ -1,7 +1,7 @@
 //! What the threads and tasks of one stream share: its counters, settings, parameters and state.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ use crate::data::{Emitter, Lines};
 use crate::events::{Event, unix_millis};
 use crate::metrics::Recorder;
 use crate::{
-    Backends, Error, MetricsRegistry, Params, StreamOptions, StreamParams, StreamState, StreamStatus,
+    Backends, EndReason, Error, MetricsRegistry, Params, StreamOptions, StreamParams, StreamState,
+    StreamStatus,
 };
 
 /// What the input announces.
@@ -26,9 +27,10 @@ pub(crate) struct Announced {
 
 /// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Done,
-    Failed,
+pub(crate) struct Outcome {
+    pub(crate) reason: EndReason,
+    /// In milliseconds from the stream's start.
+    at: u64,
 }
 
 /// When what happened last, in milliseconds since 1970.
@@ -72,7 +74,7 @@ pub(crate) struct Stream {
     process_failures: AtomicU32,
     params_changed: Notify,
     stop: watch::Sender<bool>,
-    failed: AtomicBool,
+    end_reason: Mutex<Option<EndReason>>,
     media_ended: watch::Sender<bool>,
     ended: watch::Sender<Option<Outcome>>,
 }
@@ -135,7 +137,7 @@ impl Stream {
             process_failures: AtomicU32::new(0),
             params_changed: Notify::new(),
             stop: watch::Sender::new(false),
-            failed: AtomicBool::new(false),
+            end_reason: Mutex::default(),
             media_ended: watch::Sender::new(false),
             ended: watch::Sender::new(None),
         }
@@ -271,10 +273,9 @@ impl Stream {
     }
 
     /// Counts and logs the error that ends the stream.
-    pub(crate) fn fail(&self, what: impl Display) {
-        self.failed.store(true, Ordering::Relaxed);
+    pub(crate) fn fail(&self, reason: EndReason, what: impl Display) {
         self.error(what);
-        self.stop();
+        self.stop(reason);
     }
 
     pub(crate) fn decoded(&self, ok: bool) {
@@ -285,7 +286,13 @@ impl Stream {
         count(&self.process_failures, ok);
     }
 
-    pub(crate) fn stop(&self) {
+    /// Asks the stream to end. Of several reasons the first one counts, unless the stream had to be abandoned.
+    pub(crate) fn stop(&self, reason: EndReason) {
+        let mut known = self.end_reason.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() || reason == EndReason::Abandoned {
+            *known = Some(reason);
+        }
+        drop(known);
         self.stop.send_replace(true);
     }
 
@@ -308,7 +315,8 @@ impl Stream {
 
     /// Marks the stream's end; its figures leave the registry.
     pub(crate) fn end(&self) {
-        let outcome = if self.failed.load(Ordering::Relaxed) { Outcome::Failed } else { Outcome::Done };
+        let reason = *self.end_reason.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = Outcome { reason: reason.unwrap_or(EndReason::Stopped), at: self.millis() };
         self.registry.forget(&self.id);
         self.ended.send_replace(Some(outcome));
     }
@@ -325,8 +333,8 @@ impl Stream {
 
     fn state(&self) -> StreamState {
         match self.outcome() {
-            Some(Outcome::Failed) => return StreamState::Error,
-            Some(Outcome::Done) => return StreamState::Offline,
+            Some(outcome) if outcome.reason.is_error() => return StreamState::Error,
+            Some(_) => return StreamState::Offline,
             None => {}
         }
         let silent = match self.last_input.load(Ordering::Relaxed) {
@@ -371,7 +379,7 @@ impl Stream {
         if let Some(data) = &self.ends.data {
             (metrics.data_lines, metrics.data_lines_dropped) = (data.emitted.get(), data.dropped.get());
         }
-        let state = self.state();
+        let (state, outcome) = (self.state(), self.outcome());
         let details = self.details();
         StreamStatus {
             stream_id: self.id.clone(),
@@ -380,8 +388,11 @@ impl Stream {
             params: details.params.clone(),
             backends: details.backends.clone(),
             output_size: details.output_size,
-            uptime_s: self.millis() as f64 / 1e3,
+            uptime_s: outcome.map_or_else(|| self.millis(), |outcome| outcome.at) as f64 / 1e3,
             last_error: details.last_error.clone(),
+            started_at: self.started_at,
+            ended_at: outcome.map(|outcome| self.started_at.saturating_add(outcome.at)),
+            end_reason: outcome.map(|outcome| outcome.reason),
         }
     }
 }

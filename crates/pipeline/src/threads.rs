@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::stream::Stream;
-use crate::{Error, gpu};
+use crate::{EndReason, Error, gpu};
 
 /// Starts a stream's threads. They are watched, not joined: a processor that never returns keeps its thread,
 /// and must keep nothing else.
@@ -52,7 +52,7 @@ impl Threads {
 impl Drop for Running {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.stream.fail(format_args!("the {} thread panicked", self.name));
+            self.stream.fail(EndReason::Internal, format_args!("the {} thread panicked", self.name));
         }
     }
 }
