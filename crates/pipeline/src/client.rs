@@ -1,5 +1,7 @@
 //! Direct connections to trickle channels, without the REST layer.
 
+use std::fmt;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,7 +12,7 @@ use futures_core::Stream as FuturesStream;
 use tokio::sync::mpsc;
 
 use crate::egress::Item;
-use crate::queue::Work;
+use crate::queue::{FrameQueue, Picture, Work};
 use crate::session::{Parts, StreamRequest, supervise};
 use crate::stream::Stream;
 use crate::{EndReason, Error, MetricsRegistry, StreamOptions, StreamStatus};
@@ -26,10 +28,23 @@ pub struct TrickleClient {
     frames: Option<VideoFrames>,
 }
 
-/// The pictures of a [`TrickleClient`], in order, as a `Stream`. When they are taken too slowly, the oldest waiting one
-/// is dropped, and counted.
-#[derive(Debug)]
-pub struct VideoFrames(mpsc::Receiver<VideoFrame>);
+/// The pictures of a [`TrickleClient`], in order, as a `Stream`. When they are taken too slowly, those that wait are
+/// dropped as [`StreamOptions::queueing`] says, and counted.
+pub struct VideoFrames {
+    /// None once the input has ended.
+    source: Option<Arc<Source>>,
+    /// A picture that was asked for and is not there yet.
+    taking: Option<Taking>,
+}
+
+/// Boxed, since a stream has to keep what it waits for: one small allocation a picture.
+type Taking = Pin<Box<dyn Future<Output = Option<VideoFrame>> + Send + Sync>>;
+
+/// Where pictures come from.
+struct Source {
+    stream: Arc<Stream>,
+    queue: Arc<FrameQueue>,
+}
 
 impl TrickleClient {
     /// A client that reads from `subscribe_url` and writes to `publish_url`. Must be called on a tokio runtime.
@@ -56,31 +71,17 @@ impl TrickleClient {
             publish_url: publish_url.map(Into::into),
             ..StreamRequest::default()
         };
-        let Parts { stream, threads, tasks, frames: queue, items } =
-            Parts::start(request, options, &registry, Vec::new())?;
-        let (pictures, frames) = mpsc::channel(1);
-        let (shared, sound) = (Arc::clone(&stream), items.clone());
-        tokio::spawn(async move {
-            while let Some(work) = queue.pop().await {
-                let taken = match work {
-                    Work::Video(picture) => {
-                        shared.recorder.processed.add(1);
-                        pictures.send(picture.frame).await.is_ok()
-                    }
-                    Work::Audio(frame) => sound.send(Item::Audio(frame)).await.is_ok(),
-                };
-                if !taken {
-                    return;
-                }
-            }
-        });
+        // Nobody but the caller touches pictures, and nobody touches sound.
+        let Parts { stream, threads, tasks, frames, items } =
+            Parts::start(request, options, &registry, Vec::new(), false)?;
         supervise(&stream, threads, tasks);
-        Ok(Self { stream, items: Some(items), frames: Some(VideoFrames(frames)) })
+        let frames = Some(VideoFrames::of(&stream, frames));
+        Ok(Self { stream, items: Some(items), frames })
     }
 
     /// The pictures that come in. There is one such stream; a second call gives an ended one.
     pub fn video_frames(&mut self) -> VideoFrames {
-        self.frames.take().unwrap_or_else(|| VideoFrames(mpsc::channel(1).1))
+        self.frames.take().unwrap_or(VideoFrames { source: None, taking: None })
     }
 
     /// Sends a picture. Waits while the encoder is busy.
@@ -116,9 +117,13 @@ impl Drop for TrickleClient {
 }
 
 impl VideoFrames {
+    fn of(stream: &Arc<Stream>, queue: Arc<FrameQueue>) -> Self {
+        Self { source: Some(Arc::new(Source { stream: Arc::clone(stream), queue })), taking: None }
+    }
+
     /// The next picture; `None` when the input has ended.
     pub async fn next(&mut self) -> Option<VideoFrame> {
-        self.0.recv().await
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 }
 
@@ -126,6 +131,39 @@ impl FuturesStream for VideoFrames {
     type Item = VideoFrame;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<VideoFrame>> {
-        self.0.poll_recv(cx)
+        let Some(source) = self.source.clone() else { return Poll::Ready(None) };
+        let mut taking = self.taking.take().unwrap_or_else(|| Box::pin(source.take()));
+        let taken = taking.as_mut().poll(cx);
+        match &taken {
+            Poll::Pending => self.taking = Some(taking),
+            Poll::Ready(None) => self.source = None,
+            Poll::Ready(Some(_)) => {}
+        }
+        taken
+    }
+}
+
+impl fmt::Debug for VideoFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VideoFrames").field("ended", &self.source.is_none()).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    async fn take(self: Arc<Self>) -> Option<VideoFrame> {
+        loop {
+            if let Work::Video(Picture { frame, arrived }) = self.queue.pop().await? {
+                self.stream.recorder.processed.add(1);
+                self.stream.recorder.wait.observe(arrived.elapsed().as_secs_f64());
+                return Some(frame);
+            }
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        // Pictures that nobody will take are dropped as they come, and counted.
+        self.queue.discard();
     }
 }

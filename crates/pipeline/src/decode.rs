@@ -144,8 +144,7 @@ impl Decoding<'_> {
             }
             match self.resized(frame) {
                 Ok(frame) => {
-                    let dropped = self.frames.push_picture(Picture { frame, arrived });
-                    self.stream.recorder.dropped.add(dropped);
+                    self.frames.push_picture(Picture { frame, arrived });
                 }
                 Err(e) => {
                     self.stream.recorder.failed.add(1);

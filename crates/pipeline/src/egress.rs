@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::decode::seconds;
+use crate::queue::{FrameQueue, Work};
 use crate::rate::{self, PictureRate};
 use crate::sound::{Packet, SoundPath};
 use crate::stream::Stream;
@@ -41,35 +42,60 @@ const PICTURE_PATIENCE: i64 = 2 * TICKS_PER_SECOND;
 /// Sound packets that may wait for a segment to begin: ten seconds' worth.
 const MOST_WAITING: usize = 500;
 
-/// Runs until every sender of `items` is gone; dropping `chunks` is what ends the publisher.
+/// Runs until every sender of `items` is gone and `sound` has ended; dropping `chunks` is what ends the publisher.
+/// `sound` is what passes the processor by; none where the processor takes it.
 pub(crate) fn run(
     stream: Arc<Stream>,
     mut items: mpsc::Receiver<Item>,
+    sound: Option<&FrameQueue>,
     chunks: mpsc::Sender<Chunk>,
     runtime: &Handle,
 ) {
     let mut egress = Egress::new(stream, Output { chunks, dropping: false });
-    loop {
-        let item = match egress.held_until {
-            None => runtime.block_on(items.recv()),
-            Some(until) => {
-                let wait = async { tokio::time::timeout_at(until.into(), items.recv()).await };
-                match runtime.block_on(wait) {
-                    Ok(item) => item,
-                    Err(_) => {
-                        egress.release();
-                        continue;
-                    }
-                }
+    let (mut items_open, mut sound_open) = (true, sound.is_some());
+    while items_open || sound_open {
+        let held_until = egress.held_until;
+        let next = runtime.block_on(async {
+            tokio::select! {
+                item = items.recv(), if items_open => item.map_or(Next::ItemsEnded, Next::Item),
+                work = passing(sound), if sound_open => work.map_or(Next::SoundEnded, Next::Item),
+                () = reached(held_until) => Next::Release,
             }
-        };
-        match item {
-            Some(Item::Video { frame, arrived }) => egress.picture(&frame, arrived),
-            Some(Item::Audio(frame)) => egress.sound(&frame),
-            None => break,
+        });
+        match next {
+            Next::Item(Item::Video { frame, arrived }) => egress.picture(&frame, arrived),
+            Next::Item(Item::Audio(frame)) => egress.sound(&frame),
+            Next::ItemsEnded => items_open = false,
+            Next::SoundEnded => sound_open = false,
+            Next::Release => egress.release(),
         }
     }
     egress.finish();
+}
+
+enum Next {
+    Item(Item),
+    ItemsEnded,
+    SoundEnded,
+    /// The first pictures have waited for sound for long enough.
+    Release,
+}
+
+/// The next sound that passes the processor by.
+async fn passing(sound: Option<&FrameQueue>) -> Option<Item> {
+    loop {
+        if let Work::Audio(frame) = sound?.pop().await? {
+            return Some(Item::Audio(frame));
+        }
+    }
+}
+
+/// Waits until `moment`; for ever where there is none.
+async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 struct Egress {

@@ -20,21 +20,28 @@ pub(crate) async fn run(
     stream: Arc<Stream>,
     mut subscriber: Subscriber,
     units: Arc<CodedQueue>,
+    sound: Arc<FrameQueue>,
     frames: Arc<FrameQueue>,
 ) {
     let mut ingress = Ingress {
         stream: &stream,
         units: &units,
-        frames: &frames,
+        sound: &sound,
         timeline: Timeline::new(),
         audio: None,
         begun: false,
     };
     tokio::select! {
-        () = stream.stopped() => {}
+        () = stream.stopped() => {
+            // Whoever stops a stream does not want to wait for what a slow processor has yet to see.
+            units.discard();
+            frames.discard();
+            sound.discard();
+        }
         () = ingress.receive(&mut subscriber) => {}
     }
     units.close();
+    sound.close();
     // The end of the input is the end of the stream: what is in flight has as long as after a `stop`.
     stream.stop(EndReason::InputEnded);
 }
@@ -42,7 +49,8 @@ pub(crate) async fn run(
 struct Ingress<'a> {
     stream: &'a Arc<Stream>,
     units: &'a CodedQueue,
-    frames: &'a FrameQueue,
+    /// Where sound goes: to the processor among the pictures, or straight to the output.
+    sound: &'a FrameQueue,
     timeline: Timeline,
     /// The decoder that the packets of the current track carry with them.
     audio: Option<(AudioFormat, Arc<dyn DecodeAudio>)>,
@@ -111,7 +119,6 @@ impl Ingress<'_> {
             arrived,
         });
         if dropped > 0 {
-            self.stream.recorder.dropped.add(dropped);
             tracing::debug!(stream = %self.stream.id, dropped, "decoding is behind: skipping to a keyframe");
         }
     }
@@ -131,7 +138,7 @@ impl Ingress<'_> {
             }
         };
         let frame = AudioFrame::from_packet(unit.data, timestamp, sample_rate, decoder);
-        let dropped = self.frames.push_sound(frame);
+        let dropped = self.sound.push_sound(frame);
         if dropped > 0 {
             self.stream.error(format_args!("{dropped} packets of sound dropped: processing is behind"));
         }

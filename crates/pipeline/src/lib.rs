@@ -29,6 +29,7 @@ mod events;
 mod generate;
 mod gpu;
 mod ingress;
+mod lateness;
 mod metrics;
 mod options;
 mod pacing;

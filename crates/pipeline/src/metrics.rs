@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
@@ -72,7 +72,8 @@ pub(crate) struct Recorder {
     pub(crate) arrived: Counter,
     pub(crate) input_bytes: Counter,
     pub(crate) processed: Counter,
-    pub(crate) dropped: Counter,
+    /// Shared with the queues that drop.
+    pub(crate) dropped: Arc<Counter>,
     pub(crate) paced: Counter,
     pub(crate) withheld: Counter,
     pub(crate) failed: Counter,
@@ -82,6 +83,8 @@ pub(crate) struct Recorder {
     pub(crate) output_bytes_dropped: Counter,
     pub(crate) events_dropped: Counter,
     pub(crate) decode: Histogram,
+    /// How old a picture is when the processor is given it.
+    pub(crate) wait: Histogram,
     pub(crate) process: Histogram,
     pub(crate) encode: Histogram,
     batch_sizes: HistogramVec,
@@ -91,7 +94,7 @@ pub(crate) struct Recorder {
 }
 
 /// The stages whose time is measured.
-const STAGES: [&str; 4] = ["decode", "process", "encode", "total"];
+const STAGES: [&str; 5] = ["decode", "wait", "process", "encode", "total"];
 
 impl Recorder {
     pub(crate) fn new(registry: &MetricsRegistry, stream: &str) -> Self {
@@ -100,7 +103,7 @@ impl Recorder {
             arrived: Counter::default(),
             input_bytes: Counter::default(),
             processed: Counter::default(),
-            dropped: Counter::default(),
+            dropped: Arc::default(),
             paced: Counter::default(),
             withheld: Counter::default(),
             failed: Counter::default(),
@@ -110,10 +113,11 @@ impl Recorder {
             output_bytes_dropped: Counter::default(),
             events_dropped: Counter::default(),
             decode: stage(STAGES[0]),
-            process: stage(STAGES[1]),
-            encode: stage(STAGES[2]),
+            wait: stage(STAGES[1]),
+            process: stage(STAGES[2]),
+            encode: stage(STAGES[3]),
             batch_sizes: registry.batch_sizes.clone(),
-            total: stage(STAGES[3]),
+            total: stage(STAGES[4]),
             recent: Mutex::default(),
             arrivals: Mutex::default(),
         }

@@ -19,11 +19,10 @@ pub enum AudioOutput {
 /// Which pictures a processor that is slower than its input is given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Queueing {
-    /// The newest: live video. What has waited longer than [`StreamOptions::max_latency`] allows is dropped, and so is
-    /// each picture that waits when a newer one comes.
+    /// The newest: live video. A picture that waits is dropped when the one after it is due.
     #[default]
     Latest,
-    /// Every picture, in order, up to [`StreamOptions::max_queue_size`] waiting ones: batches and recordings.
+    /// Every picture, in order, while no more than [`StreamOptions::max_queue_size`] wait: batches and recordings.
     All,
 }
 
@@ -50,11 +49,12 @@ pub struct StreamOptions {
     pub target_fps: Option<u32>,
     /// Which pictures a processor that is slower than its input is given.
     pub queueing: Queueing,
-    /// How old a picture may be when the next stage gets it, counted from the arrival of its access unit; an older one
-    /// is dropped before it is decoded, processed, or encoded. Without effect on [`Queueing::All`]. 1 s.
+    /// How far live video may fall behind: a decoder with more than this to do skips to a keyframe, and a processor is
+    /// given no picture that arrived longer ago than this while a newer one waits. Without effect on
+    /// [`Queueing::All`]. 1 s.
     pub max_latency: Duration,
-    /// Decoded pictures that may wait for the processor before the oldest is dropped: a bound for
-    /// [`Queueing::All`], which [`Queueing::Latest`] does not come near.
+    /// Decoded pictures that may wait for the processor, whatever [`queueing`](Self::queueing) says; of more the oldest
+    /// is dropped. 30.
     pub max_queue_size: usize,
     /// For how long a trickle server that is out of reach is tried again. It goes before
     /// [`ClientConfig::retry_window`].

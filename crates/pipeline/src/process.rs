@@ -161,7 +161,9 @@ impl<P: FrameProcessor> Processing<'_, P> {
             Ok(frame) => frame,
             Err(e) => return self.failed(e),
         };
-        let at_work = AtWork { timestamp, arrived, started: Instant::now(), _timed: self.timer.begin() };
+        let started = Instant::now();
+        self.stream.recorder.wait.observe(started.saturating_duration_since(arrived).as_secs_f64());
+        let at_work = AtWork { timestamp, arrived, started, _timed: self.timer.begin() };
         self.stream.recorder.processed.add(1);
         match guarded(&self.runtime, "process_video", self.processor.start_video(frame)) {
             Ok(started) => {

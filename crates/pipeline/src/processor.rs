@@ -1,10 +1,13 @@
 //! The one thing that a user writes.
 
 use std::future::{Future, pending, ready};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use candle_core::Device;
-use cutrickle_frame::{AudioFrame, VideoFrame};
+use cutrickle_frame::{AudioFrame, DecodeAudio, VideoFrame};
 use serde::Serialize;
 
 use crate::compose::Part;
@@ -104,6 +107,29 @@ pub struct Finished {
     pub result: Result<Option<VideoFrame>>,
 }
 
+/// What [`FrameProcessor::process_audio`] returns where it is not implemented. By its name, which no future outside of
+/// this module has, [`FrameProcessor::takes_audio`] knows a processor that does not touch sound. Were the compiler to
+/// name it otherwise, sound would take the way through the processor, and come out the same.
+#[derive(Debug)]
+struct Untouched(Option<AudioFrame>);
+
+impl Future for Untouched {
+    type Output = Result<Vec<AudioFrame>>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(self.0.take().into_iter().collect()))
+    }
+}
+
+/// The decoder of the packet that `takes_audio` asks with.
+struct NoSound;
+
+impl DecodeAudio for NoSound {
+    fn decode(&self, _: &Bytes) -> Result<Vec<Vec<f32>>, cutrickle_frame::Error> {
+        Ok(Vec::new())
+    }
+}
+
 /// Turns the pictures and the sound of live streams into others.
 ///
 /// [`initialize`](Self::initialize) runs once, on the prototype; every stream then gets a clone, with its own
@@ -111,7 +137,7 @@ pub struct Finished {
 ///
 /// The methods of one clone are called one at a time, on a thread of the stream's own that drives the returned
 /// future: they may compute for as long as they like, and await tokio's timers and sockets. When they are
-/// slower than the input, the oldest waiting frame is dropped. An error or a panic costs its frame, not the
+/// slower than the input, they are given the newest frame. An error or a panic costs its frame, not the
 /// stream.
 pub trait FrameProcessor: Clone + Send + 'static {
     /// Called once before the first stream, or once on a clone for each of several devices: load the model on `device`,
@@ -127,7 +153,16 @@ pub trait FrameProcessor: Clone + Send + 'static {
     /// Called once per stretch of sound (one packet of the input, about 20 ms). The frames to send out; none drops
     /// it. Frames returned as they came are sent on without being decoded.
     fn process_audio(&mut self, frame: AudioFrame) -> impl Future<Output = Result<Vec<AudioFrame>>> {
-        ready(Ok(vec![frame]))
+        Untouched(Some(frame))
+    }
+
+    /// Whether the stream's sound is given to [`process_audio`](Self::process_audio). A processor that does not
+    /// implement that takes none: sound then goes straight to the output, and never waits for a picture. Called once for
+    /// each stream. Only processors made of others have to implement it.
+    fn takes_audio(&mut self) -> bool {
+        // The future is not awaited: what it is says whose it is.
+        let probe = AudioFrame::from_packet(Bytes::new(), 0, 48_000, Arc::new(NoSound));
+        std::any::type_name_of_val(&self.process_audio(probe)) != std::any::type_name::<Untouched>()
     }
 
     /// Called in the place of the other two for a stream without input, `target_fps` times a second (24 unless set):

@@ -1,13 +1,16 @@
-//! The two queues that a live stream may fall behind in, and what each gives up then.
+//! The two queues that a live stream may fall behind in. When something in them is late is `lateness`'s to say.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use cutrickle_codec::VideoCodec;
-use cutrickle_frame::{AudioFrame, TICKS_PER_SECOND, VideoFrame};
+use cutrickle_frame::{AudioFrame, VideoFrame};
 use tokio::sync::Notify;
+
+use crate::lateness::{Lateness, Schedule};
+use crate::metrics::Counter;
 
 /// One access unit of video on its way to the decoder.
 #[derive(Debug)]
@@ -21,12 +24,15 @@ pub(crate) struct CodedPicture {
 }
 
 /// Access units waiting for the decoder. Units depend on one another, so a decoder that is behind skips to a
-/// keyframe: to the newest waiting one when more than a second waits, and to the next one that comes when the
-/// queue is full without any.
+/// keyframe: to one that comes when more waits than may, and to the next one that comes when the queue is full
+/// without any.
 #[derive(Debug)]
 pub(crate) struct CodedQueue {
     state: Mutex<CodedState>,
     ready: Notify,
+    lateness: Lateness,
+    /// Units that were given up.
+    dropped: Arc<Counter>,
 }
 
 #[derive(Debug, Default)]
@@ -43,28 +49,30 @@ const MOST_UNITS: usize = 300;
 const MOST_BYTES: usize = 32 << 20;
 
 impl CodedQueue {
-    pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), ready: Notify::new() }
+    pub(crate) fn new(lateness: Lateness, dropped: Arc<Counter>) -> Self {
+        Self { state: Mutex::default(), ready: Notify::new(), lateness, dropped }
     }
 
     /// Appends a unit. Returns how many had to go, this one possibly among them.
     pub(crate) fn push(&self, unit: CodedPicture) -> u64 {
         let mut state = lock(&self.state);
-        if state.closed || (state.skipping && !unit.keyframe) {
-            return 1;
-        }
-        state.skipping = false;
         let mut dropped = 0;
-        let span = state.waiting.front().map_or(0, |first| unit.timestamp.saturating_sub(first.timestamp));
-        if unit.keyframe && span > TICKS_PER_SECOND {
-            dropped += state.clear();
+        if state.closed || (state.skipping && !unit.keyframe) {
+            dropped += 1;
+        } else {
+            state.skipping = false;
+            let first = state.waiting.front().map_or(unit.timestamp, |first| first.timestamp);
+            if unit.keyframe && self.lateness.is_behind(unit.timestamp.saturating_sub(first)) {
+                dropped += state.clear();
+            }
+            state.bytes += unit.data.len();
+            state.waiting.push_back(unit);
+            if state.waiting.len() > MOST_UNITS || state.bytes > MOST_BYTES {
+                dropped += state.clear();
+                state.skipping = true;
+            }
         }
-        state.bytes += unit.data.len();
-        state.waiting.push_back(unit);
-        if state.waiting.len() > MOST_UNITS || state.bytes > MOST_BYTES {
-            dropped += state.clear();
-            state.skipping = true;
-        }
+        self.dropped.add(dropped);
         drop(state);
         self.ready.notify_one();
         dropped
@@ -93,6 +101,12 @@ impl CodedQueue {
         lock(&self.state).closed = true;
         self.ready.notify_one();
     }
+
+    /// No more will come, and what waits is given up.
+    pub(crate) fn discard(&self) {
+        self.dropped.add(lock(&self.state).clear());
+        self.close();
+    }
 }
 
 impl CodedState {
@@ -118,18 +132,24 @@ pub(crate) enum Work {
     Audio(AudioFrame),
 }
 
-/// Pictures and sound waiting for the processor: pictures are given up oldest first when more wait than may,
-/// sound only when ten seconds of it wait. Both come out in the order of their timestamps.
+/// Pictures and sound waiting for the processor. In live video a picture goes when the one after it is due, in every
+/// stream the oldest goes when more wait than may; sound goes only when ten seconds of it wait. Both come out in the
+/// order of their timestamps.
 #[derive(Debug)]
 pub(crate) struct FrameQueue {
     state: Mutex<FrameState>,
     ready: Notify,
-    most_pictures: usize,
+    lateness: Lateness,
+    max_pictures: usize,
+    /// Pictures that were given up.
+    dropped: Arc<Counter>,
 }
 
 #[derive(Debug, Default)]
 struct FrameState {
-    pictures: VecDeque<Picture>,
+    /// Each with the time from which on it takes the place of the one before it.
+    pictures: VecDeque<(Instant, Picture)>,
+    schedule: Schedule,
     sound: VecDeque<AudioFrame>,
     closed: bool,
 }
@@ -138,25 +158,25 @@ struct FrameState {
 const MOST_SOUND: usize = 500;
 
 impl FrameQueue {
-    pub(crate) fn new(most_pictures: usize) -> Self {
-        Self { state: Mutex::default(), ready: Notify::new(), most_pictures: most_pictures.max(1) }
+    pub(crate) fn new(lateness: Lateness, max_pictures: usize, dropped: Arc<Counter>) -> Self {
+        let max_pictures = max_pictures.max(1);
+        Self { state: Mutex::default(), ready: Notify::new(), lateness, max_pictures, dropped }
     }
 
-    /// Appends a picture. Returns how many had to go for it.
-    pub(crate) fn push_picture(&self, picture: Picture) -> u64 {
+    /// Appends a picture.
+    pub(crate) fn push_picture(&self, picture: Picture) {
         let mut state = lock(&self.state);
         if state.closed {
-            return 1;
+            return self.dropped.add(1);
         }
-        let mut dropped = 0;
-        while state.pictures.len() >= self.most_pictures {
+        while state.pictures.len() >= self.max_pictures {
             state.pictures.pop_front();
-            dropped += 1;
+            self.dropped.add(1);
         }
-        state.pictures.push_back(picture);
+        let due = state.schedule.due(picture.frame.timestamp(), picture.arrived, &self.lateness);
+        state.pictures.push_back((due, picture));
         drop(state);
         self.ready.notify_one();
-        dropped
     }
 
     /// Appends sound. Returns how many packets had to go for it.
@@ -175,13 +195,13 @@ impl FrameQueue {
         u64::from(full)
     }
 
-    /// The earliest picture or sound; `None` once the queue is closed and empty. Safe to cancel.
+    /// The picture or sound that is next; `None` once the queue is closed and empty. Safe to cancel.
     pub(crate) async fn pop(&self) -> Option<Work> {
         loop {
             let ready = self.ready.notified();
             {
                 let mut state = lock(&self.state);
-                if let Some(work) = state.next() {
+                if let Some(work) = self.next(&mut state, Instant::now()) {
                     return Some(work);
                 }
                 if state.closed {
@@ -192,24 +212,43 @@ impl FrameQueue {
         }
     }
 
+    /// The earliest of what waits at `now`, but for pictures whose successor is due.
+    fn next(&self, state: &mut FrameState, now: Instant) -> Option<Work> {
+        while self.lateness.is_live() && state.pictures.get(1).is_some_and(|(due, _)| *due <= now) {
+            state.pictures.pop_front();
+            self.dropped.add(1);
+        }
+        state.next()
+    }
+
     /// No more will come; what waits can still be taken.
     pub(crate) fn close(&self) {
         lock(&self.state).closed = true;
         self.ready.notify_one();
+    }
+
+    /// No more will come, and what waits is given up.
+    pub(crate) fn discard(&self) {
+        let mut state = lock(&self.state);
+        self.dropped.add(state.pictures.len() as u64);
+        state.pictures.clear();
+        state.sound.clear();
+        drop(state);
+        self.close();
     }
 }
 
 impl FrameState {
     fn next(&mut self) -> Option<Work> {
         let sound_first = match (self.pictures.front(), self.sound.front()) {
-            (Some(picture), Some(sound)) => sound.timestamp() <= picture.frame.timestamp(),
+            (Some((_, picture)), Some(sound)) => sound.timestamp() <= picture.frame.timestamp(),
             (None, sound) => sound.is_some(),
             (Some(_), None) => false,
         };
         if sound_first {
             self.sound.pop_front().map(Work::Audio)
         } else {
-            self.pictures.pop_front().map(Work::Video)
+            self.pictures.pop_front().map(|(_, picture)| Work::Video(picture))
         }
     }
 }
@@ -221,9 +260,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use cutrickle_frame::{Colour, I420};
 
     use super::*;
+    use crate::{Queueing, StreamOptions};
 
     fn unit(n: i64, keyframe: bool) -> CodedPicture {
         CodedPicture {
@@ -236,10 +278,25 @@ mod tests {
         }
     }
 
-    fn picture(n: i64) -> Picture {
-        let frame = VideoFrame::from_i420(I420::new(2, 2).unwrap(), Colour::BT601, n);
-        Picture { frame, arrived: Instant::now() }
+    fn lateness(queueing: Queueing) -> Lateness {
+        Lateness::of(&StreamOptions { queueing, ..StreamOptions::default() })
     }
+
+    fn coded(queueing: Queueing) -> CodedQueue {
+        CodedQueue::new(lateness(queueing), Arc::default())
+    }
+
+    fn decoded(queueing: Queueing, max_pictures: usize) -> FrameQueue {
+        FrameQueue::new(lateness(queueing), max_pictures, Arc::default())
+    }
+
+    /// Picture `n` of 30 a second, `arrived` ticks of a thirtieth of a second after `start`.
+    fn picture(n: i64, start: Instant, arrived: u32) -> Picture {
+        let frame = VideoFrame::from_i420(I420::new(2, 2).unwrap(), Colour::BT601, n * 3000);
+        Picture { frame, arrived: start + FRAME * arrived }
+    }
+
+    const FRAME: Duration = Duration::from_micros(33_333);
 
     async fn numbers(queue: &CodedQueue) -> Vec<i64> {
         queue.close();
@@ -250,42 +307,94 @@ mod tests {
         numbers
     }
 
+    /// The number of the picture that the queue gives out at `now`.
+    fn taken(queue: &FrameQueue, now: Instant) -> Option<i64> {
+        match queue.next(&mut lock(&queue.state), now) {
+            Some(Work::Video(picture)) => Some(picture.frame.timestamp() / 3000),
+            _ => None,
+        }
+    }
+
     #[tokio::test]
     async fn a_decoder_more_than_a_second_behind_skips_to_the_newest_keyframe() {
-        let queue = CodedQueue::new();
+        let queue = coded(Queueing::Latest);
         let dropped: u64 = (0..50).map(|n| queue.push(unit(n, n % 20 == 0))).sum();
-        assert_eq!(dropped, 40);
+        assert_eq!((dropped, queue.dropped.get()), (40, 40));
         assert_eq!(numbers(&queue).await, (40..50).collect::<Vec<_>>());
     }
 
     #[tokio::test]
+    async fn a_decoder_whose_pictures_are_all_wanted_skips_nothing() {
+        let queue = coded(Queueing::All);
+        (0..50).for_each(|n| drop(queue.push(unit(n, n % 20 == 0))));
+        assert_eq!(numbers(&queue).await, (0..50).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
     async fn a_full_queue_without_a_keyframe_waits_for_one() {
-        let queue = CodedQueue::new();
+        let queue = coded(Queueing::Latest);
         let pushed = MOST_UNITS as i64 + 10;
         let mut dropped: u64 = (0..pushed).map(|n| queue.push(unit(n, n == 0))).sum();
         assert_eq!(dropped, pushed as u64);
         dropped += queue.push(unit(pushed, true));
         dropped += queue.push(unit(pushed + 1, false));
-        assert_eq!(dropped, pushed as u64);
+        assert_eq!((dropped, queue.dropped.get()), (pushed as u64, pushed as u64));
         assert_eq!(numbers(&queue).await, [pushed, pushed + 1]);
     }
 
-    #[tokio::test]
-    async fn the_oldest_picture_goes_never_the_newest() {
-        let queue = FrameQueue::new(3);
-        let dropped: u64 = (0..10).map(|n| queue.push_picture(picture(n))).sum();
+    #[test]
+    fn who_wants_every_picture_gets_them_in_order_up_to_the_bound() {
+        let (queue, start) = (decoded(Queueing::All, 3), Instant::now());
+        (0..10).for_each(|n| queue.push_picture(picture(i64::from(n), start, n)));
+        let left: Vec<_> = std::iter::from_fn(|| taken(&queue, start + FRAME * 100)).collect();
+        assert_eq!((queue.dropped.get(), left), (7, vec![7, 8, 9]));
         queue.close();
-        let mut left = Vec::new();
-        while let Some(Work::Video(picture)) = queue.pop().await {
-            left.push(picture.frame.timestamp());
-        }
-        assert_eq!((dropped, left), (7, vec![7, 8, 9]));
-        assert_eq!(queue.push_picture(picture(11)), 1, "a closed queue takes nothing");
+        queue.push_picture(picture(11, start, 11));
+        assert_eq!(queue.dropped.get(), 8, "a closed queue takes nothing");
+    }
+
+    #[test]
+    fn whoever_comes_late_for_live_video_gets_the_newest_picture() {
+        let (queue, start) = (decoded(Queueing::Latest, 30), Instant::now());
+        (0..10).for_each(|n| queue.push_picture(picture(i64::from(n), start, n)));
+        assert_eq!(taken(&queue, start + FRAME * 9), Some(9));
+        assert_eq!((taken(&queue, start + FRAME * 9), queue.dropped.get()), (None, 9));
+    }
+
+    #[test]
+    fn of_a_burst_a_processor_that_keeps_up_gets_every_picture() {
+        let (queue, start) = (decoded(Queueing::Latest, 30), Instant::now());
+        (0..30).for_each(|n| queue.push_picture(picture(n, start, 0)));
+        let worked: Vec<_> = (0..30).map(|n| taken(&queue, start + Duration::from_millis(24) * n)).collect();
+        assert_eq!(worked, (0..30).map(Some).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn of_a_burst_a_slower_processor_gets_the_pictures_that_are_due() {
+        let (queue, start) = (decoded(Queueing::Latest, 30), Instant::now());
+        (0..30).for_each(|n| queue.push_picture(picture(n, start, 0)));
+        // Picture n is due after n frames at four thirds of the input's pace.
+        let worked: Vec<_> = (0..5).map(|n| taken(&queue, start + FRAME * 3 * n)).collect();
+        assert_eq!(worked, [0, 4, 8, 12, 16].map(Some));
+    }
+
+    #[tokio::test]
+    async fn what_is_discarded_is_counted_and_not_given_out() {
+        let (queue, start) = (decoded(Queueing::All, 30), Instant::now());
+        (0..10).for_each(|n| queue.push_picture(picture(i64::from(n), start, n)));
+        queue.discard();
+        assert!(queue.pop().await.is_none());
+        assert_eq!(queue.dropped.get(), 10);
+        let units = coded(Queueing::All);
+        units.push(unit(0, true));
+        units.discard();
+        assert!(units.pop().await.is_none());
+        assert_eq!(units.dropped.get(), 1);
     }
 
     #[tokio::test]
     async fn a_waiting_reader_is_woken_by_the_end() {
-        let queue = FrameQueue::new(1);
+        let queue = decoded(Queueing::Latest, 1);
         let (work, ()) = tokio::join!(queue.pop(), async { queue.close() });
         assert!(work.is_none());
     }

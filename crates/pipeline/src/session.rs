@@ -14,6 +14,7 @@ use crate::compose::Part;
 use crate::data::Lines;
 use crate::documents::Documents;
 use crate::egress::{self, Chunk, Item};
+use crate::lateness::Lateness;
 use crate::queue::{CodedQueue, FrameQueue};
 use crate::stream::{Announced, Ends, Stream};
 use crate::threads::Threads;
@@ -46,8 +47,6 @@ pub struct Session {
     stream: Arc<Stream>,
 }
 
-/// Frames and sound between the processor and the encoder. Few: what waits here is late already.
-const MOST_PROCESSED: usize = 4;
 /// How long events and data may take to go out after the media have ended: a little longer than closing
 /// a channel may.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -72,9 +71,11 @@ impl Session {
         options: StreamOptions,
         metrics: &MetricsRegistry,
     ) -> Result<Self, Error> {
+        let mut processor = prototype.clone();
+        let takes_audio = processor.takes_audio();
         let Parts { stream, threads, tasks, frames, items } =
-            Parts::start(request, options, metrics, prototype.parts())?;
-        let (processor, shared, runtime) = (prototype.clone(), Arc::clone(&stream), Handle::current());
+            Parts::start(request, options, metrics, prototype.parts(), takes_audio)?;
+        let (shared, runtime) = (Arc::clone(&stream), Handle::current());
         threads.spawn("process", move || process::run(processor, &shared, &frames, items, runtime))?;
         supervise(&stream, threads, tasks);
         Ok(Self { stream })
@@ -158,6 +159,7 @@ impl Parts {
         options: StreamOptions,
         metrics: &MetricsRegistry,
         parts: Vec<Part>,
+        takes_audio: bool,
     ) -> Result<Self, Error> {
         let mut params = request.params;
         if request.subscribe_url.is_none() && request.publish_url.is_none() && request.data_url.is_none() {
@@ -192,8 +194,11 @@ impl Parts {
         };
         let stream = Arc::new(Stream::new(request.id, settings, params, options, metrics, ends, parts));
         let threads = Threads::new(&stream);
-        let (items, media) = start_output(&stream, &threads, output)?;
-        let frames = start_input(&stream, &threads, input)?;
+        let frames = queue(&stream);
+        // Sound that nobody processes must not wait for pictures that somebody does.
+        let passing = (!takes_audio && input.is_some()).then(|| queue(&stream));
+        let (items, media) = start_output(&stream, &threads, output, passing.clone())?;
+        start_input(&stream, &threads, input, &frames, passing.unwrap_or_else(|| Arc::clone(&frames)))?;
         let mut side = JoinSet::new();
         if let Some(publisher) = events {
             side.spawn(events::run(Arc::clone(&stream), event_queue, Documents::new(publisher)));
@@ -208,13 +213,21 @@ impl Parts {
     }
 }
 
+fn queue(stream: &Arc<Stream>) -> Arc<FrameQueue> {
+    let lateness = Lateness::of(&stream.options);
+    let dropped = Arc::clone(&stream.recorder.dropped);
+    Arc::new(FrameQueue::new(lateness, stream.options.max_queue_size, dropped))
+}
+
+/// Starts what fills `frames` with pictures, and `sound`, which may be the same, with sound.
 fn start_input(
     stream: &Arc<Stream>,
     threads: &Threads,
     subscriber: Option<Subscriber>,
-) -> Result<Arc<FrameQueue>, Error> {
-    let frames = Arc::new(FrameQueue::new(stream.options.max_queue_size));
-    let (shared, queue) = (Arc::clone(stream), Arc::clone(&frames));
+    frames: &Arc<FrameQueue>,
+    sound: Arc<FrameQueue>,
+) -> Result<(), Error> {
+    let (shared, queue) = (Arc::clone(stream), Arc::clone(frames));
     let Some(subscriber) = subscriber else {
         // Nothing comes but what the processor makes, until the stream is stopped.
         stream.announce(Announced { video: true, ..Announced::default() });
@@ -222,32 +235,37 @@ fn start_input(
             shared.stopped().await;
             queue.close();
         });
-        return Ok(frames);
+        return Ok(());
     };
-    let units = Arc::new(CodedQueue::new());
+    let dropped = Arc::clone(&stream.recorder.dropped);
+    let units = Arc::new(CodedQueue::new(Lateness::of(&stream.options), dropped));
     let (coded, runtime) = (Arc::clone(&units), Handle::current());
     threads.spawn("decode", move || decode::run(&shared, &coded, &queue, &runtime))?;
-    tokio::spawn(ingress::run(Arc::clone(stream), subscriber, units, Arc::clone(&frames)));
-    Ok(frames)
+    tokio::spawn(ingress::run(Arc::clone(stream), subscriber, units, sound, Arc::clone(frames)));
+    Ok(())
 }
 
 fn start_output(
     stream: &Arc<Stream>,
     threads: &Threads,
     publisher: Option<Publisher>,
+    passing: Option<Arc<FrameQueue>>,
 ) -> Result<(mpsc::Sender<Item>, JoinHandle<()>), Error> {
-    let (items, item_queue) = mpsc::channel::<Item>(MOST_PROCESSED);
+    let (items, item_queue) = mpsc::channel::<Item>(Lateness::of(&stream.options).max_processed());
     let Some(publisher) = publisher else {
-        return Ok((items, tokio::spawn(discard(Arc::clone(stream), item_queue))));
+        return Ok((items, tokio::spawn(discard(Arc::clone(stream), item_queue, passing))));
     };
     let (chunks, chunk_queue) = mpsc::channel::<Chunk>(MOST_CHUNKS);
     let (shared, runtime) = (Arc::clone(stream), Handle::current());
-    threads.spawn("encode", move || egress::run(shared, item_queue, chunks, &runtime))?;
+    threads.spawn("encode", move || egress::run(shared, item_queue, passing.as_deref(), chunks, &runtime))?;
     Ok((items, tokio::spawn(publish::run(Arc::clone(stream), publisher, chunk_queue))))
 }
 
 /// Takes what a stream without output puts out, so that it is counted and need not be encoded.
-async fn discard(stream: Arc<Stream>, mut items: mpsc::Receiver<Item>) {
+async fn discard(stream: Arc<Stream>, mut items: mpsc::Receiver<Item>, passing: Option<Arc<FrameQueue>>) {
+    if let Some(passing) = passing {
+        tokio::spawn(async move { while passing.pop().await.is_some() {} });
+    }
     while let Some(item) = items.recv().await {
         if let Item::Video { arrived, .. } = item {
             stream.recorder.picture_out(arrived, Instant::now());

@@ -5,14 +5,14 @@
 mod live;
 
 use cutrickle_mpegts::Codec;
-use cutrickle_pipeline::{Session, StreamOptions};
-use live::{Clip, Replaced, Seen, Stage, Untouched, assert_accounted, ended, judge, taken};
+use cutrickle_pipeline::Session;
+use live::{Clip, Replaced, Seen, Stage, Untouched, assert_accounted, ended, every_picture, judge, taken};
 use serde_json::json;
 
 /// Plays `segments`, of which the last one is good: it comes out whole.
 async fn play(segments: &[Vec<u8>]) -> (Session, Seen) {
     let stage = Stage::new().await;
-    let (session, viewer) = stage.start(&Replaced, json!({}), StreamOptions::default()).await;
+    let (session, viewer) = stage.start(&Replaced, json!({}), every_picture()).await;
     let mut source = stage.source();
     for segment in segments {
         source.send(segment).await;
@@ -101,7 +101,7 @@ async fn a_change_of_size_begins_a_new_segment_of_the_new_size() {
     let Some(large) = Clip { size: "1280x720", seconds: 1, ..Clip::default() }.segments() else { return };
     let small = Clip { size: "512x512", seconds: 2, ..Clip::default() }.segments().unwrap();
     let stage = Stage::new().await;
-    let (session, viewer) = stage.start(&Replaced, json!({}), StreamOptions::default()).await;
+    let (session, viewer) = stage.start(&Replaced, json!({}), every_picture()).await;
     let mut source = stage.source();
     source.send(&large[0]).await;
     viewer.pictures(30).await;
@@ -161,7 +161,7 @@ async fn a_clock_that_jumps_does_not_jump_in_the_output() {
     let (Some(a), Some(b)) = (shifted("100"), shifted("95")) else { return };
     let (c, d) = (shifted("3700").unwrap(), shifted("200").unwrap());
     let stage = Stage::new().await;
-    let (session, viewer) = stage.start(&Untouched, json!({}), StreamOptions::default()).await;
+    let (session, viewer) = stage.start(&Untouched, json!({}), every_picture()).await;
     let mut source = stage.source();
     for (n, segment) in [&a[0], &b[0], &c[0], &d[0]].into_iter().enumerate() {
         source.send(segment).await;
@@ -185,7 +185,7 @@ async fn a_clock_that_jumps_does_not_jump_in_the_output() {
 async fn needs_ffmpeg(what: &str, more: &'static [&'static str]) {
     let Some(segments) = (Clip { seconds: 1, more, ..Clip::default() }).segments() else { return };
     let stage = Stage::new().await;
-    let (session, viewer) = stage.start(&Replaced, json!({}), StreamOptions::default()).await;
+    let (session, viewer) = stage.start(&Replaced, json!({}), every_picture()).await;
     let mut source = stage.source();
     source.send(&segments[0]).await;
     if cfg!(feature = "ffmpeg") {

@@ -10,10 +10,8 @@ use std::time::Duration;
 use candle_core::{DType, Device, Tensor};
 use cutrickle_frame::VideoFrame;
 use cutrickle_pipeline::compose::{BatchModel, Batched};
-use cutrickle_pipeline::{
-    FrameProcessor, MetricsRegistry, Params, Result, Session, StreamContext, StreamOptions,
-};
-use live::{Clip, DEADLINE, Stage, assert_accounted, ended, taken};
+use cutrickle_pipeline::{FrameProcessor, MetricsRegistry, Params, Result, Session, StreamContext};
+use live::{Clip, DEADLINE, Stage, assert_accounted, ended, every_picture, taken};
 use tokio::runtime::Handle;
 
 /// A picture whose bytes are all its own.
@@ -201,7 +199,7 @@ async fn live_streams_share_batches_and_the_metrics_say_how_large_they_are() {
     let registry = MetricsRegistry::new().unwrap();
     let mut prototype = Batched::new(Noting::default(), 8, Duration::from_millis(50));
     prototype.initialize(&Device::Cpu).await.unwrap();
-    let options = StreamOptions { max_queue_size: 100, ..StreamOptions::default() };
+    let options = every_picture();
     let mut streams = Vec::new();
     for n in 0..3 {
         let stage = Stage::new().await;

@@ -15,7 +15,7 @@ use cutrickle_pipeline::compose::{Compose, from_fn, parallel, with_overlay, with
 use cutrickle_pipeline::{
     FrameProcessor, Params, Result, Session, Started, StreamContext, StreamOptions, StreamState,
 };
-use live::{Clip, Seen, Stage, assert_accounted, ended, judge, taken, until};
+use live::{Clip, Seen, Stage, assert_accounted, ended, every_picture, judge, taken, until};
 use serde_json::json;
 
 fn frame(n: i64) -> VideoFrame {
@@ -128,8 +128,7 @@ impl FrameProcessor for Mixed {
 async fn play(processor: &impl FrameProcessor, options: StreamOptions) -> Option<(Session, Seen)> {
     let segments = Clip { seconds: 2, audio: None, ..Clip::default() }.segments()?;
     let stage = Stage::new().await;
-    let (session, viewer) =
-        stage.start(processor, json!({}), StreamOptions { max_queue_size: 100, ..options }).await;
+    let (session, viewer) = stage.start(processor, json!({}), options).await;
     let mut source = stage.source();
     for segment in &segments {
         source.send(segment).await;
@@ -154,7 +153,7 @@ async fn every_picture_of_a_parallel_processor_is_accounted_for_and_stays_in_ord
     });
     let mixed = Mixed { parameter: Arc::default() };
     let processor = with_overlay(parallel(mixed, 4).named("mixed").then(record));
-    let Some((session, seen)) = play(&processor, StreamOptions::default()).await else { return };
+    let Some((session, seen)) = play(&processor, every_picture()).await else { return };
     let metrics = session.metrics();
     // One of ten is withheld: at the beginning there is a banner in its place.
     assert_eq!((metrics.frames_failed, metrics.error_count), (18, 18), "{metrics:?}");
@@ -182,7 +181,7 @@ async fn pictures_do_not_wait_for_a_processor_that_hangs() {
         Ok(Some(frame))
     });
     let processor = with_timeout(hang, Duration::from_millis(200));
-    let Some((session, seen)) = play(&processor, StreamOptions::default()).await else { return };
+    let Some((session, seen)) = play(&processor, every_picture()).await else { return };
     let metrics = session.metrics();
     assert_eq!((seen.pictures, metrics.frames_out, metrics.frames_processed), (60, 60, 60), "{metrics:?}");
     // The tenth to be given to it, and all after that. Those before it were in time unless the machine stood still.
@@ -207,7 +206,7 @@ async fn late_pictures_may_be_withheld_and_an_overlay_stands_in_for_them_until_t
     let stage = Stage::new().await;
     let Some(segments) = (Clip { seconds: 2, audio: None, ..Clip::default() }).segments() else { return };
     let processor = with_overlay(with_timeout(slow, Duration::from_millis(50)).withholding());
-    let (session, viewer) = stage.start(&processor, json!({}), StreamOptions::default()).await;
+    let (session, viewer) = stage.start(&processor, json!({}), every_picture()).await;
     let mut source = stage.source();
     source.send(&segments[0]).await;
     viewer.pictures(30).await;
@@ -289,7 +288,7 @@ async fn parallel_clones_of_a_stream_take_its_parameters() {
     let stage = Stage::new().await;
     let parameter = Arc::new(AtomicBool::new(false));
     let processor = parallel(Mixed { parameter: Arc::clone(&parameter) }, 2);
-    let (session, _viewer) = stage.start(&processor, json!({}), StreamOptions::default()).await;
+    let (session, _viewer) = stage.start(&processor, json!({}), every_picture()).await;
     session.update_params(json!({"strength": 1}).as_object().cloned().unwrap()).unwrap();
     until(&session, |_| parameter.load(Ordering::SeqCst)).await;
     session.stop();
@@ -306,8 +305,7 @@ async fn show_loading_puts_the_banner_on_every_picture_until_it_is_unset() {
         seen_here.lock().unwrap().push(frame.is_replaced());
         Ok(Some(frame))
     }));
-    let (session, viewer) =
-        stage.start(&processor, json!({"show_loading": true}), StreamOptions::default()).await;
+    let (session, viewer) = stage.start(&processor, json!({"show_loading": true}), every_picture()).await;
     let mut source = stage.source();
     source.send(&segments[0]).await;
     viewer.pictures(30).await;

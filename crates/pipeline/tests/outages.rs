@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cutrickle_pipeline::{MetricsRegistry, Session, StreamOptions, StreamRequest};
 use cutrickle_trickle::{ClientConfig, Server, ServerConfig};
-use live::{Clip, Replaced, Stage, Untouched, Viewer, assert_accounted, ended, judge};
+use live::{Clip, Replaced, Stage, Untouched, Viewer, assert_accounted, ended, every_picture, judge};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -51,7 +51,7 @@ async fn a_server_killed_for_five_seconds_does_not_end_the_stream() {
     let server = Mortal::live(([127, 0, 0, 1], 0).into()).await;
     let address = server.address;
     let stage = Stage::at(format!("http://{address}/"));
-    let (session, viewer) = stage.start(&Replaced, json!({}), StreamOptions::default()).await;
+    let (session, viewer) = stage.start(&Replaced, json!({}), every_picture()).await;
     let mut source = stage.source();
     source.send_all(&segments[..2], &viewer, 30).await;
 
@@ -75,7 +75,7 @@ async fn a_server_killed_for_five_seconds_does_not_end_the_stream() {
 async fn forty_seconds_of_silence_do_not_end_the_stream() {
     let Some(segments) = (Clip { seconds: 2, ..Clip::default() }).segments() else { return };
     let stage = Stage::new().await;
-    let (session, viewer) = stage.start(&Replaced, json!({}), StreamOptions::default()).await;
+    let (session, viewer) = stage.start(&Replaced, json!({}), every_picture()).await;
     let mut source = stage.source();
     source.send(&segments[0]).await;
     viewer.reaches(&segments[0]).await;

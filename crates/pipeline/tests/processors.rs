@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cutrickle_frame::VideoFrame;
-use cutrickle_pipeline::{
-    FrameProcessor, Params, Result, StreamContext, StreamOptions, StreamState, initialize,
+use cutrickle_frame::{AudioFrame, VideoFrame};
+use cutrickle_pipeline::compose::{
+    Compose, every, from_fn, map_tensor, parallel, switch, with_overlay, with_timeout,
 };
-use live::{Clip, Stage, assert_accounted, ended, judge, taken, until};
+use cutrickle_pipeline::{
+    EndReason, FrameProcessor, Params, Result, StreamContext, StreamOptions, StreamState, initialize,
+};
+use live::{Clip, Stage, assert_accounted, ended, every_picture, judge, taken, until};
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -51,7 +54,7 @@ impl FrameProcessor for Planned {
 async fn play(plan: fn(usize) -> Deed) -> Option<(cutrickle_pipeline::Session, live::Seen)> {
     let segments = Clip { seconds: 2, audio: None, ..Clip::default() }.segments()?;
     let stage = Stage::new().await;
-    let options = StreamOptions { max_queue_size: 100, ..StreamOptions::default() };
+    let options = every_picture();
     let (session, viewer) = stage.start(&Planned { plan, seen: 0 }, json!({}), options).await;
     let mut source = stage.source();
     for segment in &segments {
@@ -104,12 +107,12 @@ impl FrameProcessor for Waiting {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_processor_is_given_the_newest_pictures() {
+async fn more_pictures_than_may_wait_cost_the_oldest() {
     let Some(segments) = (Clip { seconds: 1, audio: None, ..Clip::default() }).segments() else { return };
     let stage = Stage::new().await;
     let (working, mut at_work) = mpsc::unbounded_channel();
     let permits = Arc::new(Semaphore::new(0));
-    let options = StreamOptions { max_queue_size: 3, ..StreamOptions::default() };
+    let options = StreamOptions { max_queue_size: 3, ..every_picture() };
     let processor = Waiting { permits: Arc::clone(&permits), working };
     let (session, viewer) = stage.start(&processor, json!({}), options).await;
     let mut source = stage.source();
@@ -158,7 +161,7 @@ async fn no_picture_reaches_a_processor_that_could_not_start() {
     let stage = Stage::new().await;
     let (permits, given) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let processor = Unready { permits: Arc::clone(&permits), given: Arc::clone(&given) };
-    let options = StreamOptions { max_queue_size: 3, ..StreamOptions::default() };
+    let options = StreamOptions { max_queue_size: 3, ..every_picture() };
     let (session, _viewer) = stage.start(&processor, json!({}), options).await;
     let mut source = stage.source();
     source.send(&segments[0]).await;
@@ -283,4 +286,98 @@ async fn a_failing_or_panicking_initialize_is_an_error() {
         initialize(Unloadable(|| panic!("no memory")), &candle_core::Device::Cpu).await.err().unwrap();
     assert!(error.to_string().contains("panicked: no memory"));
     assert!(initialize(Unloadable(|| Ok(())), &candle_core::Device::Cpu).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_slow_processor_is_dropped_at_a_stop() {
+    let Some(segments) = (Clip { seconds: 1, audio: None, ..Clip::default() }).segments() else { return };
+    let stage = Stage::new().await;
+    let (working, mut at_work) = mpsc::unbounded_channel();
+    let permits = Arc::new(Semaphore::new(0));
+    let processor = Waiting { permits: Arc::clone(&permits), working };
+    let (session, viewer) = stage.start(&processor, json!({}), every_picture()).await;
+    let mut source = stage.source();
+    source.send(&segments[0]).await;
+    at_work.recv().await.unwrap();
+    taken(&session, 30).await;
+    session.stop();
+    // The one at work, and those alone that the decoder may still have in its hands.
+    until(&session, |m| m.frames_dropped >= 25).await;
+    permits.add_permits(100);
+    ended(&session).await;
+    assert_accounted(&session);
+    let status = session.status();
+    assert_eq!((status.state, status.end_reason), (StreamState::Offline, Some(EndReason::Stopped)));
+    assert!(status.metrics.frames_out < 5, "{status:?}");
+    assert_eq!(viewer.end().await.pictures as u64, status.metrics.frames_out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_does_not_wait_for_a_processor_that_takes_none() {
+    let Some(segments) = (Clip { seconds: 1, ..Clip::default() }).segments() else { return };
+    let sounds = judge(&segments[0]).audio.len();
+    let stage = Stage::new().await;
+    let (working, mut at_work) = mpsc::unbounded_channel();
+    // The first picture goes out, so that there is a segment; the second one is worked on until the end.
+    let permits = Arc::new(Semaphore::new(1));
+    let processor = Waiting { permits: Arc::clone(&permits), working };
+    let (session, viewer) = stage.start(&processor, json!({}), StreamOptions::default()).await;
+    let mut source = stage.source();
+    source.send(&segments[0]).await;
+    at_work.recv().await.unwrap();
+    at_work.recv().await.unwrap();
+    // The last packet of the input ends with the channel.
+    viewer.sounds(sounds - 1).await;
+    assert_eq!(session.metrics().frames_out, 1);
+    permits.add_permits(100);
+    source.end().await;
+    ended(&session).await;
+    assert_accounted(&session);
+}
+
+/// Takes the sound and gives it back.
+#[derive(Clone)]
+struct Listening;
+
+impl FrameProcessor for Listening {
+    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        Ok(Some(frame))
+    }
+
+    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
+        Ok(vec![frame])
+    }
+}
+
+#[test]
+fn a_processor_takes_sound_if_it_implements_that() {
+    let deaf = || Given::default();
+    assert!(Listening.takes_audio());
+    assert!(!deaf().takes_audio());
+    assert!(!deaf().then(deaf()).takes_audio());
+    assert!(deaf().then(Listening).takes_audio() && Listening.then(deaf()).takes_audio());
+    for wrapped in [
+        with_overlay(Listening).boxed(),
+        every(2, Listening).boxed(),
+        parallel(Listening, 2).boxed(),
+        with_timeout(Listening, Duration::from_secs(1)).boxed(),
+        Listening.named("ears").boxed(),
+        switch("which").case("deaf", deaf()).case("listening", Listening).boxed(),
+    ] {
+        let mut wrapped = wrapped;
+        assert!(wrapped.takes_audio(), "{wrapped:?}");
+    }
+    for wrapped in [
+        with_overlay(deaf()).boxed(),
+        every(2, deaf()).boxed(),
+        parallel(deaf(), 2).boxed(),
+        with_timeout(deaf(), Duration::from_secs(1)).boxed(),
+        deaf().named("eyes").boxed(),
+        switch("which").case("deaf", deaf()).boxed(),
+        map_tensor(|rgb| Ok(rgb)).boxed(),
+        from_fn(|frame| Ok(Some(frame))).boxed(),
+    ] {
+        let mut wrapped = wrapped;
+        assert!(!wrapped.takes_audio(), "{wrapped:?}");
+    }
 }

@@ -15,7 +15,9 @@ use cutrickle_pipeline::{
     FrameProcessor, Generated, Params, Result, StreamContext, StreamOptions, StreamState,
 };
 use cutrickle_trickle::Publisher;
-use live::{Clip, DEADLINE, Documents, Stage, Untouched, Viewer, assert_accounted, ended, judge, until};
+use live::{
+    Clip, DEADLINE, Documents, Stage, Untouched, Viewer, assert_accounted, ended, every_picture, judge, until,
+};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -75,7 +77,7 @@ async fn parameters_come_over_the_control_channel_and_a_malformed_message_costs_
     let mut control = stage.publisher("control");
     let (reporter, mut params) = Reporter::new();
     let request = stage.request(&["in", "out", "control", "events"]);
-    let session = stage.run(&reporter, request, StreamOptions::default());
+    let session = stage.run(&reporter, request, every_picture());
 
     publish(&mut control, br#"{"strength": 0.5, "max_framerate": 20}"#).await;
     assert_eq!(
@@ -122,7 +124,7 @@ async fn when_parameters_come_faster_than_they_are_taken_the_newest_wins() {
     stage.open("control").await;
     let mut control = stage.publisher("control");
     let (reporter, mut params) = Reporter::new();
-    let session = stage.run(&reporter, stage.request(&["in", "control"]), StreamOptions::default());
+    let session = stage.run(&reporter, stage.request(&["in", "control"]), every_picture());
     for message in [&br#"{"n": 0}"#[..], br#"{"n": 1}"#, br#"{"n": 2}"#, br#"{"n": 3, "last": true}"#] {
         publish(&mut control, message).await;
     }
@@ -146,8 +148,7 @@ async fn a_gateway_hears_of_the_first_segments_and_of_the_status() {
     stage.open("events").await;
     stage.open("out").await;
     let mut events = Documents::new(&stage.url("events"));
-    let options =
-        StreamOptions { status_events: true, pipeline: "restyle".into(), ..StreamOptions::default() };
+    let options = StreamOptions { status_events: true, pipeline: "restyle".into(), ..every_picture() };
     let session = stage.run(&Untouched, stage.request(&["in", "out", "events"]), options);
     let viewer = Viewer::new(&stage.url("out"));
     let mut source = stage.source();
@@ -203,7 +204,7 @@ async fn analytics_need_no_output() {
     let mut data = Documents::new(&stage.url("data"));
     let (mut reporter, _params) = Reporter::new();
     reporter.withhold = true;
-    let session = stage.run(&reporter, stage.request(&["in", "data"]), StreamOptions::default());
+    let session = stage.run(&reporter, stage.request(&["in", "data"]), every_picture());
     let mut source = stage.source();
     for segment in &segments {
         source.send(segment).await;
@@ -264,7 +265,7 @@ async fn a_stream_without_input_generates_at_the_rate_that_is_asked_for() {
     let stage = Stage::new().await;
     stage.open("out").await;
     let viewer = Viewer::new(&stage.url("out"));
-    let options = StreamOptions { target_fps: Some(25), ..StreamOptions::default() };
+    let options = StreamOptions { target_fps: Some(25), ..every_picture() };
     let session = stage.run(&Clock::default(), stage.request(&["out"]), options);
     viewer.pictures(60).await;
     assert_eq!(session.status().state, StreamState::Online);
@@ -287,7 +288,7 @@ async fn a_stream_may_have_nothing_but_data() {
     let stage = Stage::new().await;
     stage.open("data").await;
     let mut data = Documents::new(&stage.url("data"));
-    let session = stage.run(&Clock::default(), stage.request(&["data"]), StreamOptions::default());
+    let session = stage.run(&Clock::default(), stage.request(&["data"]), every_picture());
     until(&session, |m| m.data_lines >= 12).await;
     session.stop();
     ended(&session).await;
@@ -341,7 +342,7 @@ async fn six_hearts_beat_in_a_minute_of_computing_and_a_silent_data_channel_is_k
     let mut events = Documents::new(&stage.url("events"));
     let mut data = Documents::new(&stage.url("data"));
     let processor = Busy::new();
-    let session = stage.run(&processor, stage.request(&["in", "events", "data"]), StreamOptions::default());
+    let session = stage.run(&processor, stage.request(&["in", "events", "data"]), every_picture());
     while !processor.is_computing() {
         tokio::task::yield_now().await;
     }
@@ -369,7 +370,7 @@ async fn the_gateway_hears_of_the_end_of_a_stream_that_had_to_be_abandoned() {
     stage.open("events").await;
     let mut events = Documents::new(&stage.url("events"));
     let processor = Busy::new();
-    let options = StreamOptions { stop_deadline: Duration::from_millis(100), ..StreamOptions::default() };
+    let options = StreamOptions { stop_deadline: Duration::from_millis(100), ..every_picture() };
     let session = stage.run(&processor, stage.request(&["data", "events"]), options);
     session.stop();
     ended(&session).await;

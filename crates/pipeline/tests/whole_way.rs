@@ -7,7 +7,7 @@ mod live;
 use cutrickle_frame::{AudioFrame, VideoFrame};
 use cutrickle_mpegts::Codec;
 use cutrickle_pipeline::{AudioOutput, FrameProcessor, Result, StreamOptions, StreamState};
-use live::{Clip, Replaced, Stage, Untouched, assert_accounted, ended, judge, taken, until};
+use live::{Clip, Replaced, Stage, Untouched, assert_accounted, ended, every_picture, judge, taken, until};
 use serde_json::json;
 
 /// Plays `clip` through `processor` and returns what came out.
@@ -36,7 +36,7 @@ async fn play<P: FrameProcessor>(
 async fn every_picture_comes_out_and_untouched_sound_is_the_same_packets() {
     let clip = Clip::default();
     let Some(segments) = clip.segments() else { return };
-    let Some(seen) = play(&clip, &Untouched, json!({}), StreamOptions::default(), 30).await else { return };
+    let Some(seen) = play(&clip, &Untouched, json!({}), every_picture(), 30).await else { return };
     assert_eq!(seen.pictures, 90);
     let verdict = judge(&seen.bytes);
     assert_eq!(verdict.codecs, ["h264", "aac"]);
@@ -54,7 +54,7 @@ async fn every_picture_comes_out_and_untouched_sound_is_the_same_packets() {
 #[tokio::test(flavor = "multi_thread")]
 async fn replaced_pixels_come_out() {
     let clip = Clip { audio: None, seconds: 2, ..Clip::default() };
-    let Some(seen) = play(&clip, &Replaced, json!({}), StreamOptions::default(), 30).await else { return };
+    let Some(seen) = play(&clip, &Replaced, json!({}), every_picture(), 30).await else { return };
     let verdict = judge(&seen.bytes);
     assert_eq!((verdict.codecs.as_slice(), verdict.video.len()), (&["h264".to_owned()][..], 60));
     assert_eq!(verdict.complaints, "");
@@ -63,7 +63,7 @@ async fn replaced_pixels_come_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn aac_becomes_opus_where_the_output_asks_for_it() {
     let clip = Clip { seconds: 2, ..Clip::default() };
-    let options = StreamOptions { audio: AudioOutput::Opus, ..StreamOptions::default() };
+    let options = StreamOptions { audio: AudioOutput::Opus, ..every_picture() };
     let Some(seen) = play(&clip, &Untouched, json!({}), options, 30).await else { return };
     let verdict = judge(&seen.bytes);
     assert_eq!(verdict.codecs, ["h264", "opus"]);
@@ -77,7 +77,7 @@ async fn aac_becomes_opus_where_the_output_asks_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn opus_stays_opus() {
     let clip = Clip { seconds: 2, audio: Some("opus"), ..Clip::default() };
-    let Some(seen) = play(&clip, &Untouched, json!({}), StreamOptions::default(), 30).await else { return };
+    let Some(seen) = play(&clip, &Untouched, json!({}), every_picture(), 30).await else { return };
     let verdict = judge(&seen.bytes);
     assert_eq!(verdict.codecs, ["h264", "opus"]);
     assert_eq!(verdict.complaints, "");
@@ -101,7 +101,7 @@ impl FrameProcessor for Quieter {
 #[tokio::test(flavor = "multi_thread")]
 async fn replaced_sound_is_named_in_the_first_pmt() {
     let clip = Clip { seconds: 2, audio: Some("opus"), ..Clip::default() };
-    let Some(seen) = play(&clip, &Quieter, json!({}), StreamOptions::default(), 30).await else { return };
+    let Some(seen) = play(&clip, &Quieter, json!({}), every_picture(), 30).await else { return };
     let verdict = judge(&seen.bytes);
     assert_eq!(verdict.codecs, ["h264", "opus"]);
     assert_eq!(verdict.complaints, "");
@@ -112,14 +112,14 @@ async fn replaced_sound_is_named_in_the_first_pmt() {
 async fn width_and_height_scale_the_output() {
     let clip = Clip { audio: None, seconds: 1, ..Clip::default() };
     let params = json!({"width": "128", "height": 128});
-    let Some(seen) = play(&clip, &Untouched, params, StreamOptions::default(), 30).await else { return };
+    let Some(seen) = play(&clip, &Untouched, params, every_picture(), 30).await else { return };
     assert_eq!(judge(&seen.bytes).size, Some((128, 128)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn target_fps_thins_pictures_out_evenly() {
     let clip = Clip { audio: None, seconds: 2, ..Clip::default() };
-    let options = StreamOptions { target_fps: Some(10), ..StreamOptions::default() };
+    let options = StreamOptions { target_fps: Some(10), ..every_picture() };
     let Some(seen) = play(&clip, &Untouched, json!({}), options, 10).await else { return };
     let verdict = judge(&seen.bytes);
     assert_eq!(verdict.video.len(), 20);
@@ -134,7 +134,7 @@ async fn pictures_that_were_reordered_come_out_in_order() {
     let clip = Clip { audio: None, seconds: 2, more, ..Clip::default() };
     let Some(segments) = clip.segments() else { return };
     let stage = Stage::new().await;
-    let (session, viewer) = stage.start(&Untouched, json!({}), StreamOptions::default()).await;
+    let (session, viewer) = stage.start(&Untouched, json!({}), every_picture()).await;
     let mut source = stage.source();
     for segment in &segments {
         source.send(segment).await;

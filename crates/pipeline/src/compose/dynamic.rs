@@ -22,6 +22,7 @@ trait Erased: Send {
     fn initialize<'a>(&'a mut self, device: &'a Device) -> Answer<'a, Result<()>>;
     fn process_video(&mut self, frame: VideoFrame) -> Answer<'_, Result<Option<VideoFrame>>>;
     fn process_audio(&mut self, frame: AudioFrame) -> Answer<'_, Result<Vec<AudioFrame>>>;
+    fn takes_audio(&mut self) -> bool;
     fn generate(&mut self, timestamp: i64) -> Answer<'_, Result<Generated>>;
     fn update_params<'a>(&'a mut self, params: &'a Params) -> Answer<'a, Result<()>>;
     fn on_stream_start<'a>(&'a mut self, stream: &'a StreamContext) -> Answer<'a, Result<()>>;
@@ -47,6 +48,10 @@ impl<P: FrameProcessor> Erased for P {
 
     fn process_audio(&mut self, frame: AudioFrame) -> Answer<'_, Result<Vec<AudioFrame>>> {
         Box::pin(FrameProcessor::process_audio(self, frame))
+    }
+
+    fn takes_audio(&mut self) -> bool {
+        FrameProcessor::takes_audio(self)
     }
 
     fn generate(&mut self, timestamp: i64) -> Answer<'_, Result<Generated>> {
@@ -111,6 +116,10 @@ impl FrameProcessor for DynProcessor {
 
     async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
         self.0.process_audio(frame).await
+    }
+
+    fn takes_audio(&mut self) -> bool {
+        self.0.takes_audio()
     }
 
     async fn generate(&mut self, timestamp: i64) -> Result<Generated> {

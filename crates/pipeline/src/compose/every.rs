@@ -58,6 +58,10 @@ impl<P: FrameProcessor> FrameProcessor for Every<P> {
         self.processor.process_audio(frame).await
     }
 
+    fn takes_audio(&mut self) -> bool {
+        self.processor.takes_audio()
+    }
+
     async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
         self.processor.generate(timestamp).await
     }

@@ -87,6 +87,10 @@ impl<P: FrameProcessor> FrameProcessor for Overlay<P> {
         self.processor.process_audio(frame).await
     }
 
+    fn takes_audio(&mut self) -> bool {
+        self.processor.takes_audio()
+    }
+
     async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
         let made = self.processor.generate(timestamp).await?;
         Ok(Generated { video: self.shown(None, made.video)?, ..made })

@@ -102,6 +102,10 @@ impl<P: FrameProcessor> FrameProcessor for Parallel<P> {
         self.own.process_audio(frame).await
     }
 
+    fn takes_audio(&mut self) -> bool {
+        self.own.takes_audio()
+    }
+
     async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
         self.own.generate(timestamp).await
     }

@@ -80,6 +80,10 @@ impl FrameProcessor for Switch {
         }
     }
 
+    fn takes_audio(&mut self) -> bool {
+        self.cases.iter_mut().any(|(_, case)| case.takes_audio())
+    }
+
     async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
         match self.chosen() {
             Some(case) => case.generate(timestamp).await,

@@ -51,6 +51,10 @@ impl<A: FrameProcessor, B: FrameProcessor> FrameProcessor for Then<A, B> {
         through(&mut self.second, self.first.process_audio(frame).await?).await
     }
 
+    fn takes_audio(&mut self) -> bool {
+        self.first.takes_audio() || self.second.takes_audio()
+    }
+
     async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
         let made = self.first.generate(timestamp).await?;
         let video = match made.video {

@@ -118,6 +118,10 @@ impl<P: FrameProcessor> FrameProcessor for Timeout<P> {
         Ok(answer.unwrap_or_else(|| untouched.into_iter().collect()))
     }
 
+    fn takes_audio(&mut self) -> bool {
+        self.prototype.takes_audio()
+    }
+
     async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
         match self.in_time(async move |processor: &mut P| processor.generate(timestamp).await).await? {
             Some(generated) => Ok(generated),

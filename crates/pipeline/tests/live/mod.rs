@@ -12,7 +12,7 @@ use bytes::Bytes;
 use cutrickle_frame::VideoFrame;
 use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event, Program};
 use cutrickle_pipeline::{
-    FrameProcessor, Metrics, MetricsRegistry, Params, Result, Session, StreamOptions, StreamRequest,
+    FrameProcessor, Metrics, MetricsRegistry, Params, Queueing, Result, Session, StreamOptions, StreamRequest,
 };
 use cutrickle_trickle::{ClientConfig, Publisher, Server, ServerConfig, Start, Subscriber};
 use tokio::sync::watch;
@@ -297,17 +297,27 @@ pub async fn ended(session: &Session) {
 
 /// Waits until a session's figures are so.
 pub async fn until(session: &Session, so: impl Fn(Metrics) -> bool) {
+    until_so(|| session.metrics(), so).await;
+}
+
+/// Waits until `figures` are so.
+pub async fn until_so(figures: impl Fn() -> Metrics, so: impl Fn(Metrics) -> bool) {
     let wait = async {
-        while !so(session.metrics()) {
+        while !so(figures()) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("{:?}", session.metrics()));
+    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("{:?}", figures()));
 }
 
 /// Waits until the session has taken `n` pictures from its input.
 pub async fn taken(session: &Session, n: u64) {
     until(session, |m| m.frames_in >= n).await;
+}
+
+/// The options of a stream whose pictures are all to come out, however slow the machine is.
+pub fn every_picture() -> StreamOptions {
+    StreamOptions { queueing: Queueing::All, max_queue_size: 100, ..StreamOptions::default() }
 }
 
 /// Where pictures went.

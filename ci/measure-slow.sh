@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Measures what a processor slower than its input leads to: how old a frame is when the processor is given it, what the
+# worker adds to its latency, and how many get through. 30 frames a second, and a processor that takes 20, 50, 100 or
+# 300 ms, or 20 and 200 by turns. Prints a table in Markdown. SECONDS_EACH, SIZE and TAKES may be set.
+# Everything shares this machine: nothing else should run on it, and the load is noted with each row.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+each=${SECONDS_EACH:-20}
+size=${SIZE:-512x512}
+takes=${TAKES:-20 50 100 300 20,200}
+cargo build --release --locked --package cutrickle-cli --package cutrickle-benches --bin cutrickle --bin slow-worker "$@" >&2
+programs=${CARGO_TARGET_DIR:-target}/release
+log=$(mktemp -d)
+pids=()
+finish() { for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; wait; rm -rf "$log"; }
+trap finish EXIT
+url_of() {
+  for _ in $(seq 500); do
+    url=$(grep -ohE 'http://[0-9.]+:[0-9]+' "$log/$1" | head -1) && [ -n "$url" ] && { echo "$url"; return; }
+    sleep 0.02
+  done
+  echo "$1 does not say where it listens:" >&2; cat "$log/$1" >&2; return 1
+}
+NO_COLOR=1 "$programs/cutrickle" trickle-server --listen 127.0.0.1:0 --log info >"$log/trickle" 2>&1 & pids+=($!)
+trickle=$(url_of trickle)/
+
+echo "$(date -u +%F), $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)), $size, ${each} s each"
+echo
+echo "| the processor takes ms | age p50 / p99 ms, at most | added latency p50 / p99 ms | frames a second | of 1/T | A/V offset ms, worst | load |"
+echo "| --- | --- | --- | --- | --- | --- | --- |"
+for take in $takes; do
+  "$programs/slow-worker" --takes "$take" >"$log/worker" 2>&1 & worker=$!; pids+=($worker)
+  url=$(url_of worker)
+  "$programs/cutrickle" probe --worker "$url" --trickle "$trickle" --json \
+    --width "${size%x*}" --height "${size#*x}" --fps 30 --seconds "$each" >"$log/figures" & probe=$!
+  # The histogram of ages ends with the stream.
+  sleep "$((each - 1))"
+  curl -fsS "$url/metrics" >"$log/metrics"
+  wait "$probe"
+  python3 - "$log/figures" "$log/metrics" "$take" "$(cut -d' ' -f1 /proc/loadavg)" <<'PYTHON'
+import json, re, sys
+figures, take = json.load(open(sys.argv[1])), [float(n) for n in sys.argv[3].split(",")]
+metrics = open(sys.argv[2]).read()
+buckets = [(float(le), float(n)) for le, n in re.findall(
+    r'cutrickle_stage_seconds_bucket\{stage="wait",stream="[^"]*",le="([^"]+)"\} (\S+)', metrics)]
+count = buckets[-1][1]
+# The upper bound of the bucket that the percentile lies in.
+age = lambda part: next(le for le, n in buckets if n >= part * count) * 1e3
+uptime = float(re.search(r'cutrickle_frames_processed_total\{[^}]*\} (\S+)', metrics)[1])
+latency, offset = figures["added_latency_ms"], figures["av_offset_ms"]
+fps = figures["received"] / figures["seconds"] if "received" in figures else None
+mean = sum(take) / len(take)
+wanted = min(30.0, 1000 / mean)
+row = [sys.argv[3], f"{age(.5):.0f} / {age(.99):.0f}", f"{latency['p50']:.1f} / {latency['p99']:.1f}",
+       f"{fps:.2f}" if fps else json.dumps(figures)[:400], f"{100 * fps / wanted:.0f} %" if fps else "-",
+       f"{offset['worst']:.1f}" if offset else "-", sys.argv[4]]
+print("| " + " | ".join(row) + " |")
+PYTHON
+  kill "$worker"; wait "$worker" 2>/dev/null || true
+done

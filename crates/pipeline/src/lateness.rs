@@ -1,0 +1,154 @@
+//! When live video is late: the one policy by which the queues of a stream give up what waits.
+//!
+//! It takes timestamps and times of arrival and never asks the clock itself. Holding and counting is the queues'
+//! business.
+
+use std::time::{Duration, Instant};
+
+use cutrickle_frame::TICKS_PER_SECOND;
+
+use crate::{Queueing, StreamOptions};
+
+/// What may wait, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lateness {
+    queueing: Queueing,
+    max_latency: Duration,
+}
+
+impl Lateness {
+    pub(crate) fn of(options: &StreamOptions) -> Self {
+        Self { queueing: options.queueing, max_latency: options.max_latency }
+    }
+
+    /// Whether frames give way to newer ones at all.
+    pub(crate) fn is_live(&self) -> bool {
+        self.queueing == Queueing::Latest
+    }
+
+    /// Whether access units that span `ticks` of 90 kHz are more than a decoder that keeps up leaves waiting.
+    pub(crate) fn is_behind(&self, ticks: i64) -> bool {
+        self.is_live() && duration(ticks) > self.max_latency
+    }
+
+    /// How many processed frames may wait for the encoder. In live video one: a processor that is ahead of its encoder
+    /// waits, so that frames are dropped before the work on them is done and not after.
+    pub(crate) fn max_processed(&self) -> usize {
+        match self.queueing {
+            Queueing::Latest => 1,
+            Queueing::All => 4,
+        }
+    }
+}
+
+/// Says when each frame of a track is due, which is when it takes the place of the one before it.
+///
+/// From a source that sends at the pace of its own timestamps, a frame is due when it arrives: whoever comes for one
+/// gets the newest. Many senders write a second of video at once. Each frame of such a burst is due a little after the
+/// one before it, so that a processor which keeps up with the input is given every one of them. A frame is never due
+/// later than `max_latency` after its arrival, which bounds the age that a burst, or a sender that was held up, can lead
+/// to.
+#[derive(Debug, Default)]
+pub(crate) struct Schedule {
+    last: Option<(i64, Instant)>,
+}
+
+impl Schedule {
+    /// When the frame of `timestamp` (90 kHz) that arrived at `arrived` is due.
+    pub(crate) fn due(&mut self, timestamp: i64, arrived: Instant, lateness: &Lateness) -> Instant {
+        // Faster than the input's own pace by a third. Frames that were held up on their way, and come all at once,
+        // would otherwise leave all later ones due as late as they were.
+        let paced = self.last.and_then(|(before, due)| {
+            let step = duration(timestamp.saturating_sub(before)).min(Duration::from_secs(1));
+            due.checked_add(step * 3 / 4)
+        });
+        let latest = arrived.checked_add(lateness.max_latency).unwrap_or(arrived);
+        let due = paced.map_or(arrived, |paced| paced.clamp(arrived, latest));
+        self.last = Some((timestamp, due));
+        due
+    }
+}
+
+fn duration(ticks: i64) -> Duration {
+    let ticks = u64::try_from(ticks).unwrap_or_default();
+    Duration::from_micros(ticks.saturating_mul(1_000_000 / 10_000) / (TICKS_PER_SECOND as u64 / 10_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME: i64 = 3_000;
+
+    fn millis(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    fn lateness() -> Lateness {
+        Lateness::of(&StreamOptions::default())
+    }
+
+    /// When `frames` at 30 a second are due, given when they arrive, both in milliseconds.
+    fn due(arrivals: impl Iterator<Item = u64>) -> Vec<u64> {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        arrivals
+            .enumerate()
+            .map(|(n, at)| {
+                let due = schedule.due(n as i64 * FRAME, start + millis(at), &lateness());
+                u64::try_from((due - start).as_millis()).unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn ticks_are_told_in_time() {
+        assert_eq!(duration(90_000), Duration::from_secs(1));
+        assert_eq!(duration(3_000), Duration::from_micros(33_333));
+        assert_eq!((duration(-1), duration(0)), (Duration::ZERO, Duration::ZERO));
+        assert!(duration(i64::MAX) > Duration::from_secs(1));
+    }
+
+    #[test]
+    fn frames_that_come_in_time_are_due_when_they_arrive() {
+        let arrivals = [0, 33, 66, 100, 133];
+        assert_eq!(due(arrivals.into_iter()), arrivals);
+    }
+
+    #[test]
+    fn frames_of_a_burst_are_due_one_after_the_other() {
+        assert_eq!(due(std::iter::repeat_n(0, 5)), [0, 24, 49, 74, 99]);
+    }
+
+    #[test]
+    fn no_frame_is_due_later_than_the_latency_that_is_allowed() {
+        let due = due(std::iter::repeat_n(0, 200));
+        assert_eq!(due.last(), Some(&1_000));
+    }
+
+    #[test]
+    fn frames_that_were_held_up_once_do_not_delay_those_after_them_for_long() {
+        // Frames 30 to 39 arrive together with frame 40.
+        let arrival = |n: u64| if (30..40).contains(&n) { 40 * 100 / 3 } else { n * 100 / 3 };
+        let due = due((0..90).map(arrival));
+        assert!(due[45] > arrival(45), "the held up ones are due one after the other");
+        assert_eq!(due[89], arrival(89), "and the delay is gone a second later");
+    }
+
+    #[test]
+    fn a_jump_of_the_timestamps_delays_nothing_for_long() {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        schedule.due(0, start, &lateness());
+        for (timestamp, at) in [(i64::MAX, 10), (i64::MIN, 20), (0, 2_000)] {
+            let due = schedule.due(timestamp, start + millis(at), &lateness());
+            assert!(due - start <= millis(at + 1_000), "{timestamp}");
+        }
+    }
+
+    #[test]
+    fn who_wants_every_frame_is_never_behind() {
+        let all = Lateness::of(&StreamOptions { queueing: Queueing::All, ..StreamOptions::default() });
+        assert!(!all.is_behind(i64::MAX) && lateness().is_behind(90_001) && !lateness().is_behind(90_000));
+    }
+}
