@@ -96,7 +96,8 @@ async fn a_server_that_stays_out_of_reach_ends_the_stream() {
         *url = Some(nowhere().await);
         let Some(segments) = (Clip { seconds: 1, ..Clip::default() }).segments() else { return };
         let session = stage.run(&Emitting, request, impatient());
-        stage.source().send(&segments[0]).await;
+        let mut source = stage.source();
+        source.send(&segments[0]).await;
         assert_eq!(reason(&session).await, wanted, "{channel}");
         assert_eq!(session.status().state, StreamState::Error, "{channel}");
     }
@@ -137,7 +138,8 @@ async fn a_source_that_dies_silently_ends_the_stream_and_the_gateway_hears_why()
     let timeout = Some(Duration::from_millis(500));
     let options = StreamOptions { input_timeout: timeout, ..StreamOptions::default() };
     let session = stage.run(&Untouched, stage.request(&["in", "out", "events"]), options);
-    stage.source().send(&segments[0]).await;
+    let mut source = stage.source();
+    source.send(&segments[0]).await;
     assert_eq!(reason(&session).await, EndReason::InputTimeout);
     let mut last = json!(null);
     while let Some(event) = events.next().await {

@@ -1,6 +1,7 @@
 //! The publishing side: hands out one segment after the other, keeps the next one connected, and drops
 //! what a dead or slow server does not take. Sending is `post`'s business, recovering `recover`'s.
 
+mod counters;
 mod delivery;
 mod post;
 mod recover;
@@ -18,9 +19,9 @@ use tokio::time::timeout;
 
 use crate::client::{ClientConfig, Endpoint, Place};
 use crate::error::{Error, Kind};
+pub use counters::PublishCounters;
 pub use delivery::Delivery;
 use post::{Link, post};
-pub use segment::PublishCounters;
 pub(crate) use segment::SegmentSource;
 use segment::{Phase, Segment};
 

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
+use super::counters::PublishCounters;
 use super::delivery::Delivery;
 use super::recover::{Ended, Progress, Recover, Verdict};
-use super::segment::{Phase, PublishCounters, Segment};
+use super::segment::{Phase, Segment};
 use crate::client::{Endpoint, Place, RequestBody};
 use crate::error::{Error, Kind};
 use crate::wire;
