@@ -6,7 +6,7 @@ use cutrickle_trickle::{SegmentReader, Subscriber};
 use serde_json::Value;
 
 use crate::stream::Stream;
-use crate::{BoxError, Params};
+use crate::{BoxError, EndReason, Params};
 
 /// Largest message, as for a POST of parameters.
 const MOST_MESSAGE: usize = 10 << 20;
@@ -27,8 +27,8 @@ async fn receive(stream: &Stream, subscriber: &mut Subscriber) {
                     stream.error(format_args!("control: segment {}: {e}", segment.seq()));
                 }
             }
-            Ok(None) => return,
-            Err(e) => return stream.error(format_args!("control: {e}")),
+            Ok(None) => return stream.stop(EndReason::InputEnded),
+            Err(e) => return stream.fail(EndReason::InputFailed, format_args!("control: {e}")),
         }
     }
 }

@@ -8,12 +8,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Error;
+use crate::delivery::{Outlet, follow};
 use crate::documents::Documents;
 use crate::metrics::Counter;
 use crate::stream::Stream;
@@ -24,7 +25,7 @@ const MOST_LINE: usize = 64 << 10;
 const BATCH: Duration = Duration::from_millis(333);
 /// After so long without a line an empty batch shows that the channel lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
-/// Bytes of lines that may wait for the publisher: at least one batch of the longest lines, and seconds of usual ones.
+/// Bytes of lines that may wait for the publisher, and what they take of memory: at least one batch of the longest lines, and seconds of usual ones.
 const MOST_WAITING: usize = 1 << 20;
 
 /// Where a processor puts its data. Cheap to clone; all clones are the same stream's.
@@ -43,8 +44,9 @@ pub(crate) struct Lines {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    lines: VecDeque<Bytes>,
-    bytes: usize,
+    /// The lines one after the other, each with its end: what a line takes is its own bytes.
+    text: VecDeque<u8>,
+    lines: u64,
 }
 
 impl Emitter {
@@ -68,7 +70,7 @@ impl Emitter {
                 "a line of data of {length} bytes: at most {MOST_LINE} are allowed"
             )));
         }
-        lines.push(line.into());
+        lines.push(&line);
         Ok(())
     }
 }
@@ -85,16 +87,24 @@ impl Lines {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, line: Bytes) {
+    fn push(&self, line: &[u8]) {
         let mut waiting = self.waiting();
-        waiting.bytes += line.len();
-        waiting.lines.push_back(line);
-        while waiting.bytes > MOST_WAITING {
-            let Some(oldest) = waiting.lines.pop_front() else { break };
-            waiting.bytes -= oldest.len();
-            self.dropped.add(1);
+        let mut dropped = 0;
+        while waiting.text.len().saturating_add(line.len()) > MOST_WAITING {
+            let Some(end) = waiting.text.iter().position(|byte| *byte == b'\n') else { break };
+            waiting.text.drain(..=end);
+            dropped += 1;
         }
+        if waiting.text.capacity().saturating_sub(waiting.text.len()) < line.len() {
+            // Doubling, but never beyond what may wait.
+            let length = waiting.text.len();
+            let doubled = waiting.text.capacity().saturating_mul(2).min(MOST_WAITING);
+            waiting.text.reserve_exact(doubled.saturating_sub(length).max(line.len()));
+        }
+        waiting.text.extend(line);
+        waiting.lines = waiting.lines.saturating_add(1).saturating_sub(dropped);
         drop(waiting);
+        self.dropped.add(dropped);
         self.emitted.add(1);
         self.arrived.notify_one();
     }
@@ -102,16 +112,28 @@ impl Lines {
     /// Everything that waits, as the body of a segment, and how many lines that is.
     fn take(&self) -> (Bytes, u64) {
         let taken = std::mem::take(&mut *self.waiting());
-        let mut body = BytesMut::with_capacity(taken.bytes);
-        for line in &taken.lines {
-            body.put_slice(line);
-        }
-        (body.freeze(), taken.lines.len() as u64)
+        (Bytes::from(Vec::from(taken.text)), taken.lines)
     }
 }
 
 /// Publishes a stream's data until its media have ended, then what is left, and closes the channel.
 pub(crate) async fn run(stream: Arc<Stream>, lines: Arc<Lines>, mut documents: Documents) {
+    let delivery = documents.delivery();
+    let failed = tokio::select! {
+        biased;
+        () = follow(&stream, Outlet::Data, delivery) => true,
+        () = publish(&stream, &lines, &mut documents) => false,
+    };
+    if failed {
+        stream.media_ended().await;
+        return lines.dropped.add(lines.take().1);
+    }
+    if let Err(e) = documents.close().await {
+        stream.error(format_args!("ending the data: {e}"));
+    }
+}
+
+async fn publish(stream: &Stream, lines: &Lines, documents: &mut Documents) {
     let mut finished = false;
     while !finished {
         let silent = Instant::now() + KEEP_ALIVE;
@@ -131,15 +153,35 @@ pub(crate) async fn run(stream: Arc<Stream>, lines: Arc<Lines>, mut documents: D
         if finished && count == 0 {
             break;
         }
+        let batch = Batch { lines, count, delivered: false };
         // An empty line is an empty batch to a reader of lines, and yet a byte that wakes the channel's readers.
         let body = if count == 0 { Bytes::from_static(b"\n") } else { body };
-        if let Err(e) = documents.send(body).await {
-            lines.dropped.add(count);
-            stream.error(format_args!("data: {e}"));
+        match documents.send(body).await {
+            Ok(()) => batch.delivered(),
+            Err(e) => stream.error(format_args!("data: {e}")),
         }
     }
-    if let Err(e) = documents.close().await {
-        stream.error(format_args!("ending the data: {e}"));
+}
+
+/// Lines on their way to the server. They are counted as dropped unless it is known to have them, also when the sending
+/// is given up.
+struct Batch<'a> {
+    lines: &'a Lines,
+    count: u64,
+    delivered: bool,
+}
+
+impl Batch<'_> {
+    fn delivered(mut self) {
+        self.delivered = true;
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if !self.delivered {
+            self.lines.dropped.add(self.count);
+        }
     }
 }
 
@@ -180,6 +222,22 @@ mod tests {
         let (body, kept) = lines.take();
         assert!(body.len() <= MOST_WAITING && body.ends_with(b"\n999999\n"));
         assert_eq!(kept + lines.dropped.get(), lines.emitted.get());
+    }
+
+    #[test]
+    fn the_shortest_lines_take_no_more_memory_than_the_longest() {
+        for line in ["", "x", &"x".repeat(MOST_LINE - 3)] {
+            let lines = Arc::new(Lines::default());
+            let emitter = Emitter::to(&lines);
+            for _ in 0..2 * MOST_WAITING / (line.len() + 3) {
+                emitter.emit(&line).unwrap();
+                assert!(lines.waiting().text.capacity() <= MOST_WAITING);
+            }
+            let (body, kept) = lines.take();
+            assert!(body.len() > MOST_WAITING - MOST_LINE && lines.dropped.get() > 0);
+            assert_eq!(body.iter().filter(|byte| **byte == b'\n').count() as u64, kept);
+            assert_eq!(kept + lines.dropped.get(), lines.emitted.get());
+        }
     }
 
     #[test]

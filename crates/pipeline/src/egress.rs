@@ -153,7 +153,6 @@ impl Egress {
         match result {
             Ok(picture) => {
                 self.stream.recorder.picture_out(arrived, finished);
-                self.stream.output_seen();
                 self.encoded(picture);
             }
             Err(e) => {
@@ -307,7 +306,6 @@ impl Egress {
             self.cut(first);
             self.begin_segment(None, &mut bytes);
             self.output.send(Chunk { starts_segment: true, data: bytes.freeze() }, &self.stream);
-            self.stream.output_seen();
             self.mux_waiting_sound();
         }
     }

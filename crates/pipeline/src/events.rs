@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::Params;
+use crate::delivery::{Outlet, follow};
 use crate::documents::Documents;
 use crate::stream::Stream;
 
@@ -66,35 +67,62 @@ pub(crate) fn queue() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
 
 /// Publishes events and heartbeats until the stream's media have ended, then the last events, and closes the channel.
 pub(crate) async fn run(stream: Arc<Stream>, mut events: mpsc::Receiver<Event>, mut documents: Documents) {
+    let delivery = documents.delivery();
+    let failed = tokio::select! {
+        biased;
+        () = follow(&stream, Outlet::Events, delivery) => true,
+        () = talk(&stream, &mut events, &mut documents) => false,
+    };
+    if failed {
+        events.close();
+        while events.try_recv().is_ok() {
+            stream.recorder.events_dropped.add(1);
+        }
+        return;
+    }
+    if let Err(e) = documents.close().await {
+        tracing::warn!(stream = %stream.id, "ending the events: {e}");
+    }
+}
+
+async fn talk(stream: &Stream, events: &mut mpsc::Receiver<Event>, documents: &mut Documents) {
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    publish(&stream, &mut documents, Event::new("stream_started")).await;
+    publish(stream, documents, Event::new("stream_started")).await;
     loop {
         tokio::select! {
             biased;
-            Some(event) = events.recv() => publish(&stream, &mut documents, event).await,
+            Some(event) = events.recv() => publish(stream, documents, event).await,
             _ = heartbeat.tick() => {
-                publish(&stream, &mut documents, Event::new("heartbeat")).await;
+                publish(stream, documents, Event::new("heartbeat")).await;
                 if stream.options.status_events {
-                    publish(&stream, &mut documents, status(&stream)).await;
+                    publish(stream, documents, status(stream)).await;
                 }
             }
             () = stream.media_ended() => break,
         }
     }
     while let Ok(event) = events.try_recv() {
-        publish(&stream, &mut documents, event).await;
+        publish(stream, documents, event).await;
     }
-    publish(&stream, &mut documents, Event::new("stream_stopped")).await;
-    if let Err(e) = documents.close().await {
-        tracing::warn!(stream = %stream.id, "ending the events: {e}");
+    publish(stream, documents, stopped(stream)).await;
+}
+
+/// The last event says why the stream ended.
+fn stopped(stream: &Stream) -> Event {
+    let (reason, message) = stream.end_cause();
+    let event = Event::new("stream_stopped").with("reason", reason.as_str());
+    match message {
+        Some(message) => event.with("message", message),
+        None => event,
     }
 }
 
-/// An event that cannot be sent is only logged: reporting it would make another one.
+/// An event that is lost is only counted and logged: reporting it would make another one.
 async fn publish(stream: &Stream, documents: &mut Documents, event: Event) {
     let body = Bytes::from(event.document(&stream.id).to_string());
     if let Err(e) = documents.send(body).await {
+        stream.recorder.events_dropped.add(1);
         tracing::warn!(stream = %stream.id, "events: {e}");
     }
 }

@@ -93,6 +93,7 @@ impl Ingress<'_> {
     }
 
     fn unit(&mut self, unit: AccessUnit, arrived: Instant) {
+        self.stream.media_seen();
         if let Some(Loss { packets, units }) = unit.loss {
             let (pid, at) = (unit.pid, seconds(unit.pts));
             self.stream.error(format_args!(

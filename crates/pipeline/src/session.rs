@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cutrickle_trickle::{Publisher, Start, Subscriber};
+use cutrickle_trickle::{ClientConfig, Publisher, Start, Subscriber};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -20,7 +20,7 @@ use crate::stream::{Announced, Ends, Stream};
 use crate::threads::Threads;
 use crate::{
     EndReason, Error, FrameProcessor, Metrics, MetricsRegistry, Params, StreamOptions, StreamParams,
-    StreamStatus, control, data, decode, events, ingress, process, publish,
+    StreamStatus, control, data, decode, events, ingress, process, publish, state,
 };
 
 /// What a stream is started with.
@@ -76,9 +76,14 @@ impl Session {
         let Parts { stream, threads, tasks, frames, items } =
             Parts::start(request, options, metrics, prototype.parts(), takes_audio)?;
         let (shared, runtime) = (Arc::clone(&stream), Handle::current());
-        threads.spawn("process", move || process::run(processor, &shared, &frames, items, runtime))?;
+        let started = threads.spawn("process", move || {
+            process::run(processor, &shared, &frames, items, runtime);
+        });
+        if started.is_err() {
+            stream.stop(EndReason::Internal);
+        }
         supervise(&stream, threads, tasks);
-        Ok(Self { stream })
+        started.map(|()| Self { stream })
     }
 
     /// The stream's name.
@@ -168,13 +173,14 @@ impl Parts {
             ));
         }
         let settings = StreamParams::take_from(&mut params)?;
+        let trickle = |retry_window| ClientConfig { retry_window, ..options.trickle.clone() };
         let subscriber = |field, url: Option<String>| {
-            url.map(|url| Subscriber::new(&url, Start::Current, options.trickle.clone()))
+            url.map(|url| Subscriber::new(&url, Start::Current, trickle(options.retry.input)))
                 .transpose()
                 .map_err(|e| Error::invalid(field).because(e))
         };
         let publisher = |field, url: Option<String>, content| {
-            url.map(|url| Publisher::new(&url, content, options.trickle.clone()))
+            url.map(|url| Publisher::new(&url, content, trickle(options.retry.output)))
                 .transpose()
                 .map_err(|e| Error::invalid(field).because(e))
         };
@@ -197,8 +203,14 @@ impl Parts {
         let frames = queue(&stream);
         // Sound that nobody processes must not wait for pictures that somebody does.
         let passing = (!takes_audio && input.is_some()).then(|| queue(&stream));
-        let (items, media) = start_output(&stream, &threads, output, passing.clone())?;
-        start_input(&stream, &threads, input, &frames, passing.unwrap_or_else(|| Arc::clone(&frames)))?;
+        let sound = passing.as_ref().unwrap_or(&frames);
+        let started = start_output(&stream, &threads, output, passing.clone())
+            .and_then(|output| start_input(&stream, &threads, input, &frames, sound).map(|()| output));
+        let (items, media) = started.inspect_err(|_| {
+            // What was started ends by itself once the stream is stopped and nothing comes any more.
+            stream.stop(EndReason::Internal);
+            sound.close();
+        })?;
         let mut side = JoinSet::new();
         if let Some(publisher) = events {
             side.spawn(events::run(Arc::clone(&stream), event_queue, Documents::new(publisher)));
@@ -225,7 +237,7 @@ fn start_input(
     threads: &Threads,
     subscriber: Option<Subscriber>,
     frames: &Arc<FrameQueue>,
-    sound: Arc<FrameQueue>,
+    sound: &Arc<FrameQueue>,
 ) -> Result<(), Error> {
     let (shared, queue) = (Arc::clone(stream), Arc::clone(frames));
     let Some(subscriber) = subscriber else {
@@ -241,7 +253,8 @@ fn start_input(
     let units = Arc::new(CodedQueue::new(Lateness::of(&stream.options), dropped));
     let (coded, runtime) = (Arc::clone(&units), Handle::current());
     threads.spawn("decode", move || decode::run(&shared, &coded, &queue, &runtime))?;
-    tokio::spawn(ingress::run(Arc::clone(stream), subscriber, units, sound, Arc::clone(frames)));
+    let (sound, frames) = (Arc::clone(sound), Arc::clone(frames));
+    tokio::spawn(ingress::run(Arc::clone(stream), subscriber, units, sound, frames));
     Ok(())
 }
 
@@ -276,6 +289,7 @@ async fn discard(stream: Arc<Stream>, mut items: mpsc::Receiver<Item>, passing: 
 /// Waits for everything to end, and marks the stream's end. From the moment that it was asked to end there is a
 /// deadline, after which what is left is abandoned: a processor that never returns must not hold its slot.
 pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, tasks: Tasks) {
+    tokio::spawn(state::watch(Arc::clone(stream)));
     let stream = Arc::clone(stream);
     let Tasks { media, mut side } = tasks;
     let abort = media.abort_handle();
@@ -305,4 +319,51 @@ pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, tasks: Tasks) {
         }
         stream.end();
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use cutrickle_frame::VideoFrame;
+    use cutrickle_trickle::{Server, ServerConfig};
+
+    use super::*;
+    use crate::Result;
+    use crate::threads::tests::REFUSED;
+
+    #[derive(Clone)]
+    struct Untouched;
+
+    impl FrameProcessor for Untouched {
+        async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+            Ok(Some(frame))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_start_that_fails_midway_leaves_nothing_running() {
+        let server = Server::bind(([127, 0, 0, 1], 0).into(), ServerConfig::default()).await.unwrap();
+        let (base, service) = (server.url(), server.service());
+        tokio::spawn(server.run(std::future::pending()));
+        let input = service.publisher("in", "video/MP2T").unwrap();
+        for stage in ["encode", "decode", "process"] {
+            let request = StreamRequest {
+                subscribe_url: Some(format!("{base}in")),
+                publish_url: Some(format!("{base}out")),
+                ..StreamRequest::default()
+            };
+            let metrics = MetricsRegistry::new().unwrap();
+            let before = Handle::current().metrics().num_alive_tasks();
+            REFUSED.set(Some(stage));
+            let error = Session::start(&Untouched, request, StreamOptions::default(), &metrics).unwrap_err();
+            REFUSED.set(None);
+            assert_eq!(error.to_string(), format!("starting the {stage} thread"));
+            let ended = async {
+                while Handle::current().metrics().num_alive_tasks() > before {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(20), ended).await.expect("all of it ends");
+        }
+        input.close();
+    }
 }

@@ -5,18 +5,22 @@ use utoipa::ToSchema;
 
 use crate::{Metrics, Params};
 
-/// How a stream is doing. The names are those of Livepeer's status events.
+/// How a stream is doing. The names are those of Livepeer's status events, and one that these do not have:
+/// `DEGRADED_OUTPUT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StreamState {
     /// Started; nothing has come out yet.
     Loading,
-    /// Pictures (or sound, where there are none) go out.
+    /// Pictures (or sound, where there are none) go out, as far as a connection takes them.
     Online,
     /// Input is missing, or what comes cannot be decoded.
     DegradedInput,
     /// The processor fails again and again, or is far too slow.
     DegradedInference,
+    /// What the stream publishes (output, events, or data) cannot be delivered: the server is out of reach, or takes
+    /// nothing. It is tried again for [`Retry::output`](crate::Retry::output).
+    DegradedOutput,
     /// The stream ended because of an error.
     Error,
     /// The stream ended as it should.

@@ -1,7 +1,7 @@
-//! What the threads and tasks of one stream share: its counters, settings, parameters and state.
+//! What the threads and tasks of one stream share: its counters, settings, parameters and end. How it is doing is
+//! `state`'s business.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::compose::{Part, collect, merge};
 use crate::data::{Emitter, Lines};
 use crate::events::{Event, unix_millis};
-use crate::metrics::Recorder;
-use crate::{
-    Backends, EndReason, Error, MetricsRegistry, Params, StreamOptions, StreamParams, StreamState,
-    StreamStatus,
-};
+use crate::metrics::{Counter, Recorder};
+use crate::state::{Health, Recorded};
+use crate::{Backends, EndReason, Error, MetricsRegistry, Params, StreamOptions, StreamParams, StreamStatus};
 
 /// What the input announces.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,18 +61,16 @@ pub(crate) struct Stream {
     pub(crate) ends: Ends,
     /// How parameters reach the processor.
     parts: Vec<Part>,
-    started: Instant,
+    pub(crate) health: Health,
+    /// Bytes of output that were handed to a connection.
+    pub(crate) output_bytes: Counter,
     started_at: u64,
     details: Mutex<Details>,
     announced: watch::Sender<Announced>,
-    /// Milliseconds from the start to the newest input and output, plus one; 0: none yet.
-    last_input: AtomicU64,
-    last_output: AtomicU64,
-    decode_failures: AtomicU32,
-    process_failures: AtomicU32,
     params_changed: Notify,
     stop: watch::Sender<bool>,
-    end_reason: Mutex<Option<EndReason>>,
+    /// Why it has to end, in words where it is an error.
+    end_cause: Mutex<Option<(EndReason, Option<String>)>>,
     media_ended: watch::Sender<bool>,
     ended: watch::Sender<Option<Outcome>>,
 }
@@ -88,19 +84,13 @@ struct Details {
     backends: Backends,
     output_size: Option<(u32, u32)>,
     last_error: Option<String>,
-    /// Milliseconds from the start to the newest parameters, error, and change of state.
+    /// Milliseconds from the start to the newest parameters and error.
     params_at: Option<u64>,
     error_at: Option<u64>,
-    state: Option<(StreamState, u64)>,
     /// When an error was last logged, and how many came since.
     logged: Option<Instant>,
     unlogged: u64,
 }
-
-/// So many failures in a row make a state of it.
-const REPEATED: u32 = 3;
-/// Input silent for so long is missing.
-const SILENCE: Duration = Duration::from_secs(3);
 
 impl Stream {
     pub(crate) fn new(
@@ -127,17 +117,14 @@ impl Stream {
             options,
             ends,
             parts,
-            started: Instant::now(),
+            health: Health::new(),
+            output_bytes: Counter::default(),
             started_at: unix_millis(),
             details: Mutex::new(Details { settings, params, backends, ..Details::default() }),
             announced: watch::Sender::new(Announced::default()),
-            last_input: AtomicU64::new(0),
-            last_output: AtomicU64::new(0),
-            decode_failures: AtomicU32::new(0),
-            process_failures: AtomicU32::new(0),
             params_changed: Notify::new(),
             stop: watch::Sender::new(false),
-            end_reason: Mutex::default(),
+            end_cause: Mutex::default(),
             media_ended: watch::Sender::new(false),
             ended: watch::Sender::new(None),
         }
@@ -226,16 +213,8 @@ impl Stream {
         self.details().output_size = Some(size);
     }
 
-    pub(crate) fn input_seen(&self) {
-        self.last_input.store(self.millis() + 1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn output_seen(&self) {
-        self.last_output.store(self.millis() + 1, Ordering::Relaxed);
-    }
-
     fn millis(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+        self.health.millis()
     }
 
     /// Tells the gateway, if it listens. Never waits.
@@ -260,40 +239,45 @@ impl Stream {
         let millis = self.millis();
         let mut details = self.details();
         details.error_at = Some(millis);
+        details.last_error = Some(text.clone());
         let now = Instant::now();
-        if details.logged.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1)) {
-            let unlogged = std::mem::take(&mut details.unlogged);
-            details.logged = Some(now);
-            tracing::warn!(stream = %self.id, unlogged, "{text}");
-            self.event(Event::new("error").with("message", text.as_str()));
-        } else {
-            details.unlogged += 1;
+        if details.logged.is_some_and(|at| now.saturating_duration_since(at) < Duration::from_secs(1)) {
+            details.unlogged = details.unlogged.saturating_add(1);
+            return;
         }
-        details.last_error = Some(text);
+        let unlogged = std::mem::take(&mut details.unlogged);
+        details.logged = Some(now);
+        // A log may be slow, and others wait for the lock.
+        drop(details);
+        tracing::warn!(stream = %self.id, unlogged, "{text}");
+        self.event(Event::new("error").with("message", text));
     }
 
     /// Counts and logs the error that ends the stream.
     pub(crate) fn fail(&self, reason: EndReason, what: impl Display) {
-        self.error(what);
-        self.stop(reason);
-    }
-
-    pub(crate) fn decoded(&self, ok: bool) {
-        count(&self.decode_failures, ok);
-    }
-
-    pub(crate) fn processed(&self, ok: bool) {
-        count(&self.process_failures, ok);
+        let text = one_line(&what);
+        self.error(&text);
+        self.stop_because(reason, Some(text));
     }
 
     /// Asks the stream to end. Of several reasons the first one counts, unless the stream had to be abandoned.
     pub(crate) fn stop(&self, reason: EndReason) {
-        let mut known = self.end_reason.lock().unwrap_or_else(PoisonError::into_inner);
+        self.stop_because(reason, None);
+    }
+
+    fn stop_because(&self, reason: EndReason, message: Option<String>) {
+        let mut known = self.end_cause.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_none() || reason == EndReason::Abandoned {
-            *known = Some(reason);
+            *known = Some((reason, message));
         }
         drop(known);
         self.stop.send_replace(true);
+    }
+
+    /// Why the stream ends, and the error's text where it is one. Without a reason, nothing was wrong.
+    pub(crate) fn end_cause(&self) -> (EndReason, Option<String>) {
+        let known = self.end_cause.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone().unwrap_or((EndReason::Stopped, None))
     }
 
     /// Waits until the stream is asked to end.
@@ -313,12 +297,30 @@ impl Stream {
         let _ = self.media_ended.subscribe().wait_for(|ended| *ended).await;
     }
 
-    /// Marks the stream's end; its figures leave the registry.
+    /// Marks the stream's end, and logs what became of it; its figures leave the registry.
     pub(crate) fn end(&self) {
-        let reason = *self.end_reason.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = Outcome { reason: reason.unwrap_or(EndReason::Stopped), at: self.millis() };
+        let (reason, message) = self.end_cause();
         self.registry.forget(&self.id);
-        self.ended.send_replace(Some(outcome));
+        self.ended.send_replace(Some(Outcome { reason, at: self.millis() }));
+        self.review();
+        let m = self.status().metrics;
+        tracing::info!(
+            stream = %self.id,
+            reason = reason.as_str(),
+            message,
+            frames_in = m.frames_in,
+            frames_out = m.frames_out,
+            frames_dropped = m.frames_dropped,
+            frames_paced = m.frames_paced,
+            frames_withheld = m.frames_withheld,
+            frames_failed = m.frames_failed,
+            errors = m.error_count,
+            input_bytes = m.input_bytes,
+            output_bytes = self.output_bytes.get(),
+            output_bytes_dropped = m.output_bytes_dropped,
+            uptime_s = self.millis() as f64 / 1e3,
+            "ended"
+        );
     }
 
     pub(crate) fn outcome(&self) -> Option<Outcome> {
@@ -331,44 +333,16 @@ impl Stream {
         let _ = self.ended.subscribe().wait_for(Option::is_some).await;
     }
 
-    fn state(&self) -> StreamState {
-        match self.outcome() {
-            Some(outcome) if outcome.reason.is_error() => return StreamState::Error,
-            Some(_) => return StreamState::Offline,
-            None => {}
-        }
-        let silent = match self.last_input.load(Ordering::Relaxed) {
-            0 => self.started.elapsed(),
-            at => Duration::from_millis(self.millis().saturating_sub(at - 1)),
-        };
-        if self.process_failures.load(Ordering::Relaxed) >= REPEATED {
-            StreamState::DegradedInference
-        } else if silent > SILENCE || self.decode_failures.load(Ordering::Relaxed) >= REPEATED {
-            StreamState::DegradedInput
-        } else if self.last_output.load(Ordering::Relaxed) == 0 {
-            StreamState::Loading
-        } else {
-            StreamState::Online
-        }
-    }
-
     /// When what happened last.
     pub(crate) fn times(&self) -> Times {
-        let state = self.state();
+        let since = self.state().since;
         let at = |millis: u64| self.started_at.saturating_add(millis);
-        let seen = |newest: &AtomicU64| newest.load(Ordering::Relaxed).checked_sub(1).map(at);
-        let now = self.millis();
-        let mut details = self.details();
-        let since = match details.state {
-            Some((known, since)) if known == state => since,
-            _ => now,
-        };
-        details.state = Some((state, since));
+        let details = self.details();
         Times {
             started: self.started_at,
             state: at(since),
-            input: seen(&self.last_input),
-            output: seen(&self.last_output),
+            input: self.health.last_input().map(at),
+            output: self.health.last_output().map(at),
             params: details.params_at.map(at),
             error: details.error_at.map(at),
         }
@@ -379,7 +353,7 @@ impl Stream {
         if let Some(data) = &self.ends.data {
             (metrics.data_lines, metrics.data_lines_dropped) = (data.emitted.get(), data.dropped.get());
         }
-        let (state, outcome) = (self.state(), self.outcome());
+        let (Recorded { state, .. }, outcome) = (self.state(), self.outcome());
         let details = self.details();
         StreamStatus {
             stream_id: self.id.clone(),
@@ -394,14 +368,6 @@ impl Stream {
             ended_at: outcome.map(|outcome| self.started_at.saturating_add(outcome.at)),
             end_reason: outcome.map(|outcome| outcome.reason),
         }
-    }
-}
-
-fn count(failures: &AtomicU32, ok: bool) {
-    if ok {
-        failures.store(0, Ordering::Relaxed);
-    } else {
-        failures.fetch_add(1, Ordering::Relaxed);
     }
 }
 

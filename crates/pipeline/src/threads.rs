@@ -30,6 +30,10 @@ impl Threads {
 
     /// Starts the thread of the stage of this name.
     pub(crate) fn spawn(&self, name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        #[cfg(test)]
+        if tests::REFUSED.get() == Some(name) {
+            return Err(Error::failed(format!("starting the {name} thread")));
+        }
         let running = Running { stream: Arc::clone(&self.stream), name, _running: self.running.clone() };
         std::thread::Builder::new()
             .name(name.into())
@@ -54,5 +58,15 @@ impl Drop for Running {
         if std::thread::panicking() {
             self.stream.fail(EndReason::Internal, format_args!("the {} thread panicked", self.name));
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// The stage whose thread cannot be started, as on a machine that has too many.
+        pub(crate) static REFUSED: Cell<Option<&'static str>> = const { Cell::new(None) };
     }
 }

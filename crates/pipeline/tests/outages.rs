@@ -7,11 +7,17 @@ mod live;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use cutrickle_pipeline::{MetricsRegistry, Session, StreamOptions, StreamRequest};
-use cutrickle_trickle::{ClientConfig, Server, ServerConfig};
-use live::{Clip, Replaced, Stage, Untouched, Viewer, assert_accounted, ended, every_picture, judge};
+use cutrickle_frame::VideoFrame;
+use cutrickle_pipeline::{
+    EndReason, FrameProcessor, Generated, MetricsRegistry, Result, Session, StreamContext, StreamOptions,
+    StreamRequest, StreamState,
+};
+use cutrickle_trickle::{ClientConfig, Publisher, Server, ServerConfig};
+use live::{
+    Clip, Documents, Replaced, Stage, Untouched, Viewer, assert_accounted, ended, every_picture, judge,
+};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -69,6 +75,146 @@ async fn a_server_killed_for_five_seconds_does_not_end_the_stream() {
     let seen = viewer.end().await;
     assert_eq!(seen.pictures, 120, "nothing was sent while the server was away: {:?}", session.metrics());
     assert_eq!(judge(&seen.bytes).complaints, "");
+}
+
+/// Emits a line at each moment.
+#[derive(Clone, Default)]
+struct Counting(Option<StreamContext>);
+
+impl FrameProcessor for Counting {
+    async fn on_stream_start(&mut self, context: &StreamContext) -> Result<()> {
+        self.0 = Some(context.clone());
+        Ok(())
+    }
+
+    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        Ok(Some(frame))
+    }
+
+    async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
+        if let Some(context) = &self.0 {
+            context.emit(&timestamp)?;
+        }
+        Ok(Generated::default())
+    }
+}
+
+fn options(fps: u32) -> StreamOptions {
+    StreamOptions { target_fps: Some(fps), ..StreamOptions::default() }
+}
+
+/// A source in real time: a second of input every second, until it is dropped.
+fn live_source(stage: &Stage, segments: Vec<Vec<u8>>) -> tokio::task::JoinHandle<()> {
+    let mut source = stage.source();
+    tokio::spawn(async move {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        for segment in segments.iter().cycle() {
+            second.tick().await;
+            source.send(segment).await;
+        }
+    })
+}
+
+async fn until_state(session: &Session, wanted: StreamState) {
+    let wait = async {
+        while session.status().state != wanted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(live::DEADLINE, wait).await;
+    waited.unwrap_or_else(|_| panic!("not {wanted:?}: {:?}", session.status()));
+}
+
+/// Only the output's server is away; the input goes on all the while.
+async fn publishing_resumes_after(outage: Duration) {
+    let Some(segments) = (Clip { seconds: 2, audio: None, ..Clip::default() }).segments() else { return };
+    let server = Mortal::live(([127, 0, 0, 1], 0).into()).await;
+    let address = server.address;
+    let (stage, away) = (Stage::new().await, Stage::at(format!("http://{address}/")));
+    away.open("out").await;
+    let request = StreamRequest { publish_url: Some(away.url("out")), ..stage.request(&["in"]) };
+    let session = stage.run(&Untouched, request, StreamOptions::default());
+    let source = live_source(&stage, segments);
+    Viewer::new(&away.url("out")).pictures(10).await;
+    until_state(&session, StreamState::Online).await;
+
+    drop(server);
+    until_state(&session, StreamState::DegradedOutput).await;
+    tokio::time::sleep(outage).await;
+    assert_eq!(session.status().state, StreamState::DegradedOutput, "nothing leaves");
+    let _server = Mortal::live(address).await;
+    let returned = Instant::now();
+
+    Viewer::new(&away.url("out")).pictures(1).await;
+    println!("after {outage:?}, a viewer has a picture {:?} after the server's return", returned.elapsed());
+    until_state(&session, StreamState::Online).await;
+    println!("and the stream is online after {:?}", returned.elapsed());
+    source.abort();
+    session.stop();
+    ended(&session).await;
+    assert_accounted(&session);
+    let status = session.status();
+    assert_eq!((status.state, status.end_reason), (StreamState::Offline, Some(EndReason::Stopped)));
+    assert!(status.metrics.output_bytes_dropped > 0, "what was lost is counted: {status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishing_resumes_after_five_seconds_without_the_outputs_server() {
+    publishing_resumes_after(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes as long as the outage; how long tries go on is tested without waiting in the crate of the protocol"]
+async fn publishing_resumes_after_forty_five_seconds_without_the_outputs_server() {
+    publishing_resumes_after(Duration::from_secs(45)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes as long as the outage; how long tries go on is tested without waiting in the crate of the protocol"]
+async fn publishing_resumes_after_five_minutes_without_the_outputs_server() {
+    publishing_resumes_after(Duration::from_secs(300)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_data_and_parameters_go_on_after_an_outage() {
+    let server = Mortal::live(([127, 0, 0, 1], 0).into()).await;
+    let address = server.address;
+    let stage = Stage::at(format!("http://{address}/"));
+    let mut control = stage.publisher("control");
+    control.create().await.unwrap();
+    let session = stage.run(&Counting::default(), stage.request(&["data", "events", "control"]), options(5));
+    live::until(&session, |m| m.data_lines > 0).await;
+    let parameters = async |control: &mut Publisher, text: String| {
+        let mut segment = control.segment().await.unwrap();
+        segment.write(text.into()).await.unwrap();
+        segment.delivered().await.unwrap();
+    };
+    parameters(&mut control, json!({"n": 1}).to_string()).await;
+    let shown = async |n: u64| {
+        while session.status().params.get("n") != Some(&json!(n)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(live::DEADLINE, shown(1)).await.expect("the parameters");
+
+    drop(server);
+    until_state(&session, StreamState::DegradedOutput).await;
+    let _server = Mortal::live(address).await;
+
+    let (mut events, mut data) = (Documents::new(&stage.url("events")), Documents::new(&stage.url("data")));
+    parameters(&mut control, json!({"n": 2}).to_string()).await;
+    tokio::time::timeout(live::DEADLINE, shown(2)).await.expect("the new parameters");
+    assert!(data.next().await.is_some());
+    session.stop();
+    ended(&session).await;
+    let mut last = json!(null);
+    while let Some(event) = events.next().await {
+        last = serde_json::from_slice(&event).unwrap();
+    }
+    assert_eq!(
+        (&last["event"]["type"], &last["event"]["reason"]),
+        (&json!("stream_stopped"), &json!("stopped"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

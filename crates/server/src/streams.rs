@@ -180,7 +180,6 @@ impl Reservation {
         tokio::spawn(async move {
             session.ended().await;
             let last = session.status();
-            tracing::info!(stream = %slot.id, state = ?last.state, "ended");
             streams.release(&slot, Some(last));
         });
     }

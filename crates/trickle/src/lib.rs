@@ -65,7 +65,7 @@ mod wire;
 
 pub use client::{ClientConfig, without_secrets};
 pub use error::Error;
-pub use publish::{PublishCounters, Publisher, SegmentWriter};
+pub use publish::{Delivery, PublishCounters, Publisher, SegmentWriter};
 pub use server::{
     ChannelRequest, Hooks, LocalPublisher, LocalSegmentReader, LocalSegmentWriter, LocalSubscriber, Refusal,
     SegmentBody, Server, ServerConfig, Service,

@@ -10,6 +10,9 @@ pub(crate) const LATEST: HeaderName = HeaderName::from_static("lp-trickle-latest
 pub(crate) const CLOSED: HeaderName = HeaderName::from_static("lp-trickle-closed");
 /// On a POST, with any value: the publisher restarted.
 pub(crate) const RESET: HeaderName = HeaderName::from_static("lp-trickle-reset");
+/// On what a publisher of ours sends: which one it is, so that several on one channel are told apart. Servers that do
+/// not know it take no notice.
+pub(crate) const PUBLISHER: HeaderName = HeaderName::from_static("lp-trickle-publisher");
 /// On the POST that creates a channel: the type of its content.
 pub(crate) const EXPECT_CONTENT: HeaderName = HeaderName::from_static("expect-content");
 
@@ -19,6 +22,11 @@ pub(crate) const NO_SUCH_SEGMENT: u16 = 470;
 /// A segment number in a header; `None` where it is missing or not a number.
 pub(crate) fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Which publisher sends this, where it says so.
+pub(crate) fn publisher(headers: &HeaderMap) -> Option<u64> {
+    u64::from_str_radix(headers.get(PUBLISHER)?.to_str().ok()?, 16).ok()
 }
 
 /// Whether `status` is [`NO_SUCH_SEGMENT`].

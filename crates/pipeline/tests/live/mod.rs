@@ -170,7 +170,9 @@ pub struct Viewer {
 
 impl Viewer {
     pub fn new(url: &str) -> Self {
-        let config = ClientConfig { missing_grace: DEADLINE, ..ClientConfig::default() };
+        // Viewers outlast every outage.
+        let retry_window = Duration::from_secs(600);
+        let config = ClientConfig { missing_grace: DEADLINE, retry_window, ..ClientConfig::default() };
         let mut subscriber = Subscriber::new(url, Start::Seq(0), config).unwrap();
         let (counts, seen) = watch::channel(Counts::default());
         let all = Arc::new(Mutex::new(Seen::default()));

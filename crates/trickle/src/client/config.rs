@@ -14,7 +14,7 @@ pub struct ClientConfig {
     pub renew_after: Duration,
     /// A segment that brings no byte for this long has broken off. 30 s.
     pub read_timeout: Duration,
-    /// For how long a server out of reach is tried again (after 100 ms, doubling up to 2 s). 30 s.
+    /// For how long a server out of reach is tried again (after 100 ms, doubling up to 1 s). 30 s.
     pub retry_window: Duration,
     /// For how long a channel that does not exist is waited for, at the start and after the server was
     /// out of reach. 10 s.
@@ -25,6 +25,9 @@ pub struct ClientConfig {
     /// For how long [`Publisher::segment`](crate::Publisher::segment) waits for earlier segments that the
     /// server does not take; after it the oldest is dropped. 1 s.
     pub patience: Duration,
+    /// A POST of which the server takes no byte that waits, or which it does not answer, for this long has stalled: its
+    /// connection is as good as broken. 3 s.
+    pub stall_timeout: Duration,
     /// The longest that [`Publisher::close`](crate::Publisher::close) may take. 2 s.
     pub close_timeout: Duration,
     /// Accept any certificate. Off: certificates are verified.
@@ -57,6 +60,7 @@ impl Default for ClientConfig {
             missing_grace: Duration::from_secs(10),
             segment_buffer: 4 << 20,
             patience: Duration::from_secs(1),
+            stall_timeout: Duration::from_secs(3),
             close_timeout: Duration::from_secs(2),
             insecure_skip_verify: false,
             ca_file: None,

@@ -1,6 +1,8 @@
 //! The publishing side: hands out one segment after the other, keeps the next one connected, and drops
 //! what a dead or slow server does not take. Sending is `post`'s business, recovering `recover`'s.
 
+mod counters;
+mod delivery;
 mod post;
 mod recover;
 mod segment;
@@ -11,13 +13,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::client::{ClientConfig, Endpoint, Place};
 use crate::error::{Error, Kind};
+pub use counters::PublishCounters;
+pub use delivery::Delivery;
 use post::{Link, post};
-pub use segment::PublishCounters;
 pub(crate) use segment::SegmentSource;
 use segment::{Phase, Segment};
 
@@ -125,10 +129,16 @@ impl Publisher {
             let mut phase = oldest.watch();
             let over = phase.wait_for(|phase| matches!(phase, Phase::Over { .. }));
             if timeout(self.link.endpoint.config().patience, over).await.is_err() {
-                oldest.cut();
+                oldest.cut_stalled();
             }
             self.under_way.pop_front();
         }
+    }
+
+    /// Whether what is published gets to the server, from now on. Also says at once when nothing can be published any
+    /// more, where [`segment`](Self::segment) does so only when it is called.
+    pub fn delivery(&self) -> watch::Receiver<Delivery> {
+        self.link.delivery()
     }
 
     /// What was published and what was dropped; the numbers go on counting.
@@ -136,7 +146,8 @@ impl Publisher {
         self.link.counters.clone()
     }
 
-    /// Finishes what is under way, then ends the channel, all within [`ClientConfig::close_timeout`].
+    /// Finishes what is under way, then ends the channel (a server of this crate keeps it for others who publish to it,
+    /// if this publisher has published), all within [`ClientConfig::close_timeout`].
     ///
     /// # Errors
     /// The server could not be told. A channel that is gone already is no error.
@@ -154,7 +165,9 @@ impl Publisher {
         };
         let finished = timeout(longest / 2, finished).await.is_ok();
         self.tasks.abort_all();
-        let asked = self.link.endpoint.ask(Method::DELETE, Place::Channel, &[]);
+        // Who has published leaves the channel to those who still do. Who has not can only mean to end it for all.
+        let signature = self.ahead.is_some().then(|| self.link.signature());
+        let asked = self.link.endpoint.ask(Method::DELETE, Place::Channel, signature.as_slice());
         let rest = if finished { longest } else { longest / 2 };
         let answer = timeout(rest, asked).await.map_err(|_| self.link.endpoint.error(Kind::Timeout))??;
         match answer.status.as_u16() {
@@ -205,6 +218,22 @@ impl SegmentWriter {
     pub fn finish(mut self) {
         self.ended = true;
         self.segment.finish();
+    }
+
+    /// Ends the segment and waits until the server has taken all of it, also through an outage of the server: of a
+    /// segment of which nothing was sent, nothing is lost. Cancel safe: the segment is sent all the same.
+    ///
+    /// # Errors
+    /// [`Error::is_lost`]: it is not known to have arrived whole.
+    pub async fn delivered(mut self) -> Result<(), Error> {
+        self.ended = true;
+        self.segment.finish();
+        let mut phase = self.segment.watch();
+        let over = phase.wait_for(|phase| matches!(phase, Phase::Over { .. })).await;
+        match over.map(|phase| *phase) {
+            Ok(Phase::Over { taken: true, .. }) => Ok(()),
+            _ => Err(self.segment.error(Kind::Lost)),
+        }
     }
 }
 

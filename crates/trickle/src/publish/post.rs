@@ -1,13 +1,18 @@
 //! Sends one segment: numbers it after the one before, POSTs it, and acts on what `recover` decides.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
+use super::counters::PublishCounters;
+use super::delivery::Delivery;
 use super::recover::{Ended, Progress, Recover, Verdict};
-use super::segment::{Phase, PublishCounters, Segment};
+use super::segment::{Phase, Segment};
 use crate::client::{Endpoint, Place, RequestBody};
 use crate::error::{Error, Kind};
 use crate::wire;
@@ -17,14 +22,58 @@ pub(super) struct Link {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) content_type: HeaderValue,
     pub(super) counters: Arc<PublishCounters>,
+    /// Which publisher this is, as the server is told.
+    name: HeaderValue,
     recover: Mutex<Recover>,
     failure: Mutex<Option<Error>>,
+    delivery: watch::Sender<Delivery>,
 }
 
 impl Link {
     pub(super) fn new(endpoint: Arc<Endpoint>, content_type: HeaderValue) -> Link {
         let recover = Mutex::new(Recover::new(endpoint.config()));
-        Link { endpoint, content_type, counters: Arc::default(), recover, failure: Mutex::new(None) }
+        Link {
+            endpoint,
+            content_type,
+            counters: Arc::default(),
+            name: name(),
+            recover,
+            failure: Mutex::new(None),
+            delivery: watch::Sender::default(),
+        }
+    }
+
+    /// What the server is told on everything that changes the channel.
+    pub(super) fn signature(&self) -> (HeaderName, HeaderValue) {
+        (wire::PUBLISHER, self.name.clone())
+    }
+
+    pub(super) fn delivery(&self) -> watch::Receiver<Delivery> {
+        self.delivery.subscribe()
+    }
+
+    /// Tells those who watch, where something has changed.
+    fn tell(&self) {
+        self.delivery.send_if_modified(|known| {
+            let now = match self.failure() {
+                Some(failure) => Delivery::Failed(failure),
+                None if self.recover().is_away() => Delivery::Away,
+                None if self.counters.bytes() > 0 => Delivery::Taken,
+                None => Delivery::Idle,
+            };
+            let changed = !known.is_same(&now);
+            if changed {
+                *known = now;
+            }
+            changed
+        });
+    }
+
+    /// Takes note of how a POST ended.
+    fn ended(&self, progress: Progress, ended: Ended) -> Verdict {
+        let verdict = self.recover().ended(Instant::now(), progress, ended);
+        self.tell();
+        verdict
     }
 
     pub(super) fn recover(&self) -> MutexGuard<'_, Recover> {
@@ -38,6 +87,7 @@ impl Link {
 
     fn fail(&self, error: Error) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.tell();
     }
 
     /// Asks the server to create the channel. Its refusal is an answer like any other.
@@ -81,12 +131,20 @@ impl Link {
                 return Err(cause);
             }
             let wait = self.recover().unanswered(Instant::now());
+            self.tell();
             match wait {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return Err(self.endpoint.error(Kind::Timeout).source(cause)),
             }
         }
     }
+}
+
+/// A name that no other publisher has, most likely.
+fn name() -> HeaderValue {
+    // The keys of hash maps are the only random numbers that the standard library has.
+    let random = RandomState::new().build_hasher().finish();
+    HeaderValue::from_str(&format!("{random:016x}")).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 fn is_refusal(status: StatusCode) -> bool {
@@ -100,7 +158,7 @@ impl Drop for Sending {
     fn drop(&mut self) {
         if !self.0.is_over() {
             self.0.cut();
-            self.0.set_phase(Phase::Over { next: None });
+            self.0.set_phase(Phase::Over { taken: false, next: None });
         }
     }
 }
@@ -127,12 +185,17 @@ pub(super) async fn post(link: Arc<Link>, segment: Arc<Segment>, before: Option<
             match segment.progress() {
                 // Its number goes to the next one.
                 Progress::Unsent => Outcome::Unsent(seq),
+                progress if segment.is_stalled() => match link.ended(progress, Ended::Stalled) {
+                    Verdict::TimedOut => Outcome::Failed(link.endpoint.error(Kind::Timeout).seq(seq)),
+                    _ => Outcome::Stalled(seq),
+                },
                 _ => Outcome::Lost { seq, close: true },
             }
         }
     };
+    let taken = matches!(outcome, Outcome::Written(_));
     // A preconnected segment that nobody wrote to is no loss.
-    if matches!(outcome, Outcome::Written(_)) {
+    if taken {
         link.counters.add_segment();
     } else if segment.is_used() {
         tracing::debug!(channel = %link.endpoint.name(), seq = segment.seq(), "segment dropped");
@@ -141,6 +204,10 @@ pub(super) async fn post(link: Arc<Link>, segment: Arc<Segment>, before: Option<
     let (next, closing) = match outcome {
         Outcome::Written(seq) => (seq.checked_add(1), None),
         Outcome::Unsent(seq) => (Some(seq), None),
+        Outcome::Stalled(seq) => {
+            segment.forget_given();
+            (seq.checked_add(1), Some(seq))
+        }
         Outcome::Lost { seq, close } => (seq.checked_add(1), close.then_some(seq)),
         Outcome::Failed(error) => {
             link.fail(error);
@@ -148,7 +215,7 @@ pub(super) async fn post(link: Arc<Link>, segment: Arc<Segment>, before: Option<
         }
     };
     segment.cut();
-    segment.set_phase(Phase::Over { next });
+    segment.set_phase(Phase::Over { taken, next });
     if let Some(seq) = closing {
         close(&link, seq).await;
     }
@@ -163,6 +230,8 @@ enum Outcome {
         seq: u64,
         close: bool,
     },
+    /// Lost to a server that takes connections and nothing else.
+    Stalled(u64),
     /// Nothing can be published any more.
     Failed(Error),
 }
@@ -173,7 +242,7 @@ async fn successor(mut before: watch::Receiver<Phase>) -> Option<u64> {
         before.wait_for(|phase| matches!(phase, Phase::Sending(_) | Phase::Over { .. })).await.ok()?;
     match *phase {
         Phase::Sending(seq) => seq.checked_add(1),
-        Phase::Over { next } => next,
+        Phase::Over { next, .. } => next,
         _ => None,
     }
 }
@@ -186,8 +255,8 @@ async fn attempts(
     before: Option<&watch::Receiver<Phase>>,
 ) -> Outcome {
     loop {
-        let begun = Instant::now();
-        let (ended, cause) = match attempt(link, segment, seq, before).await {
+        let mut connected = None;
+        let (ended, cause) = match attempt(link, segment, seq, before, &mut connected).await {
             Ok(ended) => (ended, None),
             Err(error) if matches!(error.kind(), Kind::Tls) => return Outcome::Failed(error),
             Err(error) => {
@@ -196,12 +265,14 @@ async fn attempts(
                 } else {
                     tracing::warn!(channel = %link.endpoint.name(), seq, ?error, "POST failed, trying on");
                 }
-                (Ended::Broken { stood: begun.elapsed() }, Some(error))
+                let stood = connected.map_or(Duration::ZERO, |at: Instant| at.elapsed());
+                (Ended::Broken { stood }, Some(error))
             }
         };
-        let verdict = link.recover().ended(Instant::now(), segment.progress(), ended);
+        let verdict = link.ended(segment.progress(), ended);
         let failure = match verdict {
             Verdict::Done => return Outcome::Written(seq),
+            Verdict::Lost { .. } if ended == Ended::Stalled => return Outcome::Stalled(seq),
             Verdict::Lost { close } => return Outcome::Lost { seq, close },
             Verdict::Retry(wait) => {
                 tokio::time::sleep(wait).await;
@@ -243,18 +314,25 @@ async fn attempt(
     segment: &Arc<Segment>,
     seq: u64,
     before: Option<&watch::Receiver<Phase>>,
+    connected: &mut Option<Instant>,
 ) -> Result<Ended, Error> {
     let mut connection = link.endpoint.connect().await?;
+    *connected = Some(Instant::now());
     link.recover().connected();
     let earlier = before.is_some_and(|before| !matches!(*before.borrow(), Phase::Over { .. }));
     let resets = link.recover().resets(earlier);
-    let mut headers: Vec<(HeaderName, HeaderValue)> = vec![(header::CONTENT_TYPE, link.content_type.clone())];
+    let mut headers: Vec<(HeaderName, HeaderValue)> =
+        vec![(header::CONTENT_TYPE, link.content_type.clone()), link.signature()];
     if resets {
         headers.push((wire::RESET, HeaderValue::from_static("1")));
     }
     let body = RequestBody::Segment(segment.source());
     let request = link.endpoint.request(Method::POST, Place::Segment(seq), &headers, body)?;
-    let response = connection.send(request).await.map_err(|cause| link.endpoint.broken(cause))?;
+    let response = tokio::select! {
+        biased;
+        response = connection.send(request) => response.map_err(|cause| link.endpoint.broken(cause))?,
+        () = stalled(link, segment) => return Ok(Ended::Stalled),
+    };
     if resets && response.status().is_success() {
         link.recover().has_reset();
     }
@@ -267,6 +345,20 @@ async fn attempt(
         }
     }
     Ok(Ended::Answer { status, closed })
+}
+
+/// Resolves when the POST under way has stalled; says on the way that it carries bytes.
+async fn stalled(link: &Link, segment: &Segment) {
+    let longest = link.endpoint.config().stall_timeout;
+    let mut stalled = pin!(segment.until_stalled(longest));
+    tokio::select! {
+        () = segment.until_sent() => {
+            link.recover().sending();
+            link.tell();
+        }
+        () = &mut stalled => return,
+    }
+    stalled.await;
 }
 
 /// Closes a segment that will not be finished, so that its readers do not wait. Best effort.

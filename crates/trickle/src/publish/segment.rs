@@ -5,55 +5,15 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
 
+use super::counters::PublishCounters;
 use super::recover::Progress;
 use crate::error::{Error, Kind};
-
-/// What a publisher has done so far. All numbers only grow.
-#[derive(Debug, Default)]
-pub struct PublishCounters {
-    segments: AtomicU64,
-    bytes: AtomicU64,
-    segments_dropped: AtomicU64,
-    bytes_dropped: AtomicU64,
-}
-
-impl PublishCounters {
-    /// Segments that the server has taken whole.
-    pub fn segments(&self) -> u64 {
-        self.segments.load(Ordering::Relaxed)
-    }
-
-    /// Bytes handed to a connection.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Segments that were lost, whole or from some byte on.
-    pub fn segments_dropped(&self) -> u64 {
-        self.segments_dropped.load(Ordering::Relaxed)
-    }
-
-    /// Bytes that were refused because the buffer was full or the segment lost, or thrown away unsent.
-    pub fn bytes_dropped(&self) -> u64 {
-        self.bytes_dropped.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn add_segment(&self) {
-        self.segments.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn drop_segment(&self) {
-        self.segments_dropped.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn drop_bytes(&self, bytes: usize) {
-        self.bytes_dropped.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-}
 
 /// How far a segment has come, for those who wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +24,8 @@ pub(super) enum Phase {
     Numbered(u64),
     /// Bytes of this number are on their way: the next segment is `+ 1`.
     Sending(u64),
-    /// Over. The next segment is this number.
-    Over { next: Option<u64> },
+    /// Over; the server has `taken` all of it, or not. The next segment is this number.
+    Over { taken: bool, next: Option<u64> },
 }
 
 /// How the buffer ends.
@@ -86,6 +46,12 @@ struct Buffer {
     /// The connection has been given something, were it only the end.
     sent: bool,
     drained: bool,
+    /// It was cut because the server did not take it.
+    stalled: bool,
+    /// How many bytes the connections have been given.
+    given: u64,
+    /// Since when the server has owed us something: to take what waits, or the answer to what it was given whole.
+    owes_since: Option<Instant>,
     /// Counts the POSTs of this segment: the body of an earlier one must not take bytes.
     attempt: u64,
     connection: Option<Waker>,
@@ -118,6 +84,9 @@ impl Segment {
                 end: End::Open,
                 sent: false,
                 drained: false,
+                stalled: false,
+                given: 0,
+                owes_since: None,
                 attempt: 0,
                 connection: None,
             }),
@@ -168,7 +137,7 @@ impl Segment {
         }
     }
 
-    fn error(&self, kind: Kind) -> Error {
+    pub(super) fn error(&self, kind: Kind) -> Error {
         Error::new(kind).channel(&self.channel).seq(self.seq())
     }
 
@@ -176,7 +145,7 @@ impl Segment {
     pub(super) fn push(&self, bytes: Bytes) -> Result<(), Error> {
         let length = bytes.len();
         self.offer(bytes).map_err(|(_, error)| {
-            self.counters.drop_bytes(length);
+            self.counters.drop_bytes(length as u64);
             error
         })
     }
@@ -192,7 +161,7 @@ impl Segment {
                     room.await;
                 }
                 Err((back, error)) => {
-                    self.counters.drop_bytes(back.len());
+                    self.counters.drop_bytes(back.len() as u64);
                     return Err(error);
                 }
             }
@@ -218,6 +187,7 @@ impl Segment {
             }
             buffer.waiting = buffer.waiting.saturating_add(bytes.len());
             buffer.used = true;
+            buffer.owes_since.get_or_insert_with(Instant::now);
             buffer.chunks.push_back(bytes);
             buffer.connection.take()
         };
@@ -238,6 +208,16 @@ impl Segment {
         self.cut.notify_one();
     }
 
+    /// As [`cut`](Self::cut), because the server does not take it.
+    pub(super) fn cut_stalled(&self) {
+        self.lock().stalled = true;
+        self.cut();
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.lock().stalled
+    }
+
     fn end(&self, end: End) {
         let wake = {
             let mut buffer = self.lock();
@@ -245,8 +225,9 @@ impl Segment {
                 (End::Open, _) | (End::Finished, End::Cut) => buffer.end = end,
                 _ => return,
             }
+            buffer.owes_since.get_or_insert_with(Instant::now);
             if end == End::Cut {
-                self.counters.drop_bytes(buffer.waiting);
+                self.counters.drop_bytes(buffer.waiting as u64);
                 buffer.waiting = 0;
                 buffer.chunks.clear();
             }
@@ -277,6 +258,33 @@ impl Segment {
         }
     }
 
+    /// Waits until bytes of it have been handed to a connection.
+    pub(super) async fn until_sent(&self) {
+        // The sender is a field of this very value, so waiting can only end by the condition.
+        let _ = self.watch().wait_for(|phase| matches!(phase, Phase::Sending(_) | Phase::Over { .. })).await;
+    }
+
+    /// Waits until the server has owed us something for `longest` without giving a sign of life. While nothing is
+    /// owed, nothing is waited for but its beginning.
+    pub(super) async fn until_stalled(&self, longest: Duration) {
+        let begun = Instant::now();
+        loop {
+            let now = Instant::now();
+            let owed = self.lock().owes_since;
+            // The time before there was a connection is not this one's fault.
+            let due = owed.map_or(now, |owed| owed.max(begun)) + longest;
+            if owed.is_some() && due <= now {
+                return;
+            }
+            sleep_until(due).await;
+        }
+    }
+
+    /// Counts the bytes that a stalled connection was given: nobody knows of them.
+    pub(super) fn forget_given(&self) {
+        self.counters.drop_bytes(std::mem::take(&mut self.lock().given));
+    }
+
     /// The body of the next POST of this segment.
     pub(super) fn source(self: &Arc<Segment>) -> SegmentSource {
         let mut buffer = self.lock();
@@ -303,7 +311,8 @@ impl SegmentSource {
         let next = match buffer.chunks.pop_front() {
             Some(chunk) => {
                 buffer.waiting = buffer.waiting.saturating_sub(chunk.len());
-                segment.counters.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                buffer.given = buffer.given.saturating_add(chunk.len() as u64);
+                segment.counters.send_bytes(chunk.len() as u64);
                 Some(Ok(chunk))
             }
             None if buffer.end == End::Finished => {
@@ -316,6 +325,8 @@ impl SegmentSource {
             }
         };
         buffer.sent = true;
+        let owes = !buffer.chunks.is_empty() || buffer.end == End::Finished;
+        buffer.owes_since = owes.then(Instant::now);
         drop(buffer);
         segment.room.notify_waiters();
         if first {
@@ -356,6 +367,30 @@ mod tests {
         segment.push(Bytes::from_static(&[0; 10])).unwrap();
         assert!(segment.push(Bytes::from_static(&[0; 1])).unwrap_err().is_full());
         assert_eq!(counters.bytes(), 50);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_segment_has_stalled_when_nothing_of_what_is_owed_comes_for_so_long() {
+        const LONGEST: Duration = Duration::from_secs(3);
+        let (segment, counters) = segment(1000);
+        let stalled = || tokio::time::timeout(LONGEST * 10, segment.until_stalled(LONGEST));
+        assert!(stalled().await.is_err(), "nothing is owed");
+        let mut source = segment.source();
+        segment.push(Bytes::from_static(b"abc")).unwrap();
+        segment.push(Bytes::from_static(b"de")).unwrap();
+        let begun = Instant::now();
+        let mut waiting = std::pin::pin!(segment.until_stalled(LONGEST));
+        assert!(tokio::time::timeout(LONGEST / 2, &mut waiting).await.is_err());
+        assert!(matches!(take(&mut source), Poll::Ready(Some(Ok(_)))));
+        waiting.await;
+        assert_eq!(begun.elapsed(), LONGEST * 3 / 2, "the rest of it was not taken");
+        assert!(matches!(take(&mut source), Poll::Ready(Some(Ok(_)))));
+        assert!(stalled().await.is_err(), "all was taken, and more may come");
+        segment.finish();
+        assert!(stalled().await.is_ok(), "the answer is owed");
+        segment.forget_given();
+        segment.forget_given();
+        assert_eq!(counters.bytes_dropped(), 5);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The body of an answer.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,8 +8,10 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::segment::Reader;
+use crate::error::{Error, Kind};
 
-/// The body of a trickle server's answer: nothing, a line of text, or a segment as it is written.
+/// The body of a trickle server's answer: nothing, a line of text, or a segment as it is written. It fails when the rest
+/// of a segment had to make room for others: the answer then breaks off, so that nobody takes it for the whole.
 pub struct SegmentBody {
     first: Option<Bytes>,
     rest: Option<Reader>,
@@ -38,18 +39,21 @@ impl fmt::Debug for SegmentBody {
 
 impl Body for SegmentBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
         if let Some(first) = this.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
         match &mut this.rest {
-            Some(rest) => rest.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Some(rest) => rest.poll_next(context).map(|next| match next {
+                Some(bytes) => Some(Ok(Frame::data(bytes))),
+                None => rest.is_cut_short().then(|| Err(Error::new(Kind::Lost))),
+            }),
             None => Poll::Ready(None),
         }
     }

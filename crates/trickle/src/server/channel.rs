@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+use super::budget::Account;
 use super::segment::{Segment, State};
 
 /// Segments ahead of the writing head that publishers may have open; more is no publisher of ours.
@@ -52,21 +52,27 @@ pub(crate) enum Write {
 }
 
 /// How segments are made.
-#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// Segments kept.
     pub(crate) window: u64,
     /// Bytes in one.
     pub(crate) segment_bytes: u64,
-    /// Counts the bytes of all.
-    pub(crate) held: Arc<AtomicU64>,
+    /// What they take of the memory of all.
+    pub(crate) account: Account,
 }
+
+/// Which publisher sends a request, where it says so.
+pub(crate) type Publisher = Option<u64>;
 
 pub(crate) struct Channel {
     content_type: String,
     limits: Limits,
     segments: BTreeMap<u64, Arc<Segment>>,
+    /// The POSTs that are open: of which segment, by whom.
+    posts: Vec<(u64, Publisher)>,
     next_write: u64,
+    /// Who began the newest segment.
+    newest_by: Publisher,
     /// When the channel was made or its last segment began.
     last_segment: Instant,
     terminated: bool,
@@ -78,7 +84,9 @@ impl Channel {
             content_type,
             limits,
             segments: BTreeMap::new(),
+            posts: Vec::new(),
             next_write: 0,
+            newest_by: None,
             last_segment: now,
             terminated: false,
         }
@@ -116,8 +124,9 @@ impl Channel {
     }
 
     /// `at`: the segment's number, or the next one. `reset`: the publisher restarted, nobody writes to
-    /// the segments before this one.
-    pub(crate) fn write(&mut self, at: Option<u64>, reset: bool) -> Write {
+    /// the segments before this one. `by`: publishers that say who they are have a segment for themselves while their
+    /// POST is open; all others write to one segment together.
+    pub(crate) fn write(&mut self, at: Option<u64>, reset: bool, by: Publisher) -> Write {
         let seq = at.unwrap_or(self.next_write);
         if self.terminated || seq < self.oldest() {
             return Write::Ended { seq };
@@ -129,23 +138,82 @@ impl Channel {
             // Readers of the closed ones must find the restarted publisher's segment.
             self.advance(seq);
         }
+        let is_another = |other: &Publisher| by.is_some() && other.is_some() && *other != by;
         let segment = match self.segments.get(&seq) {
             Some(segment) => segment.clone(),
+            // Another has gone past this number meanwhile, and its readers with it.
+            None if seq < self.next_write && is_another(&self.newest_by) => return Write::Ended { seq },
             None if seq > self.next_write && self.segments.range(self.next_write..).count() >= MAX_AHEAD => {
                 return Write::TooFarAhead;
             }
             None => self.make(seq),
         };
-        if segment.state() == State::Open { Write::Open(segment) } else { Write::Ended { seq } }
+        let is_claimed = self.posts.iter().any(|(post, other)| *post == seq && is_another(other));
+        if segment.state() == State::Open && !is_claimed {
+            Write::Open(segment)
+        } else {
+            Write::Ended { seq }
+        }
+    }
+
+    /// A POST of `seq` is open, until [`leave`](Self::leave).
+    pub(crate) fn enter(&mut self, seq: u64, by: Publisher) {
+        self.posts.push((seq, by));
+    }
+
+    pub(crate) fn leave(&mut self, seq: u64, by: Publisher) {
+        if let Some(place) = self.posts.iter().position(|post| *post == (seq, by)) {
+            self.posts.swap_remove(place);
+        }
     }
 
     /// The first byte of `seq` has come: call this before readers can see it.
-    pub(crate) fn begin(&mut self, seq: u64, now: Instant) {
+    pub(crate) fn begin(&mut self, seq: u64, now: Instant, by: Publisher) {
         let is_open = self.segments.get(&seq).is_some_and(|segment| segment.state() == State::Open);
         if is_open {
             self.last_segment = now;
+            if by.is_some() {
+                self.pass_over(seq, by);
+            }
+            if seq >= self.next_write {
+                self.newest_by = by;
+            }
             self.advance(seq.saturating_add(1));
         }
+    }
+
+    /// Of several publishers one begins `seq`, and the others may be idle: nobody is to wait for what they have
+    /// preconnected before it. Theirs are given another number.
+    fn pass_over(&self, seq: u64, by: Publisher) {
+        for (&before, segment) in self.segments.range(self.next_write.min(seq)..seq) {
+            if segment.is_empty() && !self.posts.contains(&(before, by)) {
+                segment.end(State::Closed);
+            }
+        }
+    }
+
+    /// The publisher `by` is done. False if the channel has to end with it: nobody else has a POST open. Otherwise its
+    /// segments are ended.
+    pub(crate) fn goes_on_without(&mut self, by: u64) -> bool {
+        let others: Vec<u64> = self
+            .posts
+            .iter()
+            .filter(|(_, other)| *other != Some(by))
+            .filter(|(seq, _)| self.segments.get(seq).is_some_and(|open| open.state() == State::Open))
+            .map(|(seq, _)| *seq)
+            .collect();
+        if others.is_empty() || self.terminated {
+            return false;
+        }
+        let left: Vec<u64> = self.segments.keys().filter(|seq| !others.contains(seq)).copied().collect();
+        for seq in left {
+            if seq < self.next_write {
+                self.finish(seq);
+            } else {
+                self.abandon(seq);
+            }
+        }
+        true
     }
 
     /// The segment `seq` is complete (or given up): its readers come to its end.
@@ -181,7 +249,7 @@ impl Channel {
     }
 
     fn make(&mut self, seq: u64) -> Arc<Segment> {
-        let segment = Segment::new(seq, self.limits.segment_bytes, self.limits.held.clone());
+        let segment = Segment::new(seq, self.limits.segment_bytes, self.limits.account.clone());
         self.segments.insert(seq, segment.clone());
         segment
     }

@@ -60,12 +60,16 @@ impl LocalPublisher {
         if let Some(former) = self.former {
             channel.finish(former);
         }
-        let Write::Open(segment) = channel.write(None, self.former.is_none()) else {
+        let Write::Open(segment) = channel.write(None, self.former.is_none(), None) else {
             return Err(error(Kind::Closed, &self.name));
         };
+        channel.enter(segment.seq(), None);
         drop(channel);
         self.former = Some(segment.seq());
-        Ok(LocalSegmentWriter { name: self.name.clone(), writer: Writer::new(self.channel.clone(), segment) })
+        Ok(LocalSegmentWriter {
+            name: self.name.clone(),
+            writer: Writer::new(self.channel.clone(), segment, None),
+        })
     }
 
     /// Ends the channel for everyone. One of the same name that was made since is left alone.
@@ -96,11 +100,13 @@ impl LocalSegmentWriter {
     ///
     /// # Errors
     /// [`Error::is_closed`]: the channel has ended. [`Error::is_lost`]: the segment was closed by others,
-    /// or left the window. A segment that would grow beyond its limit is closed, without these bytes.
+    /// or left the window. A segment that would grow beyond its limit, or for which there is no room
+    /// ([`Error::status`] 507), is closed without these bytes.
     pub fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
         let kind = match self.writer.append(bytes) {
             Appended::Taken => return Ok(()),
             Appended::TooLarge => Kind::TooLarge,
+            Appended::NoRoom => Kind::Refused(StatusCode::INSUFFICIENT_STORAGE),
             Appended::Ended if self.writer.is_terminated() => Kind::Closed,
             Appended::Ended => Kind::Lost,
         };

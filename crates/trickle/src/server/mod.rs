@@ -2,6 +2,7 @@
 //! business.
 
 mod body;
+mod budget;
 mod channel;
 mod hooks;
 mod local;
@@ -51,6 +52,10 @@ pub struct ServerConfig {
     pub changefeed: bool,
     /// The most bytes of one segment; beyond it the POST is answered 413 and the segment closed. 64 MiB.
     pub max_segment_bytes: u64,
+    /// The most memory that the segments of all channels may take together, those included that only a slow reader still
+    /// holds. Beyond it the channel that holds the most loses its oldest segment (readers in the midst of it are
+    /// disconnected); a segment for which that makes no room is answered 507 and closed. 1 GiB.
+    pub max_total_bytes: u64,
     /// The most channels; beyond it a POST that would create one is answered 503. 10,000.
     pub max_channels: usize,
     /// The most connections; beyond it new ones are closed at once. 16,384.
@@ -74,6 +79,7 @@ impl Default for ServerConfig {
             idle_timeout: Duration::from_secs(300),
             changefeed: false,
             max_segment_bytes: 64 << 20,
+            max_total_bytes: 1 << 30,
             max_channels: 10_000,
             max_connections: 16_384,
             continue_interval: Duration::from_secs(10),

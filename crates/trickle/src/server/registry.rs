@@ -1,13 +1,13 @@
 //! All channels of a server: making, finding, ending them, and telling of it in the changefeed.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::ServerConfig;
+use super::budget::Budget;
 use super::channel::{Channel, Limits, Write};
 
 /// The channel that tells which channels come and go.
@@ -30,25 +30,34 @@ pub(crate) enum NoChannel {
 pub(crate) struct Registry {
     channels: Mutex<HashMap<String, Shared>>,
     max_channels: usize,
-    limits: Limits,
+    window: u64,
+    segment_bytes: u64,
+    budget: Arc<Budget>,
     changes: Option<Shared>,
 }
 
 impl Registry {
     pub(crate) fn new(config: &ServerConfig, now: Instant) -> Registry {
-        let limits = Limits {
+        let mut registry = Registry {
+            channels: Mutex::default(),
+            max_channels: config.max_channels,
             window: config.window.max(1),
             segment_bytes: config.max_segment_bytes,
-            held: Arc::default(),
+            budget: Budget::new(config.max_total_bytes),
+            changes: None,
         };
-        let mut channels = HashMap::new();
-        let changes = config.changefeed.then(|| {
-            let channel = Channel::new("application/json".into(), limits.clone(), now);
-            let channel = Arc::new(Mutex::new(channel));
-            channels.insert(CHANGES.to_owned(), channel.clone());
-            channel
-        });
-        Registry { channels: Mutex::new(channels), max_channels: config.max_channels, limits, changes }
+        if config.changefeed {
+            let channel = registry.channel("application/json", now);
+            lock(&registry.channels).insert(CHANGES.to_owned(), channel.clone());
+            registry.changes = Some(channel);
+        }
+        registry
+    }
+
+    fn channel(&self, content_type: &str, now: Instant) -> Shared {
+        let limits =
+            Limits { window: self.window, segment_bytes: self.segment_bytes, account: self.budget.account() };
+        Arc::new(Mutex::new(Channel::new(content_type.into(), limits, now)))
     }
 
     /// Whether `name` is written by the server alone.
@@ -74,7 +83,7 @@ impl Registry {
         if channels.len() >= self.max_channels {
             return Err(NoChannel::Full);
         }
-        let channel = Arc::new(Mutex::new(Channel::new(content_type.into(), self.limits.clone(), now)));
+        let channel = self.channel(content_type, now);
         channels.insert(name.to_owned(), channel.clone());
         self.tell("added", &[name], now);
         Ok(channel)
@@ -117,7 +126,11 @@ impl Registry {
     }
 
     pub(crate) fn held(&self) -> u64 {
-        self.limits.held.load(Ordering::Relaxed)
+        self.budget.bytes()
+    }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.budget.evicted()
     }
 
     /// One segment of the changefeed. Under the lock of the channels, so that the order is true.
@@ -126,8 +139,8 @@ impl Registry {
         let names: Vec<String> = names.iter().map(|name| json_string(name)).collect();
         let text = format!("{{\"{what}\":[{}]}}", names.join(","));
         let mut changes = lock(changes);
-        if let Write::Open(segment) = changes.write(None, false) {
-            changes.begin(segment.seq(), now);
+        if let Write::Open(segment) = changes.write(None, false, None) {
+            changes.begin(segment.seq(), now, None);
             segment.append(Bytes::from(text));
             changes.finish(segment.seq());
         }
@@ -181,7 +194,7 @@ mod tests {
         let later = start + Duration::from_secs(200);
         let c = registry.find("c").unwrap();
         lock(&c).read(Index::Next);
-        lock(&c).begin(0, later);
+        lock(&c).begin(0, later, None);
         registry.sweep(start + Duration::from_secs(299), timeout);
         assert_eq!(registry.len(), 3);
         registry.sweep(start + timeout, timeout);

@@ -2,11 +2,12 @@
 //! reference; a reader is a position in the list, so that slow ones cost nothing. Which segments exist is
 //! `channel`'s business.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+
+use super::budget::Account;
 
 /// What a chunk costs beside its bytes; counted, so that a segment of single bytes is bounded as well.
 const CHUNK_COST: u64 = 64;
@@ -31,12 +32,16 @@ pub(crate) enum Appended {
     Ended,
     /// The segment would grow beyond its limit: dropped.
     TooLarge,
+    /// All segments together would grow beyond theirs: dropped.
+    NoRoom,
 }
 
 pub(crate) struct Segment {
     seq: u64,
     limit: u64,
-    held: Arc<AtomicU64>,
+    account: Account,
+    /// Its place among all segments of the server.
+    age: u64,
     inner: Mutex<Inner>,
 }
 
@@ -45,22 +50,28 @@ struct Inner {
     length: u64,
     cost: u64,
     state: State,
+    /// Its bytes had to make room for others.
+    evicted: bool,
     readers: Wakers,
     writers: Wakers,
 }
 
 impl Segment {
-    /// `held` counts the bytes that all segments of a server keep in memory.
-    pub(crate) fn new(seq: u64, limit: u64, held: Arc<AtomicU64>) -> Arc<Segment> {
+    /// A segment of the channel that `account` is of.
+    pub(crate) fn new(seq: u64, limit: u64, account: Account) -> Arc<Segment> {
         let inner = Inner {
             chunks: Vec::new(),
             length: 0,
             cost: 0,
             state: State::Open,
+            evicted: false,
             readers: Wakers::default(),
             writers: Wakers::default(),
         };
-        Arc::new(Segment { seq, limit, held, inner: Mutex::new(inner) })
+        Arc::new_cyclic(|segment| {
+            let age = account.enter(segment);
+            Segment { seq, limit, account, age, inner: Mutex::new(inner) }
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -69,6 +80,19 @@ impl Segment {
 
     pub(crate) fn seq(&self) -> u64 {
         self.seq
+    }
+
+    pub(crate) fn age(&self) -> u64 {
+        self.age
+    }
+
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// What it takes of the server's memory.
+    pub(crate) fn cost(&self) -> u64 {
+        self.lock().cost
     }
 
     pub(crate) fn state(&self) -> State {
@@ -84,24 +108,42 @@ impl Segment {
         if length == 0 {
             return Appended::Taken;
         }
+        let cost = length.saturating_add(CHUNK_COST);
+        // A segment that would not take them must not push out others for them.
+        if let Some(refused) = self.lock().refuses(self.limit, length, cost) {
+            return refused;
+        }
+        if !self.account.reserve(self.age, length, cost) {
+            return Appended::NoRoom;
+        }
         let woken = {
             let mut inner = self.lock();
-            if inner.state != State::Open {
-                return Appended::Ended;
-            }
-            let cost = inner.cost.saturating_add(length).saturating_add(CHUNK_COST);
-            let most = self.limit.saturating_mul(2).saturating_add(FREE_COST);
-            if inner.length.saturating_add(length) > self.limit || cost > most {
-                return Appended::TooLarge;
+            if let Some(refused) = inner.refuses(self.limit, length, cost) {
+                drop(inner);
+                self.account.release(length, cost);
+                return refused;
             }
             inner.chunks.push(bytes);
             inner.length = inner.length.saturating_add(length);
-            inner.cost = cost;
-            self.held.fetch_add(length, Ordering::Relaxed);
+            inner.cost = inner.cost.saturating_add(cost);
             inner.readers.take()
         };
         woken.into_iter().for_each(Waker::wake);
         Appended::Taken
+    }
+
+    /// Ends the segment and gives its bytes back; those who have not read them all lose the rest. False where there was
+    /// nothing to give.
+    pub(crate) fn evict(&self) -> bool {
+        let (chunks, length, cost) = {
+            let mut inner = self.lock();
+            inner.evicted = true;
+            let cost = std::mem::take(&mut inner.cost);
+            (std::mem::take(&mut inner.chunks), std::mem::take(&mut inner.length), cost)
+        };
+        self.account.release(length, cost);
+        self.end(State::Closed);
+        !chunks.is_empty()
     }
 
     /// Ends the segment; `Terminated` also ends a closed one for those still waiting for its channel.
@@ -128,8 +170,26 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        let length = self.lock().length;
-        self.held.fetch_sub(length, Ordering::Relaxed);
+        let (length, cost) = {
+            let inner = self.lock();
+            (inner.length, inner.cost)
+        };
+        self.account.release(length, cost);
+        self.account.leave(self.age);
+    }
+}
+
+impl Inner {
+    /// Why so many bytes more are not taken.
+    fn refuses(&self, limit: u64, length: u64, cost: u64) -> Option<Appended> {
+        let most = limit.saturating_mul(2).saturating_add(FREE_COST);
+        if self.state != State::Open {
+            Some(Appended::Ended)
+        } else if self.length.saturating_add(length) > limit || self.cost.saturating_add(cost) > most {
+            Some(Appended::TooLarge)
+        } else {
+            None
+        }
     }
 }
 
@@ -159,13 +219,19 @@ impl Reader {
     pub(crate) fn remaining(&self) -> Option<u64> {
         let inner = self.segment.lock();
         let rest = inner.chunks.get(self.next..).unwrap_or_default();
-        (inner.state != State::Open).then(|| rest.iter().map(|chunk| chunk.len() as u64).sum())
+        (!inner.evicted && inner.state != State::Open)
+            .then(|| rest.iter().map(|chunk| chunk.len() as u64).sum())
     }
 
     /// Whether there is nothing left, now and ever.
     pub(crate) fn is_at_end(&self) -> bool {
         let inner = self.segment.lock();
-        inner.state != State::Open && self.next >= inner.chunks.len()
+        !inner.evicted && inner.state != State::Open && self.next >= inner.chunks.len()
+    }
+
+    /// Whether the end that was come to is not the segment's: some of it was read, and the rest is gone.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        self.next > 0 && self.segment.lock().evicted
     }
 }
 
@@ -238,11 +304,12 @@ impl Wakers {
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::Budget;
     use super::*;
 
-    fn segment(limit: u64) -> (Arc<Segment>, Arc<AtomicU64>) {
-        let held = Arc::<AtomicU64>::default();
-        (Segment::new(3, limit, held.clone()), held)
+    fn segment(limit: u64) -> (Arc<Segment>, Arc<Budget>) {
+        let budget = Budget::new(u64::MAX);
+        (Segment::new(3, limit, budget.account()), budget)
     }
 
     fn poll(reader: &mut Reader) -> Poll<Option<Bytes>> {
@@ -279,16 +346,30 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_by_bytes_and_by_chunks_and_given_back() {
-        let (segment, held) = segment(1 << 20);
+        let (segment, budget) = segment(1 << 20);
         assert_eq!(segment.append(Bytes::from(vec![0; (1 << 20) + 1])), Appended::TooLarge);
         let mut single = 0;
         while segment.append(Bytes::from_static(b"x")) == Appended::Taken {
             single += 1;
         }
         assert!(single < 40_000, "{single} single bytes");
-        assert_eq!(held.load(Ordering::Relaxed), single);
+        assert_eq!(budget.bytes(), single);
         drop(segment);
-        assert_eq!(held.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.bytes(), 0);
+    }
+
+    #[test]
+    fn an_evicted_segment_is_cut_short_for_those_who_began_it_and_skipped_by_others() {
+        let (segment, budget) = segment(100);
+        let (mut begun, mut fresh) = (segment.reader(), segment.reader());
+        segment.append(Bytes::from_static(b"a"));
+        segment.append(Bytes::from_static(b"b"));
+        assert!(matches!(poll(&mut begun), Poll::Ready(Some(_))));
+        assert!(segment.evict() && !segment.evict());
+        assert_eq!(budget.bytes(), 0);
+        assert_eq!((poll(&mut begun), poll(&mut fresh)), (Poll::Ready(None), Poll::Ready(None)));
+        assert!(begun.is_cut_short() && !begun.is_at_end() && !fresh.is_cut_short());
+        assert_eq!(segment.append(Bytes::from_static(b"c")), Appended::Ended);
     }
 
     #[test]

@@ -109,6 +109,12 @@ impl Service {
         self.0.registry.held()
     }
 
+    /// How many segments had to go before their time because all together were larger than
+    /// [`ServerConfig::max_total_bytes`].
+    pub fn evicted_segments(&self) -> u64 {
+        self.0.registry.evicted()
+    }
+
     /// Answers one request. The future waits for as long as the protocol does: a GET for the first byte,
     /// a POST for the end of its body.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<SegmentBody>
@@ -177,6 +183,10 @@ impl Service {
         let Ok(channel) = registry.find(name) else {
             return text(StatusCode::BAD_REQUEST, "Invalid stream");
         };
+        // A publisher that leaves the channel to others does not end it.
+        if wire::publisher(headers).is_some_and(|by| lock(&channel).goes_on_without(by)) {
+            return empty(StatusCode::OK);
+        }
         if let Err(refusal) = self.0.hooks.delete(name, headers, self.0.hook_timeout).await {
             return refused(refusal);
         }
@@ -259,9 +269,14 @@ impl Service {
             Err(answer) => return *answer,
         };
         let reset = head.headers.contains_key(wire::RESET);
+        let by = wire::publisher(&head.headers);
         let (written, is_terminated) = {
             let mut channel = lock(&channel);
-            (channel.write(at, reset), channel.is_terminated())
+            let written = channel.write(at, reset, by);
+            if let Write::Open(segment) = &written {
+                channel.enter(segment.seq(), by);
+            }
+            (written, channel.is_terminated())
         };
         let segment = match written {
             Write::Open(segment) => segment,
@@ -270,7 +285,7 @@ impl Service {
         };
         let is_http_11 = head.version == http::Version::HTTP_11;
         let interim = head.extensions.get::<Interim>().filter(|_| is_http_11);
-        let mut post = Post { writer: Writer::new(channel, segment), over: false };
+        let mut post = Post { writer: Writer::new(channel, segment, by), over: false };
         let answer = post.take(body, interim, self.0.continue_interval).await;
         if let Some(interim) = interim {
             interim.withdraw();
@@ -319,10 +334,14 @@ impl Post {
                     return if self.writer.has_taken() { answer } else { closing(answer) };
                 }
             };
-            if self.writer.append(data) == Appended::TooLarge {
-                self.over = true;
-                return closing(numbered(text(StatusCode::PAYLOAD_TOO_LARGE, "Segment too large"), seq));
-            }
+            let (status, why) = match self.writer.append(data) {
+                // The segment's end is noticed above.
+                Appended::Taken | Appended::Ended => continue,
+                Appended::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Segment too large"),
+                Appended::NoRoom => (StatusCode::INSUFFICIENT_STORAGE, "No room for this segment"),
+            };
+            self.over = true;
+            return closing(numbered(text(status, why), seq));
         }
     }
 }

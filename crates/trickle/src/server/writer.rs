@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::channel::Publisher;
 use super::registry::{Shared, lock};
 use super::segment::{Appended, Ending, Segment, State};
 
@@ -14,12 +15,14 @@ pub(crate) struct Writer {
     channel: Shared,
     segment: Arc<Segment>,
     ending: Ending,
+    by: Publisher,
     taken: bool,
 }
 
 impl Writer {
-    pub(crate) fn new(channel: Shared, segment: Arc<Segment>) -> Writer {
-        Writer { channel, ending: segment.ending(), segment, taken: false }
+    /// For a segment that [`Channel::enter`](super::channel::Channel::enter) was told of.
+    pub(crate) fn new(channel: Shared, segment: Arc<Segment>, by: Publisher) -> Writer {
+        Writer { channel, ending: segment.ending(), segment, by, taken: false }
     }
 
     pub(crate) fn seq(&self) -> u64 {
@@ -46,10 +49,10 @@ impl Writer {
         }
         if !self.taken {
             self.taken = true;
-            lock(&self.channel).begin(self.seq(), Instant::now());
+            lock(&self.channel).begin(self.seq(), Instant::now(), self.by);
         }
         let appended = self.segment.append(bytes);
-        if appended == Appended::TooLarge {
+        if matches!(appended, Appended::TooLarge | Appended::NoRoom) {
             self.finish();
         }
         appended
@@ -62,5 +65,11 @@ impl Writer {
     /// Nobody writes here any more, but somebody may come back.
     pub(crate) fn abandon(&self) {
         lock(&self.channel).abandon(self.seq());
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        lock(&self.channel).leave(self.seq(), self.by);
     }
 }

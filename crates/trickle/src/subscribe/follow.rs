@@ -350,6 +350,21 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_returns_is_asked_within_a_second_however_long_it_was_away() {
+        for outage in [5, 45, 300].map(Duration::from_secs) {
+            let config = ClientConfig { retry_window: Duration::from_secs(600), ..ClientConfig::default() };
+            let (mut f, start) = (Follow::new(Start::Seq(5), &config), Instant::now());
+            let mut now = start;
+            while now < start + outage {
+                let step = f.answered(now, BROKEN);
+                let Step::Ask(wait) = step else { panic!("{step:?} after {:?} of {outage:?}", now - start) };
+                now += wait;
+            }
+            assert!(now - start <= outage + Duration::from_secs(1), "{outage:?}: {:?}", now - start);
+        }
+    }
+
+    #[test]
     fn waiting_for_hours_uses_up_no_window() {
         let (mut f, mut now) = follow(Start::Seq(5));
         for _ in 0..500 {

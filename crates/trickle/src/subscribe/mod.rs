@@ -6,7 +6,7 @@ mod reader;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
@@ -85,10 +85,10 @@ fn fetch_ahead(endpoint: &Arc<Endpoint>, follow: &Follow) -> Owned<(Follow, Foun
 /// Asks until there is a segment or a reason to stop.
 async fn fetch(endpoint: Arc<Endpoint>, mut follow: Follow) -> (Follow, Found) {
     loop {
-        let asked = Instant::now();
+        let mut connected = None;
         let mut got = None;
         let mut cause = None;
-        let answer = match get(&endpoint, &follow, &mut got).await {
+        let answer = match get(&endpoint, &follow, &mut connected, &mut got).await {
             Ok(answer) => answer,
             Err(error) if matches!(error.kind(), Kind::Tls) => return (follow, Err(error)),
             Err(error) => {
@@ -98,7 +98,7 @@ async fn fetch(endpoint: Arc<Endpoint>, mut follow: Follow) -> (Follow, Found) {
                     tracing::warn!(channel = %endpoint.name(), seq = follow.seq(), ?error, "GET failed, trying on");
                 }
                 cause = Some(error);
-                Answered::Broken { stood: asked.elapsed() }
+                Answered::Broken { stood: connected.map_or(Duration::ZERO, |at: Instant| at.elapsed()) }
             }
         };
         let seq = follow.seq();
@@ -132,9 +132,11 @@ async fn fetch(endpoint: Arc<Endpoint>, mut follow: Follow) -> (Follow, Found) {
 async fn get(
     endpoint: &Arc<Endpoint>,
     follow: &Follow,
+    connected: &mut Option<Instant>,
     got: &mut Option<reader::Body>,
 ) -> Result<Answered, Error> {
     let mut connection = endpoint.connect().await?;
+    *connected = Some(Instant::now());
     let renew_after = endpoint.config().renew_after;
     match tokio::time::timeout(renew_after, first_byte(endpoint, follow, &mut connection)).await {
         Err(_) => Ok(Answered::Waited),
