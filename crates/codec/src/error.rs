@@ -51,11 +51,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        match &self.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.what)
     }
 }
 
@@ -68,5 +64,22 @@ impl std::error::Error for Error {
 impl From<cutrickle_frame::Error> for Error {
     fn from(source: cutrickle_frame::Error) -> Self {
         Self::failed("frame").because(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use cutrickle_error::chain;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = Error::failed("AAC frame").because(io::Error::other("no memory"));
+        let whole = format!("{}: no memory", error.what);
+        assert_eq!(chain(&error).to_string(), whole);
+        assert_eq!(error.to_string(), error.what);
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use cutrickle_error::chain;
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -135,11 +136,11 @@ pub(crate) async fn run(stream: Arc<Stream>, lines: Arc<Lines>, mut documents: D
         let body = if count == 0 { Bytes::from_static(b"\n") } else { body };
         if let Err(e) = documents.send(body).await {
             lines.dropped.add(count);
-            stream.error(format_args!("data: {e}"));
+            stream.error(format_args!("data: {}", chain(&e)));
         }
     }
     if let Err(e) = documents.close().await {
-        stream.error(format_args!("ending the data: {e}"));
+        stream.error(format_args!("ending the data: {}", chain(&e)));
     }
 }
 

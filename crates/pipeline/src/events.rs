@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use cutrickle_error::chain;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -87,7 +88,7 @@ pub(crate) async fn run(stream: Arc<Stream>, mut events: mpsc::Receiver<Event>, 
     }
     publish(&stream, &mut documents, Event::new("stream_stopped")).await;
     if let Err(e) = documents.close().await {
-        tracing::warn!(stream = %stream.id, "ending the events: {e}");
+        tracing::warn!(stream = %stream.id, "ending the events: {}", chain(&e));
     }
 }
 
@@ -95,7 +96,7 @@ pub(crate) async fn run(stream: Arc<Stream>, mut events: mpsc::Receiver<Event>, 
 async fn publish(stream: &Stream, documents: &mut Documents, event: Event) {
     let body = Bytes::from(event.document(&stream.id).to_string());
     if let Err(e) = documents.send(body).await {
-        tracing::warn!(stream = %stream.id, "events: {e}");
+        tracing::warn!(stream = %stream.id, "events: {}", chain(&e));
     }
 }
 

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
+use cutrickle_error::chain;
 use cutrickle_frame::{AudioFrame, VideoFrame};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -18,7 +19,7 @@ use crate::egress::Item;
 use crate::generate::Grid;
 use crate::gpu::{ProcessTimer, TimedPicture};
 use crate::queue::{FrameQueue, Picture, Work};
-use crate::stream::{Stream, one_line};
+use crate::stream::Stream;
 use crate::{BoxError, EndReason, Finished, FrameProcessor, Generated, Result, Started, StreamContext};
 
 /// Runs a prototype's `initialize` on a thread of its own, where it may compute for as long as it likes. Gives the
@@ -159,7 +160,7 @@ impl<P: FrameProcessor> Processing<'_, P> {
         let timestamp = frame.timestamp();
         let frame = match frame.to(&self.stream.options.device) {
             Ok(frame) => frame,
-            Err(e) => return self.failed(e),
+            Err(e) => return self.failed(chain(&e)),
         };
         let at_work = AtWork { timestamp, arrived, started: Instant::now(), _timed: self.timer.begin() };
         self.stream.recorder.processed.add(1);
@@ -199,7 +200,7 @@ impl<P: FrameProcessor> Processing<'_, P> {
             self.stream.error("finish_video: a picture was not answered");
         }
         if let Some(at_work) = self.at_work.remove(place - lost) {
-            self.answered(&at_work, result.map_err(|e| format!("process_video: {}", one_line(&e)).into()));
+            self.answered(&at_work, result.map_err(|e| format!("process_video: {}", chain(&*e)).into()));
         }
     }
 
@@ -289,7 +290,7 @@ fn ticks(time: Duration) -> i64 {
 
 /// Drives one of the user's futures on this thread. A panic becomes an error: it costs the frame, not the stream.
 fn guarded<T>(runtime: &Handle, what: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
-    runtime.block_on(caught(future)).map_err(|e| format!("{what}: {}", one_line(&e)).into())
+    runtime.block_on(caught(future)).map_err(|e| format!("{what}: {}", chain(&*e)).into())
 }
 
 /// The user's future with a panic made an error. The state that a panic leaves behind is the user's own, who is told in

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cutrickle_error::chain;
 use cutrickle_trickle::{Publisher, SegmentWriter};
 use tokio::sync::mpsc;
 
@@ -26,7 +27,7 @@ pub(crate) async fn run(stream: Arc<Stream>, mut publisher: Publisher, mut chunk
                     Some(writer)
                 }
                 Err(e) => {
-                    stream.error(format_args!("output: {e}"));
+                    stream.error(format_args!("output: {}", chain(&e)));
                     None
                 }
             };
@@ -43,13 +44,13 @@ pub(crate) async fn run(stream: Arc<Stream>, mut publisher: Publisher, mut chunk
             // The publisher closes a segment that it cannot finish; what is left of it has no reader.
             segment = None;
             stream.recorder.output_bytes_dropped.add(size);
-            stream.error(format_args!("output: {e}"));
+            stream.error(format_args!("output: {}", chain(&e)));
         }
     }
     if let Some(done) = segment.take() {
         done.finish();
     }
     if let Err(e) = publisher.close().await {
-        stream.error(format_args!("ending the output: {e}"));
+        stream.error(format_args!("ending the output: {}", chain(&e)));
     }
 }

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use candle_core::Tensor;
+use cutrickle_error::chain;
 
 use super::queue::{Queue, Request};
 use super::{BatchModel, Limits};
@@ -29,11 +30,11 @@ fn answer<M: BatchModel>(model: &mut M, batch: Vec<Request>) {
         }
         Err(e) if batch.len() == 1 => {
             for request in batch {
-                let _ = request.answer.send(Err(e.to_string().into()));
+                let _ = request.answer.send(Err(chain(&*e).to_string().into()));
             }
         }
         Err(e) => {
-            tracing::debug!("a batch of {} is tried again one by one: {e}", batch.len());
+            tracing::debug!("a batch of {} is tried again one by one: {}", batch.len(), chain(&*e));
             for request in batch {
                 let answers = together(model, std::slice::from_ref(&request));
                 let one =
