@@ -32,6 +32,7 @@ mod ingress;
 mod metrics;
 mod options;
 mod pacing;
+mod panics;
 mod params;
 mod process;
 mod processor;

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,6 +17,7 @@ use tokio::sync::mpsc;
 use crate::egress::Item;
 use crate::generate::Grid;
 use crate::gpu::{ProcessTimer, TimedPicture};
+use crate::panics;
 use crate::queue::{FrameQueue, Picture, Work};
 use crate::stream::Stream;
 use crate::{BoxError, EndReason, Finished, FrameProcessor, Generated, Result, Started, StreamContext};
@@ -293,11 +293,10 @@ fn guarded<T>(runtime: &Handle, what: &str, future: impl Future<Output = Result<
     runtime.block_on(caught(future)).map_err(|e| format!("{what}: {}", chain(&*e)).into())
 }
 
-/// The user's future with a panic made an error. The state that a panic leaves behind is the user's own, who is told in
-/// the trait's documentation.
+/// The user's future with a panic made an error.
 pub(crate) async fn caught<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+    poll_fn(|cx| match panics::catch(|| future.as_mut().poll(cx)) {
         Ok(poll) => poll,
         Err(panic) => Poll::Ready(Err(BoxError::from(format!("panicked: {}", message(&*panic))))),
     })
