@@ -19,6 +19,7 @@ mod model_input;
 mod model_pass;
 mod overlay;
 mod picture;
+mod range;
 mod resample;
 mod scale;
 mod video;
