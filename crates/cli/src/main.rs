@@ -32,7 +32,7 @@ use crate::failure::Failure;
 
 /// Real-time AI video: one frame processor between two live streams.
 #[derive(Debug, Parser)]
-#[command(name = "cutrickle", version, about, after_help = backends_help())]
+#[command(name = "cutrickle", version, after_help = backends_help())]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -20,7 +20,7 @@ pub struct Queue {
 enum Which {
     /// The newest; what it is too slow for is dropped.
     Latest,
-    /// All of them in order, as long as no more than `--max-queue-size` wait.
+    /// All of them in order, up to a bound on how many wait: what is not live.
     All,
 }
 

@@ -172,6 +172,7 @@ fn help_names_every_subcommand_and_the_backends() {
     let output = cutrickle(&["--help"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success());
+    assert!(said.starts_with("Real-time AI video"), "{said}");
     let words =
         ["demo", "serve", "trickle-server", "publish", "record", "probe", "video decode", "audio encode"];
     for word in words {
@@ -290,6 +291,7 @@ fn a_new_worker_overwrites_nothing_and_has_a_name_that_cargo_takes() {
         (&["new", "self"], 2),
         (&["new", "cutrickle"], 2),
         (&["new", "fine", "--cutrickle-path", "nowhere"], 2),
+        (&["new", "fine", "--cutrickle-version", "no\"pe"], 2),
     ] {
         let output = folder.cutrickle(arguments);
         let said = String::from_utf8_lossy(&output.stderr);

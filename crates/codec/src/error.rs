@@ -6,7 +6,8 @@ use std::fmt;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a unit could not be decoded or encoded, or a backend not opened.
-#[derive(Debug)]
+///
+/// Its text is one line without the cause, which is its `source`; `{:?}` prints both.
 pub struct Error {
     kind: Kind,
     what: String,
@@ -55,6 +56,13 @@ impl fmt::Display for Error {
     }
 }
 
+// `main` prints the error that it returns in this form, so it reads as one line with its causes.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&cutrickle_error::chain(self), f)
+    }
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|e| e as _)
@@ -81,5 +89,6 @@ mod tests {
         let whole = format!("{}: no memory", error.what);
         assert_eq!(chain(&error).to_string(), whole);
         assert_eq!(error.to_string(), error.what);
+        assert_eq!(format!("{error:?}"), whole);
     }
 }

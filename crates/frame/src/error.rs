@@ -6,7 +6,8 @@ use std::fmt;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a frame could not be built, converted or scaled.
-#[derive(Debug)]
+///
+/// Its text is one line without the cause, which is its `source`; `{:?}` prints both.
 pub struct Error {
     what: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -30,6 +31,13 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
+    }
+}
+
+// `main` prints the error that it returns in this form, so it reads as one line with its causes.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&cutrickle_error::chain(self), f)
     }
 }
 
@@ -59,5 +67,6 @@ mod tests {
         let whole = format!("{}: no memory", error.what);
         assert_eq!(chain(&error).to_string(), whole);
         assert_eq!(error.to_string(), error.what);
+        assert_eq!(format!("{error:?}"), whole);
     }
 }

@@ -36,7 +36,7 @@ typeof unsafe unsized use virtual where while yield";
 pub fn run(args: &Args) -> Result<(), Failure> {
     check(&args.name)?;
     let dependency = match &args.cutrickle_path {
-        None => Dependency::Version(args.cutrickle_version.clone()),
+        None => Dependency::Version(version(&args.cutrickle_version)?),
         Some(folder) => sources(folder)?,
     };
     let folder = Path::new(&args.name);
@@ -78,6 +78,18 @@ fn check(name: &str) -> Result<(), Failure> {
         return wrong("it is taken");
     }
     Ok(())
+}
+
+/// A version as cargo takes it, or a range of them.
+fn version(text: &str) -> Result<String, Failure> {
+    let within = |b: u8| b.is_ascii_alphanumeric() || b".+-*^~=<>, ".contains(&b);
+    if text.bytes().all(within) && text.bytes().any(|b| b.is_ascii_digit() || b == b'*') {
+        return Ok(text.to_owned());
+    }
+    Err(Failure::usage(format!(
+        "--cutrickle-version {text:?}: a version is wanted, as {}",
+        env!("CARGO_PKG_VERSION")
+    )))
 }
 
 /// The sources in `folder`: the repository, or a folder in it that has the crate.
