@@ -1,7 +1,11 @@
 //! How a subcommand fails: one line on stderr and an exit code.
 
+use std::error::Error;
 use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
+
+use cutrickle_error::{chain, one_line};
 
 /// Why a subcommand ended early.
 #[derive(Debug)]
@@ -12,13 +16,19 @@ pub struct Failure {
 
 impl Failure {
     /// The caller asked for something that cannot be: exit code 2.
-    pub fn usage(line: impl Into<String>) -> Self {
-        Self { line: line.into(), code: 2 }
+    pub fn usage(line: impl Display) -> Self {
+        Self { line: one_line(line), code: 2 }
     }
 
     /// `what` failed because of `cause`: exit code 1.
-    pub fn because(what: impl Display, cause: impl Display) -> Self {
-        Self { line: format!("{what}: {cause}"), code: 1 }
+    pub fn because(what: impl Display, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { line: format!("{what}: {}", chain(&*cause.into())), code: 1 }
+    }
+
+    /// The same, found out before anything was begun: exit code 2.
+    #[must_use]
+    pub fn at_start(self) -> Self {
+        Self { code: 2, ..self }
     }
 
     /// What is printed.
@@ -28,25 +38,14 @@ impl Failure {
 
     /// Prints the line, and gives the exit code.
     pub fn report(self) -> ExitCode {
-        let line = self.line.lines().collect::<Vec<_>>().join(" ");
-        eprintln!("error: {line}");
+        // Where stderr cannot be written, the exit code is all that is left to say.
+        let _ = writeln!(std::io::stderr(), "error: {}", self.line);
         ExitCode::from(self.code)
     }
 }
 
-impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Failure {
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     fn from(cause: E) -> Self {
-        let cause = cause.into();
-        let mut line = cause.to_string();
-        let mut below = cause.source();
-        while let Some(deeper) = below {
-            let text = deeper.to_string();
-            // Some errors already say what is below them.
-            if !line.contains(&text) {
-                line = format!("{line}: {text}");
-            }
-            below = deeper.source();
-        }
-        Self { line, code: 1 }
+        Self { line: chain(&*cause.into()).to_string(), code: 1 }
     }
 }

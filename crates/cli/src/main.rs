@@ -7,19 +7,24 @@
 mod commands;
 mod device;
 mod failure;
+mod listen;
 mod mp4;
 mod orchestration;
+mod output;
 mod processors;
 mod progress;
 mod remux;
 mod signals;
 mod source;
+mod streams;
 mod templates;
 mod worker;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use cutrickle_error::chain;
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{demo, doctor, list, new, probe, publish, record, serve, trickle_server};
@@ -27,7 +32,7 @@ use crate::failure::Failure;
 
 /// Real-time AI video: one frame processor between two live streams.
 #[derive(Debug, Parser)]
-#[command(name = "cutrickle", version, about, after_help = backends_help())]
+#[command(name = "cutrickle", version, after_help = backends_help())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -69,14 +74,32 @@ fn backends_help() -> String {
     help
 }
 
+/// Whether the log may have colours: on a terminal whose owner has not set `NO_COLOR` (<https://no-color.org>).
+fn takes_colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version are no errors, and go to standard output.
+        Err(told) => {
+            let code = ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(1));
+            return output::written(told.print()).map_or_else(Failure::report, |()| code);
+        }
+    };
     let default = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
     let filter = match EnvFilter::try_new(cli.log.as_deref().unwrap_or(default)) {
         Ok(filter) => filter,
-        Err(e) => return Failure::usage(format!("--log: {e}")).report(),
+        Err(e) => return Failure::usage(format!("--log: {}", chain(&e))).report(),
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(takes_colours())
+        // It would print to stderr what stderr did not take, and panic.
+        .log_internal_errors(false)
+        .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return Failure::because("starting the async runtime", e).report(),

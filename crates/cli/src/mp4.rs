@@ -6,6 +6,7 @@ mod sample_table;
 use std::io::{self, SeekFrom};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use cutrickle_error::chain;
 use cutrickle_mpegts::{AUDIO_PID, AccessUnit, Codec, Program, TICKS_PER_SECOND, Track, VIDEO_PID};
 use mp4_atom::{Atom, DecodeMaybe, Header, Moov, Stsd, Trak};
 use tokio::fs::File;
@@ -64,7 +65,7 @@ impl Mp4 {
         let index = index(&mut file).await.map_err(|e| Failure::because(&name, e))?;
         let index = index.ok_or_else(|| Failure::because(&name, "an MP4 file without an index (`moov`)"))?;
         let moov = Moov::decode_body(&mut &index[..])
-            .map_err(|e| Failure::because(&name, format_args!("the MP4 file's index: {e}")))?;
+            .map_err(|e| Failure::because(&name, format!("the MP4 file's index: {}", chain(&e))))?;
         if moov.mvex.is_some() {
             let hint = "an MP4 file in fragments; make a transport stream of it: ffmpeg -i FILE -c copy -f mpegts FILE.ts";
             return Err(Failure::because(&name, hint));
@@ -122,7 +123,7 @@ impl Mp4 {
         }
         self.file.seek(SeekFrom::Start(sample.offset)).await?;
         let mut coded = vec![0; sample.size as usize];
-        self.file.read_exact(&mut coded).await.map_err(|e| wrong(&e.to_string()))?;
+        self.file.read_exact(&mut coded).await.map_err(|e| wrong(&chain(&e).to_string()))?;
         let data = track.form.unit(&coded, sample.keyframe).ok_or_else(|| wrong("its lengths are wrong"))?;
         Ok(Some(AccessUnit {
             pid: track.track.pid,
@@ -247,7 +248,8 @@ async fn index(file: &mut File) -> io::Result<Option<Vec<u8>>> {
         let mut rest = &head[..];
         let damaged =
             |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("box at byte {at}: {what}"));
-        let Some(header) = Header::decode_maybe(&mut rest).map_err(|e| damaged(e.to_string()))? else {
+        let Some(header) = Header::decode_maybe(&mut rest).map_err(|e| damaged(chain(&e).to_string()))?
+        else {
             break;
         };
         let content = at + (head.len() - rest.len()) as u64;

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
+use cutrickle_error::chain;
 use cutrickle_mpegts::{
     AccessUnit, Demuxer, Event, MuxProgram, Muxer, Program, TICKS_PER_SECOND, Timeline, TrackKind,
 };
@@ -180,7 +181,7 @@ impl Cutter {
         let Some(muxer) = &mut self.muxer else { return };
         if let Err(e) = muxer.write_unit(track, pts, dts, keyframe, unit, data) {
             // A track that the file's PMT began to name within a segment joins with the next one.
-            tracing::debug!("left out: {e}");
+            tracing::debug!("left out: {}", chain(&e));
         }
     }
 

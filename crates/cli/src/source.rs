@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use cutrickle::trickle::{ClientConfig, Publisher, SegmentWriter};
+use cutrickle_error::chain;
 use cutrickle_mpegts::Event;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, Stdin};
@@ -245,7 +246,7 @@ impl Source {
             Ok(()) => self.sent.bytes += size,
             Err(e) => {
                 // The rest of a segment with a hole is of no use.
-                tracing::warn!("{e}");
+                tracing::warn!("{}", chain(&e));
                 self.segment = None;
                 self.sent.cut += 1;
             }

@@ -112,7 +112,7 @@ impl Worker {
     }
 
     fn failed(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
-        Failure::because(format_args!("calling the worker at {}", self.base), Failure::from(cause).line())
+        Failure::because(format_args!("calling the worker at {}", self.base), cause)
     }
 }
 

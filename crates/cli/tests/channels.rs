@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -200,4 +201,49 @@ fn a_reader_that_has_seen_enough_is_a_normal_end() {
     assert!(!reader.fill_buf().expect("bytes").is_empty());
     drop(reader);
     assert!(record.0.wait().expect("it ends").success());
+}
+
+/// The first line on stderr that has `word` in it, as the command wrote it.
+fn line_with(running: &mut Running, word: &str) -> String {
+    let stderr = running.0.stderr.take().expect("it is piped");
+    let mut lines = BufReader::new(stderr).lines().map(|line| line.expect("text"));
+    lines.find(|line| line.contains(word)).unwrap_or_default()
+}
+
+#[test]
+fn a_log_that_no_terminal_shows_has_no_colours() {
+    let mut command = cutrickle(&["serve", "--host", "127.0.0.1", "--port", "0", "--device", "cpu"]);
+    let command = command.env_remove("NO_COLOR").env_remove("RUST_LOG").stderr(Stdio::piped());
+    let line = line_with(&mut Running(command.spawn().expect("the command runs")), "listening on");
+    assert!(line.contains("listening on http://127.0.0.1:") && !line.contains('\u{1b}'), "{line:?}");
+}
+
+#[test]
+fn a_recorder_says_that_it_waits_and_for_how_long() {
+    let (_server, url) = server();
+    let channel = format!("{url}absent");
+    let mut command = cutrickle(&["record", "--url", &channel, "--output", "-", "--wait", "2"]);
+    let mut record =
+        Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command runs"));
+    let mut lines = BufReader::new(record.0.stderr.take().expect("it is piped")).lines();
+    let mut line = || lines.next().expect("a line").expect("text");
+    let waits = line();
+    assert!(waits.contains("waiting") && waits.contains("2 s"), "{waits}");
+    let ended = line();
+    assert!(ended.starts_with("error: ") && ended.contains("no such channel"), "{ended}");
+    assert_eq!(record.0.wait().expect("it ends").code(), Some(1));
+}
+
+#[test]
+fn a_port_without_an_address_is_all_addresses() {
+    let mut command = cutrickle(&["trickle-server", "--listen", ":0"]);
+    let mut running = Running(command.stdout(Stdio::piped()).spawn().expect("the command runs"));
+    let mut url = String::new();
+    BufReader::new(running.0.stdout.take().expect("it is piped")).read_line(&mut url).expect("a line");
+    let port = url.trim().strip_prefix("http://127.0.0.1:").and_then(|rest| rest.strip_suffix('/'));
+    let port: u16 = port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{url}"));
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("IPv4");
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+        TcpStream::connect((Ipv6Addr::LOCALHOST, port)).expect("IPv6");
+    }
 }

@@ -39,6 +39,12 @@ fn a_wrong_argument_is_exit_code_2_and_names_the_usage() {
         &["demo", "--processor", "magic"],
         &["demo", "--frames", "0"],
         &["serve", "--target-fps", "61"],
+        &["serve", "--bitrate", "0"],
+        &["serve", "--queue", "some"],
+        &["serve", "--max-latency", "0"],
+        &["serve", "--retry-for", "-1"],
+        &["serve", "--input-timeout", "soon"],
+        &["trickle-server", "--listen", ":x"],
         &["serve", "--processor", "tint,magic"],
         &["new"],
         &["new", "one", "--template", "magic"],
@@ -50,6 +56,58 @@ fn a_wrong_argument_is_exit_code_2_and_names_the_usage() {
         assert!(said.starts_with("error: ") && said.contains("--help"), "{arguments:?}: {said}");
         assert!(!said.contains("panicked") && output.stdout.is_empty(), "{arguments:?}: {said}");
     }
+}
+
+/// Exit code 2, nothing on stdout, and on stderr one line that has `word` in it.
+#[track_caller]
+fn refuses_with_one_line(arguments: &[&str], word: &str) {
+    let output = cutrickle(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+    assert!(said.starts_with("error: ") && said.contains(word), "{arguments:?}: {said}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn what_a_worker_could_never_do_is_found_out_at_its_start() {
+    let serve =
+        |arguments: &[&'static str]| [&["serve", "--port", "0", "--device", "cpu"], arguments].concat();
+    refuses_with_one_line(&serve(&["--ca-file", "no/such/file.pem"]), "no/such/file.pem");
+    let no_certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    refuses_with_one_line(&serve(&["--ca-file", no_certificate]), "no certificate");
+    refuses_with_one_line(&serve(&["--video-codec", "h265"]), "--video-codec: only GPUs");
+    refuses_with_one_line(&serve(&["--max-queue-size", "0"]), "max_queue_size");
+    refuses_with_one_line(&serve(&["--host", "here"]), "here");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_a_normal_end_of_whatever_prints() {
+    for arguments in [&["list"][..], &["list", "--json"], &["doctor"], &["doctor", "--json"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cutrickle"));
+        let output = command.args(arguments).stdout(writer).output().expect("the command runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{arguments:?}: {said}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_one_line_where_it_is_told_and_an_exit_code_where_it_is_not() {
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    for arguments in [&["list"][..], &["list", "--json"], &["doctor"], &["doctor", "--json"], &["--help"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cutrickle"));
+        let output = command.args(arguments).stdout(full()).output().expect("the command runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+        assert!(said.starts_with("error: standard output: "), "{arguments:?}: {said}");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cutrickle"));
+    let failed = command.args(["publish", "no/such/file.ts", "--url", "http://127.0.0.1:1/x"]);
+    assert_eq!(failed.stderr(full()).status().expect("the command runs").code(), Some(1));
 }
 
 /// A file in the format of safetensors with these tensors of f32, all zeros.
@@ -98,11 +156,7 @@ fn weights_belong_to_processors_that_take_them() {
         (&["--processor", "tint,mirror", "--weights", "some.safetensors"], "`tint,mirror`"),
         (&["--weights", "some.safetensors"], "some.safetensors"),
     ] {
-        let output = cutrickle(&[&["serve"], arguments].concat());
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
-        assert!(said.starts_with("error: ") && said.contains(word), "{arguments:?}: {said}");
+        refuses_with_one_line(&[&["serve"], arguments].concat(), word);
     }
 }
 
@@ -118,6 +172,7 @@ fn help_names_every_subcommand_and_the_backends() {
     let output = cutrickle(&["--help"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success());
+    assert!(said.starts_with("Real-time AI video"), "{said}");
     let words =
         ["demo", "serve", "trickle-server", "publish", "record", "probe", "video decode", "audio encode"];
     for word in words {
@@ -236,6 +291,7 @@ fn a_new_worker_overwrites_nothing_and_has_a_name_that_cargo_takes() {
         (&["new", "self"], 2),
         (&["new", "cutrickle"], 2),
         (&["new", "fine", "--cutrickle-path", "nowhere"], 2),
+        (&["new", "fine", "--cutrickle-version", "no\"pe"], 2),
     ] {
         let output = folder.cutrickle(arguments);
         let said = String::from_utf8_lossy(&output.stderr);

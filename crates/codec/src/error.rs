@@ -6,7 +6,8 @@ use std::fmt;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a unit could not be decoded or encoded, or a backend not opened.
-#[derive(Debug)]
+///
+/// Its text is one line without the cause, which is its `source`; `{:?}` prints both.
 pub struct Error {
     kind: Kind,
     what: String,
@@ -51,11 +52,14 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        match &self.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.what)
+    }
+}
+
+// `main` prints the error that it returns in this form, so it reads as one line with its causes.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&cutrickle_error::chain(self), f)
     }
 }
 
@@ -68,5 +72,23 @@ impl std::error::Error for Error {
 impl From<cutrickle_frame::Error> for Error {
     fn from(source: cutrickle_frame::Error) -> Self {
         Self::failed("frame").because(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use cutrickle_error::chain;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = Error::failed("AAC frame").because(io::Error::other("no memory"));
+        let whole = format!("{}: no memory", error.what);
+        assert_eq!(chain(&error).to_string(), whole);
+        assert_eq!(error.to_string(), error.what);
+        assert_eq!(format!("{error:?}"), whole);
     }
 }

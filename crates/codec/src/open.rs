@@ -49,7 +49,7 @@ pub fn video_encoder(config: EncoderConfig, device: &Device) -> Result<Box<dyn V
     if device.is_cuda() {
         match NvencEncoder::new(config, device) {
             Ok(encoder) => return Ok(Box::new(encoder)),
-            Err(e) => tracing::warn!("encoding on the host: {e}"),
+            Err(e) => tracing::warn!("encoding on the host: {}", cutrickle_error::chain(&e)),
         }
     }
     let _ = device;
@@ -58,6 +58,25 @@ pub fn video_encoder(config: EncoderConfig, device: &Device) -> Result<Box<dyn V
         tracing::warn!("encoding H.264: the host has no encoder for {:?}", config.coding.codec);
     }
     host_video_encoder(EncoderConfig { coding, ..config })
+}
+
+/// Whether video on `device` can leave as `codec`: what [`video_encoder`] would fall back from is known before the first
+/// picture.
+///
+/// # Errors
+/// [`is_unsupported`](crate::Error::is_unsupported): no encoder here makes it; the text says why.
+pub fn check_encoder(codec: VideoCodec, device: &Device) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if device.is_cuda() && codec != VideoCodec::H264 {
+        return crate::video::nvenc::check(codec, device);
+    }
+    let _ = device;
+    match codec {
+        VideoCodec::H264 => Ok(()),
+        VideoCodec::H265 => {
+            Err(crate::Error::unsupported("only GPUs have an encoder for H.265, and none is used"))
+        }
+    }
 }
 
 /// An encoder to H.264 on the host: openh264.
@@ -117,6 +136,8 @@ mod tests {
         let (bitrate, colour) = (1_000_000, Colour::BT709);
         let config = EncoderConfig { width: 320, height: 180, fps: 30.0, bitrate, coding, colour };
         assert!(host_video_encoder(config).err().unwrap().is_unsupported());
+        assert!(check_encoder(VideoCodec::H265, &Device::Cpu).err().unwrap().is_unsupported());
+        assert!(check_encoder(VideoCodec::H264, &Device::Cpu).is_ok());
         let encoder = video_encoder(config, &Device::Cpu).unwrap();
         assert_eq!(encoder.config(), &EncoderConfig { coding: Coding::default(), ..config });
     }

@@ -1,5 +1,7 @@
 //! What this machine has for live video: devices, their decoders and encoders, and which backend serves each stage.
 
+#[cfg(feature = "cuda")]
+use cutrickle_error::chain;
 use serde::Serialize;
 
 /// What was found.
@@ -65,20 +67,20 @@ pub fn machine() -> Machine {
     };
     #[cfg(feature = "cuda")]
     match cutrickle_cuda::Gpu::count() {
-        Ok(0) => machine.no_gpu = Some("the driver knows of no device".into()),
+        Ok(0) => machine.no_gpu = Some("the NVIDIA driver knows of no device".into()),
         Ok(count) => {
             for ordinal in 0..count {
                 match device(ordinal, &machine) {
                     Ok(found) => machine.devices.push(found),
-                    Err(e) => machine.no_gpu = Some(format!("cuda:{ordinal}: {e}")),
+                    Err(e) => machine.no_gpu = Some(format!("cuda:{ordinal}: {}", chain(&e))),
                 }
             }
         }
-        Err(e) => machine.no_gpu = Some(e.to_string()),
+        Err(e) => machine.no_gpu = Some(chain(&e).to_string()),
     }
     #[cfg(not(feature = "cuda"))]
     {
-        machine.no_gpu = Some("this program was built without the feature `cuda`".into());
+        machine.no_gpu = Some(cutrickle_frame::WITHOUT_CUDA.into());
     }
     machine
 }
@@ -100,13 +102,13 @@ fn device(ordinal: usize, machine: &Machine) -> cutrickle_cuda::Result<DeviceFin
                     max_size: (found.max_width, found.max_height),
                 }),
                 Err(e) if e.is_unsupported() => {}
-                Err(e) => no_decoder = Some(e.to_string()),
+                Err(e) => no_decoder = Some(chain(&e).to_string()),
             }
         }
     }
     let (encodes, no_encoder) = match nvenc::codecs(&gpu) {
         Ok(codecs) => (codecs.iter().map(|codec| format!("{codec:?}")).collect::<Vec<_>>(), None),
-        Err(e) => (Vec::new(), Some(e.to_string())),
+        Err(e) => (Vec::new(), Some(chain(&e).to_string())),
     };
     let decodes_h264 = decodes.iter().any(|kind| kind.codec == "H264");
     let encodes_h264 = encodes.iter().any(|codec| codec == "H264");

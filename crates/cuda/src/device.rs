@@ -11,6 +11,7 @@ use cudarc::driver::{
     CudaContext, CudaFunction, CudaModule, CudaStream, DeviceRepr, DriverError, LaunchConfig, PushKernelArg,
 };
 
+use crate::error::without_gpu;
 use crate::kernels::{self, Grid};
 use crate::timing::Timings;
 use crate::transfer::Transfers;
@@ -82,7 +83,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::is_unavailable`] without a driver.
     pub fn count() -> Result<usize> {
-        let count = CudaContext::device_count().map_err(|e| driver("cuDeviceGetCount", &e))?;
+        let count = CudaContext::device_count().map_err(|e| driver("counting the devices", &e))?;
         Ok(usize::try_from(count).unwrap_or(0))
     }
 
@@ -263,7 +264,7 @@ pub(crate) fn failure(call: &str, code: c_int) -> Error {
     let what = format!("{call}: {name} ({code})");
     match code {
         // No device, no driver that fits, not initialised, no library, no such function in it.
-        100 | 34 | 35 | 36 | 3 | 302 | 303 => Error::unavailable(what),
+        100 | 34 | 35 | 36 | 803 | 3 | 302 | 303 => Error::unavailable(what),
         801 => Error::unsupported(what),
         _ => Error::new(what),
     }
@@ -272,5 +273,10 @@ pub(crate) fn failure(call: &str, code: c_int) -> Error {
 
 /// The error of one of cudarc's calls.
 pub(crate) fn driver(call: &str, error: &DriverError) -> Error {
-    failure(call, error.0 as c_int)
+    let code = error.0 as c_int;
+    let said = error.error_string().map(CStr::to_string_lossy).unwrap_or_default();
+    match without_gpu(code, &said) {
+        Some(what) => Error::unavailable(what).with_code(code),
+        None => failure(call, code),
+    }
 }

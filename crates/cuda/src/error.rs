@@ -104,18 +104,57 @@ impl Error {
     }
 }
 
+/// What a driver's error `code` says of a machine that has no GPU to use, in words for its owner; `said` is the driver's
+/// own text, or the dynamic loader's where there is no driver.
+#[cfg(any(test, feature = "cuda"))]
+pub(crate) fn without_gpu(code: i32, said: &str) -> Option<String> {
+    Some(match code {
+        // The two that stand for a library that is not there, and for one that lacks a function.
+        303 if said.is_empty() || said.contains("No such file") => {
+            "no NVIDIA driver (libcuda.so.1 not found)".to_owned()
+        }
+        303 => format!("no NVIDIA driver (libcuda.so.1 cannot be opened: {said})"),
+        302 => "the NVIDIA driver is too old: libcuda.so.1 lacks a function".to_owned(),
+        35 | 803 => format!("the NVIDIA driver does not fit this program ({said})"),
+        100 => "the NVIDIA driver knows of no device".to_owned(),
+        _ => return None,
+    })
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        match &self.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.what)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|e| e as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_a_driver_is_told_in_words() {
+        let loader = "libcuda.so.1: cannot open shared object file: No such file or directory";
+        assert_eq!(without_gpu(303, loader).as_deref(), Some("no NVIDIA driver (libcuda.so.1 not found)"));
+        let broken = without_gpu(303, "/lib/libcuda.so.1: file too short").unwrap_or_default();
+        assert!(broken.starts_with("no NVIDIA driver") && broken.contains("file too short"), "{broken}");
+        for code in [302, 35, 803, 100] {
+            let text = without_gpu(code, "as the driver says it").unwrap_or_default();
+            assert!(!text.is_empty() && !text.contains("CUDA_ERROR"), "{code}: {text}");
+        }
+        assert_eq!(without_gpu(719, "unspecified launch failure"), None);
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = Error::unavailable("libnvcuvid.so.1").because(std::io::Error::other("not found"));
+        assert_eq!(cutrickle_error::chain(&error).to_string(), "libnvcuvid.so.1: not found");
+        assert_eq!(error.to_string(), "libnvcuvid.so.1");
     }
 }

@@ -211,7 +211,7 @@ impl Drop for Picture {
             unsafe { cudarc::driver::result::free_sync(memory.leak()) }.map_err(|e| driver("cuMemFree", &e))
         });
         if let Err(e) = freed {
-            tracing::warn!("freeing a picture: {e}");
+            tracing::warn!("freeing a picture: {}", cutrickle_error::chain(&e));
         }
     }
 }

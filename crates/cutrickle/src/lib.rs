@@ -49,6 +49,7 @@ struct FromPyTrickle;
 pub use candle_core;
 pub use cutrickle_codec::open::{BackendNames, backends};
 pub use cutrickle_codec::{Coding, RateControl, VideoCodec};
+pub use cutrickle_error::chain;
 pub use cutrickle_frame::{
     AudioFrame, Colour, DeviceChoice, Fit, I420, Layout, Matrix, ModelInput, OpenedDevices, VideoFrame,
 };

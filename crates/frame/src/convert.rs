@@ -5,7 +5,7 @@ use yuv::{
     BufferStoreMut, YuvConversionMode, YuvPlanarImage, YuvPlanarImageMut, YuvRange, YuvStandardMatrix,
 };
 
-use crate::{Colour, Error, I420, Matrix, Result};
+use crate::{Colour, Error, I420, Matrix, Result, range};
 
 /// `picture` as a tensor of shape (H, W, 3), u8, RGB.
 pub(crate) fn i420_to_rgb(picture: &I420, colour: Colour) -> Result<Tensor> {
@@ -76,13 +76,17 @@ pub(crate) fn accept_pixels(tensor: Tensor) -> Result<Tensor> {
         )));
     };
     I420::check_size(width, height)?;
-    match tensor.dtype() {
-        DType::U8 | DType::F32 | DType::F16 | DType::BF16 => Ok(tensor),
-        DType::F64 => Ok(tensor.to_dtype(DType::F32)?),
-        other => Err(Error::new(format!(
-            "pixels of type {other:?} and shape {dims:?}: a frame takes u8 (0-255) or float (0-1)"
-        ))),
-    }
+    let pixels = match tensor.dtype() {
+        DType::U8 | DType::F32 | DType::F16 | DType::BF16 => tensor,
+        DType::F64 => tensor.to_dtype(DType::F32)?,
+        other => {
+            return Err(Error::new(format!(
+                "pixels of type {other:?} and shape {dims:?}: a frame takes u8 (0-255) or float (0-1)"
+            )));
+        }
+    };
+    range::watch(&pixels);
+    Ok(pixels)
 }
 
 /// Pixels that [`accept_pixels`] took, as u8.

@@ -21,6 +21,11 @@ use crate::{Colour, Error, I420, ModelInput, Result};
 /// # Errors
 /// No driver, no such device, or one that does not take the kernels; the text says which.
 pub fn cuda_device(ordinal: usize) -> Result<Device> {
+    // Asked first: what candle says of a machine without a driver is a code.
+    let count = Gpu::count().map_err(|e| Error::caused_by(format!("cuda:{ordinal}"), e))?;
+    if ordinal >= count {
+        return Err(Error::new(format!("cuda:{ordinal}: no such GPU, the driver knows of {count}")));
+    }
     let device = Device::new_cuda_with_stream(ordinal)
         .map_err(|e| Error::caused_by(format!("opening cuda:{ordinal}"), e))?;
     gpu(&device)?;

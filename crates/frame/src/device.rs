@@ -4,8 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use candle_core::Device;
+use cutrickle_error::chain;
 
 use crate::{Error, Result};
+
+/// Why a program that was built for no GPU finds none.
+pub const WITHOUT_CUDA: &str = "this program was built without CUDA; `cargo build --release --features cuda` builds it with, and needs nvcc";
 
 /// What a user asks for: `auto`, `cpu`, or `cuda:0`, several of them with commas between.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +42,7 @@ impl DeviceChoice {
             Self::Cpu => Ok(OpenedDevices { devices: vec![Device::Cpu], fallback: None }),
             Self::Auto => Ok(match open_cuda(0) {
                 Ok(device) => OpenedDevices { devices: vec![device], fallback: None },
-                Err(e) => OpenedDevices { devices: vec![Device::Cpu], fallback: Some(one_line(&e)) },
+                Err(e) => OpenedDevices { devices: vec![Device::Cpu], fallback: Some(chain(&e).to_string()) },
             }),
             Self::Cuda(ordinals) => {
                 let devices = ordinals.iter().map(|ordinal| open_cuda(*ordinal)).collect::<Result<_>>()?;
@@ -48,11 +52,6 @@ impl DeviceChoice {
     }
 }
 
-/// candle's errors carry backtraces.
-fn one_line(e: &Error) -> String {
-    e.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
 #[cfg(feature = "cuda")]
 fn open_cuda(ordinal: usize) -> Result<Device> {
     crate::cuda_device(ordinal)
@@ -60,7 +59,7 @@ fn open_cuda(ordinal: usize) -> Result<Device> {
 
 #[cfg(not(feature = "cuda"))]
 fn open_cuda(ordinal: usize) -> Result<Device> {
-    Err(Error::new(format!("cuda:{ordinal}: this program was built without the feature `cuda`")))
+    Err(Error::new(format!("cuda:{ordinal}: {WITHOUT_CUDA}")))
 }
 
 impl FromStr for DeviceChoice {

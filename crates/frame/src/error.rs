@@ -6,7 +6,8 @@ use std::fmt;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a frame could not be built, converted or scaled.
-#[derive(Debug)]
+///
+/// Its text is one line without the cause, which is its `source`; `{:?}` prints both.
 pub struct Error {
     what: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -29,11 +30,14 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        match &self.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.what)
+    }
+}
+
+// `main` prints the error that it returns in this form, so it reads as one line with its causes.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&cutrickle_error::chain(self), f)
     }
 }
 
@@ -46,5 +50,23 @@ impl std::error::Error for Error {
 impl From<candle_core::Error> for Error {
     fn from(source: candle_core::Error) -> Self {
         Self::caused_by("tensor operation", source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use cutrickle_error::chain;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = Error::caused_by("scaling", io::Error::other("no memory"));
+        let whole = format!("{}: no memory", error.what);
+        assert_eq!(chain(&error).to_string(), whole);
+        assert_eq!(error.to_string(), error.what);
+        assert_eq!(format!("{error:?}"), whole);
     }
 }

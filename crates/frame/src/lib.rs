@@ -19,6 +19,7 @@ mod model_input;
 mod model_pass;
 mod overlay;
 mod picture;
+mod range;
 mod resample;
 mod scale;
 mod video;
@@ -30,7 +31,7 @@ pub use cuda::{GpuFigures, cuda_device, fill, gpu, gpu_figures};
 pub use cutrickle_cuda::kernels::{Fit, Layout, Matrix};
 #[cfg(feature = "cuda")]
 pub use cutrickle_cuda::{CopyStage, Gpu, Stage as GpuStage, TimedWork};
-pub use device::{DeviceChoice, OpenedDevices};
+pub use device::{DeviceChoice, OpenedDevices, WITHOUT_CUDA};
 pub use error::{Error, Result};
 pub use model_input::ModelInput;
 pub use picture::{I420, Plane, PlaneMut};

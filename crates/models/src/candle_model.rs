@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::VarBuilder;
+use cutrickle_error::chain;
 use cutrickle_frame::{ModelInput, VideoFrame};
 use cutrickle_pipeline::compose::Part;
 use cutrickle_pipeline::{BoxError, FrameProcessor, Params, Result, StreamContext};
@@ -133,7 +134,7 @@ impl<M: Module + Send + Sync + 'static, A: Answer> FrameProcessor for CandleMode
         };
         self.warm_up(&model, device).map_err(|e| {
             let (width, height) = self.warm_up;
-            BoxError::from(format!("the model on a picture of {width}x{height}: {e}"))
+            BoxError::from(format!("the model on a picture of {width}x{height}: {}", chain(&e)))
         })?;
         self.model = Some(model);
         Ok(())

@@ -6,6 +6,7 @@ use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
+use cutrickle_error::chain;
 use cutrickle_pipeline::{BoxError, Result};
 
 /// Weights in the format of safetensors.
@@ -50,10 +51,9 @@ impl Weights {
         outline.map_err(|e| Self::File(path.into()).failed(&e))
     }
 
-    /// candle's word on these weights in one line: it may go on with where in its code that was.
+    /// candle's word on these weights in one line.
     pub(crate) fn failed(&self, e: &candle_core::Error) -> BoxError {
-        let text = e.to_string();
-        let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        let line = chain(e);
         match self {
             Self::File(path) => format!("{}: {line}", path.display()).into(),
             Self::Bytes(_) => format!("the weights: {line}").into(),

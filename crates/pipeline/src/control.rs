@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cutrickle_error::chain;
 use cutrickle_trickle::{SegmentReader, Subscriber};
 use serde_json::Value;
 
@@ -24,11 +25,11 @@ async fn receive(stream: &Stream, subscriber: &mut Subscriber) {
         match subscriber.next().await {
             Ok(Some(mut segment)) => {
                 if let Err(e) = message(stream, &mut segment).await {
-                    stream.error(format_args!("control: segment {}: {e}", segment.seq()));
+                    stream.error(format_args!("control: segment {}: {}", segment.seq(), chain(&*e)));
                 }
             }
             Ok(None) => return stream.stop(EndReason::InputEnded),
-            Err(e) => return stream.fail(EndReason::InputFailed, format_args!("control: {e}")),
+            Err(e) => return stream.fail(EndReason::InputFailed, format_args!("control: {}", chain(&e))),
         }
     }
 }
@@ -50,7 +51,7 @@ fn parse(message: &[u8]) -> Result<Option<Params>, BoxError> {
         Ok(Value::Object(params)) if is_keep_alive(&params) => Ok(None),
         Ok(Value::Object(params)) => Ok(Some(params)),
         Ok(_) => Err("not a JSON object".into()),
-        Err(e) => Err(format!("not JSON: {e}").into()),
+        Err(e) => Err(format!("not JSON: {}", chain(&e)).into()),
     }
 }
 

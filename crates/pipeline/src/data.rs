@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cutrickle_error::chain;
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -129,7 +130,7 @@ pub(crate) async fn run(stream: Arc<Stream>, lines: Arc<Lines>, mut documents: D
         return lines.dropped.add(lines.take().1);
     }
     if let Err(e) = documents.close().await {
-        stream.error(format_args!("ending the data: {e}"));
+        stream.error(format_args!("ending the data: {}", chain(&e)));
     }
 }
 
@@ -158,7 +159,7 @@ async fn publish(stream: &Stream, lines: &Lines, documents: &mut Documents) {
         let body = if count == 0 { Bytes::from_static(b"\n") } else { body };
         match documents.send(body).await {
             Ok(()) => batch.delivered(),
-            Err(e) => stream.error(format_args!("data: {e}")),
+            Err(e) => stream.error(format_args!("data: {}", chain(&e))),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use cutrickle_codec::{VideoCodec, VideoDecoder, VideoUnit, open};
+use cutrickle_error::chain;
 use cutrickle_frame::{Scaler, VideoFrame};
 use tokio::runtime::Handle;
 
@@ -87,7 +88,7 @@ impl Decoding<'_> {
             if e.is_unsupported() {
                 self.refused = Some(unit.codec);
             }
-            self.stream.error(format_args!("decoding at {:.3} s: {e}", seconds(unit.timestamp)));
+            self.stream.error(format_args!("decoding at {:.3} s: {}", seconds(unit.timestamp), chain(&e)));
         }
         self.decoder = Some((unit.codec, decoder));
         self.deliver(ready);
@@ -116,7 +117,7 @@ impl Decoding<'_> {
             Err(e) => {
                 self.refused = Some(codec);
                 self.stream.decoded(false);
-                self.stream.error(format_args!("no video decoder: {e}"));
+                self.stream.error(format_args!("no video decoder: {}", chain(&e)));
                 None
             }
         }
@@ -128,7 +129,7 @@ impl Decoding<'_> {
         self.begun = false;
         let mut ready = Vec::new();
         if let Err(e) = decoder.flush(&mut |frame| ready.push(frame)) {
-            self.stream.error(format_args!("ending the video decoder: {e}"));
+            self.stream.error(format_args!("ending the video decoder: {}", chain(&e)));
         }
         self.deliver(ready);
         self.stream.recorder.failed.add(self.arrivals.len() as u64);
@@ -148,7 +149,7 @@ impl Decoding<'_> {
                 }
                 Err(e) => {
                     self.stream.recorder.failed.add(1);
-                    self.stream.error(e);
+                    self.stream.error(chain(&e));
                 }
             }
         }

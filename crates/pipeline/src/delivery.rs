@@ -1,6 +1,7 @@
 //! Whether what a stream publishes gets to its servers: told to the stream's state, and the stream's end where a server
 //! takes nothing any more.
 
+use cutrickle_error::chain;
 use cutrickle_trickle::Delivery;
 use tokio::sync::watch;
 
@@ -57,7 +58,8 @@ pub(crate) async fn follow(stream: &Stream, outlet: Outlet, mut delivery: watch:
             Delivery::Away => stream.delivers(outlet, false),
             Delivery::Failed(error) if error.is_closed() => return stream.stop(EndReason::OutputClosed),
             Delivery::Failed(error) => {
-                return stream.fail(EndReason::OutputFailed, format_args!("{}: {error}", outlet.name()));
+                return stream
+                    .fail(EndReason::OutputFailed, format_args!("{}: {}", outlet.name(), chain(&error)));
             }
         }
         if delivery.changed().await.is_err() {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use cutrickle_codec::{AudioFormat, EncodedVideo, EncoderConfig, VideoCodec, VideoEncoder, open};
+use cutrickle_error::chain;
 use cutrickle_frame::{AudioFrame, TICKS_PER_SECOND, VideoFrame};
 use cutrickle_mpegts::{Codec, MuxProgram, Muxer, TrackKind};
 use tokio::runtime::Handle;
@@ -160,7 +161,11 @@ impl Egress {
                 self.encoder = None;
                 self.idr_owed = true;
                 self.stream.recorder.failed.add(1);
-                self.stream.error(format_args!("encoding at {:.3} s: {e}", seconds(frame.timestamp())));
+                self.stream.error(format_args!(
+                    "encoding at {:.3} s: {}",
+                    seconds(frame.timestamp()),
+                    chain(&e)
+                ));
             }
         }
     }
@@ -246,7 +251,7 @@ impl Egress {
         self.last_picture = Some(at);
         let written = muxer.write_unit(TrackKind::Video, at, at, picture.keyframe, &picture.data, &mut bytes);
         if let Err(e) = written {
-            self.stream.error(format_args!("muxing at {:.3} s: {e}", seconds(at)));
+            self.stream.error(format_args!("muxing at {:.3} s: {}", seconds(at), chain(&e)));
         }
         self.output.send(Chunk { starts_segment, data: bytes.freeze() }, &self.stream);
         if starts_segment {
@@ -259,7 +264,7 @@ impl Egress {
         let packets = match self.sound.packets(frame, source, &self.stream) {
             Ok(packets) => packets,
             Err(e) => {
-                return self.stream.error(format_args!("sound at {:.3} s: {e}", frame.pts()));
+                return self.stream.error(format_args!("sound at {:.3} s: {}", frame.pts(), chain(&*e)));
             }
         };
         if self.held_until.is_some() {
@@ -316,7 +321,7 @@ impl Egress {
         for packet in self.waiting_sound.drain(..) {
             let at = packet.timestamp;
             if let Err(e) = muxer.write_unit(TrackKind::Audio, at, at, true, &packet.data, &mut bytes) {
-                self.stream.error(format_args!("muxing sound at {:.3} s: {e}", seconds(at)));
+                self.stream.error(format_args!("muxing sound at {:.3} s: {}", seconds(at), chain(&e)));
             }
         }
         if !bytes.is_empty() {
@@ -339,7 +344,7 @@ impl Egress {
         let channels = self.sound.channels().or(announced.opus_channels).unwrap_or(2);
         let program = match MuxProgram::new(video, audio) {
             Ok(program) => program.with_opus_channels(channels),
-            Err(e) => return self.stream.error(format_args!("beginning a segment: {e}")),
+            Err(e) => return self.stream.error(format_args!("beginning a segment: {}", chain(&e))),
         };
         let muxer = self.muxer.get_or_insert_with(|| Muxer::new(program));
         muxer.set_program(program);
@@ -365,7 +370,7 @@ impl Egress {
     fn finish(&mut self) {
         match self.sound.flush() {
             Ok(packets) => self.queue_sound(packets),
-            Err(e) => self.stream.error(format_args!("ending the sound: {e}")),
+            Err(e) => self.stream.error(format_args!("ending the sound: {}", chain(&e))),
         }
         self.release();
         self.mux_waiting_sound();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use cutrickle_error::chain;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -81,7 +82,7 @@ pub(crate) async fn run(stream: Arc<Stream>, mut events: mpsc::Receiver<Event>, 
         return;
     }
     if let Err(e) = documents.close().await {
-        tracing::warn!(stream = %stream.id, "ending the events: {e}");
+        tracing::warn!(stream = %stream.id, "ending the events: {}", chain(&e));
     }
 }
 
@@ -123,7 +124,7 @@ async fn publish(stream: &Stream, documents: &mut Documents, event: Event) {
     let body = Bytes::from(event.document(&stream.id).to_string());
     if let Err(e) = documents.send(body).await {
         stream.recorder.events_dropped.add(1);
-        tracing::warn!(stream = %stream.id, "events: {e}");
+        tracing::warn!(stream = %stream.id, "events: {}", chain(&e));
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cutrickle_codec::{AudioFormat, VideoCodec, audio};
+use cutrickle_error::chain;
 use cutrickle_frame::{AudioFrame, DecodeAudio};
 use cutrickle_mpegts::{self as mpegts, AccessUnit, Codec, Demuxer, Loss, Program, Timeline, TrackKind};
 use cutrickle_trickle::Subscriber;
@@ -65,7 +66,9 @@ impl Ingress<'_> {
             let mut segment = match subscriber.next().await {
                 Ok(Some(segment)) => segment,
                 Ok(None) => return,
-                Err(e) => return self.stream.fail(EndReason::InputFailed, format_args!("input: {e}")),
+                Err(e) => {
+                    return self.stream.fail(EndReason::InputFailed, format_args!("input: {}", chain(&e)));
+                }
             };
             tracing::debug!(stream = %self.stream.id, seq = segment.seq(), "segment");
             if !std::mem::replace(&mut self.begun, true) {

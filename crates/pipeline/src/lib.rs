@@ -34,6 +34,7 @@ mod lateness;
 mod metrics;
 mod options;
 mod pacing;
+mod panics;
 mod params;
 mod process;
 mod processor;

@@ -3,13 +3,13 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
+use cutrickle_error::chain;
 use cutrickle_frame::{AudioFrame, VideoFrame};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -17,8 +17,9 @@ use tokio::sync::mpsc;
 use crate::egress::Item;
 use crate::generate::Grid;
 use crate::gpu::{ProcessTimer, TimedPicture};
+use crate::panics;
 use crate::queue::{FrameQueue, Picture, Work};
-use crate::stream::{Stream, one_line};
+use crate::stream::Stream;
 use crate::{BoxError, EndReason, Finished, FrameProcessor, Generated, Result, Started, StreamContext};
 
 /// Runs a prototype's `initialize` on a thread of its own, where it may compute for as long as it likes. Gives the
@@ -159,7 +160,7 @@ impl<P: FrameProcessor> Processing<'_, P> {
         let timestamp = frame.timestamp();
         let frame = match frame.to(&self.stream.options.device) {
             Ok(frame) => frame,
-            Err(e) => return self.failed(e),
+            Err(e) => return self.failed(chain(&e)),
         };
         let started = Instant::now();
         self.stream.recorder.wait.observe(started.saturating_duration_since(arrived).as_secs_f64());
@@ -201,7 +202,7 @@ impl<P: FrameProcessor> Processing<'_, P> {
             self.stream.error("finish_video: a picture was not answered");
         }
         if let Some(at_work) = self.at_work.remove(place - lost) {
-            self.answered(&at_work, result.map_err(|e| format!("process_video: {}", one_line(&e)).into()));
+            self.answered(&at_work, result.map_err(|e| format!("process_video: {}", chain(&*e)).into()));
         }
     }
 
@@ -291,14 +292,13 @@ fn ticks(time: Duration) -> i64 {
 
 /// Drives one of the user's futures on this thread. A panic becomes an error: it costs the frame, not the stream.
 fn guarded<T>(runtime: &Handle, what: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
-    runtime.block_on(caught(future)).map_err(|e| format!("{what}: {}", one_line(&e)).into())
+    runtime.block_on(caught(future)).map_err(|e| format!("{what}: {}", chain(&*e)).into())
 }
 
-/// The user's future with a panic made an error. The state that a panic leaves behind is the user's own, who is told in
-/// the trait's documentation.
+/// The user's future with a panic made an error.
 pub(crate) async fn caught<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+    poll_fn(|cx| match panics::catch(|| future.as_mut().poll(cx)) {
         Ok(poll) => poll,
         Err(panic) => Poll::Ready(Err(BoxError::from(format!("panicked: {}", message(&*panic))))),
     })

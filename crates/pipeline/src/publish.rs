@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cutrickle_error::chain;
 use cutrickle_trickle::{PublishCounters, Publisher, SegmentWriter};
 use tokio::sync::mpsc;
 
@@ -65,7 +66,7 @@ impl Publishing<'_> {
                     if let Err(e) = writer.try_write(chunk.data) {
                         // The publisher closes a segment that it cannot finish; what is left of it has no reader.
                         self.segment = None;
-                        self.stream.error(format_args!("output: {e}"));
+                        self.stream.error(format_args!("output: {}", chain(&e)));
                     }
                 }
                 None => self.stream.recorder.output_bytes_dropped.add(chunk.data.len() as u64),
@@ -114,7 +115,7 @@ impl Publishing<'_> {
         self.stream.output_bytes.add(sent.saturating_sub(self.sent));
         self.stream.recorder.output_bytes_dropped.add(lost.saturating_sub(self.lost));
         if let Err(e) = closed {
-            self.stream.error(format_args!("ending the output: {e}"));
+            self.stream.error(format_args!("ending the output: {}", chain(&e)));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cutrickle_codec::{AudioFormat, open};
+use cutrickle_error::one_line;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::compose::{Part, collect, merge};
@@ -234,7 +235,7 @@ impl Stream {
     /// Counts an error that the stream survives, logs it and tells the gateway: one line and one event a second at
     /// most, so that a broken input cannot flood either.
     pub(crate) fn error(&self, what: impl Display) {
-        let text = one_line(&what);
+        let text = one_line(what);
         self.recorder.errors.add(1);
         let millis = self.millis();
         let mut details = self.details();
@@ -377,10 +378,4 @@ fn device_name(device: &candle_core::Device) -> String {
         candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
         candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
     }
-}
-
-/// An error in one line: candle's carry backtraces.
-pub(crate) fn one_line(what: &impl Display) -> String {
-    let text = what.to_string();
-    text.lines().next().unwrap_or_default().trim_end().to_owned()
 }

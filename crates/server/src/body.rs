@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use bytes::{Bytes, BytesMut};
+use cutrickle_error::chain;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 
@@ -48,7 +49,7 @@ async fn read(mut body: Body, discarded: usize) -> Result<Bytes, Refusal> {
     let mut bytes = BytesMut::new();
     let mut seen = 0usize;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| Refusal::bad(format_args!("the body broke off: {e}")))?;
+        let frame = frame.map_err(|e| Refusal::bad(format_args!("the body broke off: {}", chain(&e))))?;
         let Ok(data) = frame.into_data() else { continue };
         seen = seen.saturating_add(data.len());
         if announced <= MOST_BYTES && seen <= MOST_BYTES {

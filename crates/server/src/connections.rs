@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use cutrickle_error::chain;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -57,7 +58,7 @@ impl Connections {
                         });
                     }
                     Err(e) => {
-                        tracing::warn!("a connection could not be taken: {e}");
+                        tracing::warn!("a connection could not be taken: {}", chain(&e));
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -112,7 +113,7 @@ fn serve(
             }
         };
         if let Err(e) = result {
-            tracing::debug!("a connection ended early: {e}");
+            tracing::debug!("a connection ended early: {}", chain(&e));
         }
     }
 }

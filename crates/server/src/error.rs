@@ -4,7 +4,9 @@ use std::fmt;
 
 use cutrickle_pipeline::BoxError;
 
-/// Why a server could not be built, bound or run. Prints as one line.
+/// Why a server could not be built, bound or run.
+///
+/// Its text is one line without the cause, which is its `source`; `{:?}` prints both.
 pub struct Error {
     kind: Kind,
     what: String,
@@ -49,23 +51,37 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        match &self.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.what)
     }
 }
 
-// `main` prints the error that it returns in this form, so it reads like the other one.
+// `main` prints the error that it returns in this form, so it reads as one line with its causes.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(&cutrickle_error::chain(self), f)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|e| e as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use cutrickle_error::chain;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = Error::failed("binding").because(io::Error::other("no memory"));
+        let whole = format!("{}: no memory", error.what);
+        assert_eq!(chain(&error).to_string(), whole);
+        assert_eq!(error.to_string(), error.what);
+        assert_eq!(format!("{error:?}"), whole);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
+use cutrickle_error::chain;
 use cutrickle_trickle::without_secrets;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
@@ -140,7 +141,7 @@ pub(crate) async fn run(
             }
             Some(failed) => {
                 let wait = retry.wait().min(if known.is_some() { INTERVAL } else { Duration::MAX });
-                let reason = failed.map_or_else(|e| e.to_string(), |answer| answer.reason());
+                let reason = failed.map_or_else(|e| chain(&e).to_string(), |answer| answer.reason());
                 tracing::warn!(?wait, "heartbeat failed: {reason}");
                 wait
             }
@@ -155,7 +156,7 @@ pub(crate) async fn run(
     match orchestrator.post(&format!("/runners/{id}/unregister"), &secret, true, Bytes::new()).await {
         Ok(answer) if answer.status.is_success() => tracing::info!(runner = id, "unregistered"),
         Ok(answer) => tracing::warn!(runner = id, "unregistering: {}", answer.reason()),
-        Err(e) => tracing::warn!(runner = id, "unregistering: {e}"),
+        Err(e) => tracing::warn!(runner = id, "unregistering: {}", chain(&e)),
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use cutrickle_error::chain;
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
 use tokio::sync::Mutex;
@@ -93,7 +94,7 @@ fn capability(major: i32, minor: i32) -> Reading<Capability> {
 }
 
 fn said(what: &str, e: &NvmlError) -> String {
-    one_line(format_args!("{what}: {e}"))
+    one_line(format_args!("{what}: {}", chain(e)))
 }
 
 /// A machine's GPUs for many callers at a time.
@@ -107,7 +108,7 @@ impl SharedHardware {
         let turn = Arc::clone(&self.0).lock_owned().await;
         // The turn goes with the reading, which goes on when its caller hangs up.
         let read = tokio::task::spawn_blocking(move || turn.read());
-        read.await.unwrap_or_else(|e| Err(one_line(e)))
+        read.await.unwrap_or_else(|e| Err(one_line(chain(&e))))
     }
 }
 

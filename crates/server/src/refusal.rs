@@ -76,10 +76,9 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The first line of a text, bounded in length and free of control characters.
+/// A text in one line, bounded in length and free of control characters.
 pub(crate) fn one_line(text: impl Display) -> String {
-    let text = text.to_string();
-    let line = text.trim().lines().next().unwrap_or_default();
+    let line = cutrickle_error::one_line(text);
     let mut short: String =
         line.chars().take(MOST_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.chars().nth(MOST_TEXT).is_some() {
@@ -94,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_long_text_of_many_lines_becomes_one_short_line() {
-        assert_eq!(one_line("first\nsecond"), "first");
+        assert_eq!(one_line("first\nsecond"), "first: second");
         assert_eq!(one_line("a\tb\u{1b}[31m"), "a b [31m");
         assert_eq!(one_line("x".repeat(10_000)).chars().count(), MOST_TEXT + 1);
     }

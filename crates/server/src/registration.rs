@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::StatusCode;
 use bytes::Bytes;
+use cutrickle_error::chain;
 use cutrickle_trickle::without_secrets;
 use serde::Serialize;
 
@@ -84,7 +85,7 @@ pub(crate) async fn register(
             Ok(answer) => {
                 tracing::warn!(?wait, "registration failed, trying again: {}", answer.reason());
             }
-            Err(e) => tracing::warn!(?wait, "registration failed, trying again: {e}"),
+            Err(e) => tracing::warn!(?wait, "registration failed, trying again: {}", chain(&e)),
         }
         tokio::time::sleep(wait).await;
     }
@@ -95,7 +96,7 @@ pub(crate) async fn unregister(orchestrator: &Orchestrator, secret: &str, name: 
     match orchestrator.post("/capability/unregister", secret, false, Bytes::from(name.to_owned())).await {
         Ok(answer) if answer.status.is_success() => tracing::info!(capability = name, "unregistered"),
         Ok(answer) => tracing::warn!(capability = name, "unregistering: {}", answer.reason()),
-        Err(e) => tracing::warn!(capability = name, "unregistering: {e}"),
+        Err(e) => tracing::warn!(capability = name, "unregistering: {}", chain(&e)),
     }
 }
 

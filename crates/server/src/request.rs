@@ -7,6 +7,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::Uri;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
+use cutrickle_error::chain;
 use cutrickle_pipeline::{Params, StreamRequest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -43,7 +44,7 @@ impl<S: Sync> FromRequestParts<S> for Named {
             }
         }
         let query = Query::<HashMap<String, String>>::try_from_uri(&parts.uri)
-            .map_err(|e| Refusal::bad(format_args!("the query is malformed: {e}")))?;
+            .map_err(|e| Refusal::bad(format_args!("the query is malformed: {}", chain(&e))))?;
         match query.get(STREAM_QUERY) {
             Some(id) => name("`stream`", id).map(Self),
             None => Ok(Self(None)),
@@ -206,7 +207,7 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => Err(Refusal::bad(format_args!("the body is {}: a JSON object is wanted", kind(&other)))),
-        Err(e) => Err(Refusal::bad(format_args!("the body is not JSON: {e}"))),
+        Err(e) => Err(Refusal::bad(format_args!("the body is not JSON: {}", chain(&e)))),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use cutrickle_codec::probe::{self, Machine};
+use cutrickle_error::chain;
 use cutrickle_pipeline::{BoxError, MetricsRegistry};
 
 use crate::answer::{Acknowledged, Health, Identity, Idle, Status, StatusFigures};
@@ -83,7 +84,7 @@ impl Worker {
                 Phase::Ready(Arc::new(launch))
             }
             Err(e) => {
-                let reason = one_line(e);
+                let reason = one_line(chain(&*e));
                 tracing::error!("initialize failed, no stream can be taken: {reason}");
                 Phase::Failed(reason)
             }
@@ -132,9 +133,9 @@ impl Worker {
             let id = request.id.clone();
             let slot = self.streams.reserve(&id)?;
             let running = self.streams.sessions();
-            let session = launch
-                .start(request, &running)
-                .map_err(|e| if e.is_invalid() { Refusal::bad(e) } else { Refusal::internal(e) })?;
+            let session = launch.start(request, &running).map_err(|e| {
+                if e.is_invalid() { Refusal::bad(chain(&e)) } else { Refusal::internal(chain(&e)) }
+            })?;
             tracing::info!(stream = %id, "started");
             slot.fill(session);
             Ok(Acknowledged::new("Stream processing started", id))
@@ -152,7 +153,7 @@ impl Worker {
             let (params, named) = request::params(&body, named)?;
             let session = self.streams.find(named.as_deref())?.and_then(|slot| slot.session());
             let session = session.ok_or_else(|| no_stream(named.as_deref()))?;
-            session.update_params(params).map_err(Refusal::bad)?;
+            session.update_params(params).map_err(|e| Refusal::bad(chain(&e)))?;
             Ok(Acknowledged::new("Parameters updated", session.id().to_owned()))
         });
         updated.await.unwrap_or_else(|_| Err(Refusal::internal("updating the parameters panicked")))
@@ -203,7 +204,7 @@ impl Worker {
         let sessions = self.streams.sessions();
         let figures: Vec<_> =
             sessions.iter().map(|session| (session.id().to_owned(), session.metrics())).collect();
-        self.metrics.text(&figures).map_err(Refusal::internal)
+        self.metrics.text(&figures).map_err(|e| Refusal::internal(chain(&e)))
     }
 
     /// What the driver says of the GPUs; none where it says nothing.
@@ -214,7 +215,7 @@ impl Worker {
     /// What serves video here. Found out once: it opens every GPU for a moment, and a session of its encoder.
     pub(crate) async fn machine(&self) -> Result<&Machine, Refusal> {
         let look = || tokio::task::spawn_blocking(probe::machine);
-        self.machine.get_or_try_init(look).await.map_err(Refusal::internal)
+        self.machine.get_or_try_init(look).await.map_err(|e| Refusal::internal(chain(&e)))
     }
 }
 

@@ -18,8 +18,10 @@ use tokio::sync::{oneshot, watch};
 
 use crate::device;
 use crate::failure::Failure;
+use crate::output::print;
 use crate::processors::{Name, Precision, chain};
 use crate::source::{CLIP, Input, Pace, Source};
+use crate::streams::Queue;
 use crate::worker::Worker;
 use crate::{progress, signals};
 use page::Told;
@@ -39,6 +41,8 @@ pub struct Args {
     /// Where tensors are: `auto` (the first GPU, else the CPU), `cpu`, `cuda:0`.
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
+    #[command(flatten)]
+    queue: Queue,
     /// End after this many output pictures and print the metrics as JSON.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
@@ -70,7 +74,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         .host("127.0.0.1")
         .port(0)
         .devices(opened.devices)
-        .with_options(|options| options.device_fallback = opened.fallback)
+        .with_options(|options| {
+            options.device_fallback = opened.fallback;
+            args.queue.apply(options);
+        })
         .build()?
         .bind()
         .await?;
@@ -121,7 +128,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     trickle.abort();
     if args.frames.is_some() {
         let status = status.ok_or_else(|| Failure::because("the demonstration", "it was interrupted"))?;
-        let _ = writeln!(std::io::stdout(), "{}", figures(&status, *counted.borrow()));
+        print(format_args!("{}\n", figures(&status, *counted.borrow())))?;
     }
     Ok(())
 }
@@ -139,8 +146,7 @@ async fn stream_clip(url: String, ends: oneshot::Receiver<()>) -> Result<(), Fai
 async fn count_pictures(url: &str, wanted: Option<u64>, count: watch::Sender<u64>) -> Result<(), Failure> {
     let mut channel = Subscriber::new(url, Start::Current, ClientConfig::default())?;
     let mut demuxer = Demuxer::new();
-    let silence =
-        |_| Failure::because("the output", format_args!("nothing came for {} s", SILENCE.as_secs()));
+    let silence = |_| Failure::because("the output", format!("nothing came for {} s", SILENCE.as_secs()));
     loop {
         let segment = tokio::time::timeout(SILENCE, channel.next()).await.map_err(silence)??;
         let Some(mut segment) = segment else {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use cutrickle_codec::probe::{DeviceFindings, Machine, machine};
 
 use crate::failure::Failure;
+use crate::output::print;
 
 /// Arguments of `cutrickle doctor`.
 #[derive(Debug, clap::Args)]
@@ -20,11 +21,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.json {
         let json =
             serde_json::to_string_pretty(&found).map_err(|e| Failure::because("the findings as JSON", e))?;
-        println!("{json}");
+        print(json + "\n")
     } else {
-        print!("{}", describe(&found));
+        print(describe(&found))
     }
-    Ok(())
 }
 
 fn describe(found: &Machine) -> String {

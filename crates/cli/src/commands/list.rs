@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use crate::failure::Failure;
+use crate::output::print;
 use crate::processors::Name;
 use crate::templates::Template;
 
@@ -30,18 +31,20 @@ struct List {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let list = List { templates: entries::<Template>(), processors: entries::<Name>() };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&list)?);
-        return Ok(());
+        return print(serde_json::to_string_pretty(&list)? + "\n");
     }
-    let show = |title: &str, entries: &[Entry]| {
-        println!("{title}");
-        for Entry { name, about } in entries {
-            println!("  {name:<18}{about}");
-        }
-    };
-    show("Templates (cutrickle new NAME --template TEMPLATE):", &list.templates);
-    show("Processors (cutrickle serve --processor PROCESSOR):", &list.processors);
-    Ok(())
+    print(
+        section("Templates (cutrickle new NAME --template TEMPLATE):", &list.templates)
+            + &section("Processors (cutrickle serve --processor PROCESSOR):", &list.processors),
+    )
+}
+
+fn section(title: &str, entries: &[Entry]) -> String {
+    let mut text = format!("{title}\n");
+    for Entry { name, about } in entries {
+        text += &format!("  {name:<18}{about}\n");
+    }
+    text
 }
 
 fn entries<T: ValueEnum>() -> Vec<Entry> {

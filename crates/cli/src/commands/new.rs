@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::failure::Failure;
+use crate::output::print;
 use crate::templates::{Dependency, Template};
+use cutrickle_error::chain;
 
 /// Arguments of `cutrickle new`.
 #[derive(Debug, clap::Args)]
@@ -34,7 +36,7 @@ typeof unsafe unsized use virtual where while yield";
 pub fn run(args: &Args) -> Result<(), Failure> {
     check(&args.name)?;
     let dependency = match &args.cutrickle_path {
-        None => Dependency::Version(args.cutrickle_version.clone()),
+        None => Dependency::Version(version(&args.cutrickle_version)?),
         Some(folder) => sources(folder)?,
     };
     let folder = Path::new(&args.name);
@@ -43,7 +45,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Ok(true) => {}
         Ok(false) => return Err(taken("it is there already, and not empty")),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(taken(&e.to_string())),
+        Err(e) => return Err(taken(&chain(&e).to_string())),
     }
     let about = args.template.to_possible_value().and_then(|v| v.get_help().map(ToString::to_string));
     for (path, content) in args.template.files(&args.name, &about.unwrap_or_default(), &dependency)? {
@@ -53,8 +55,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         };
         write(&path).map_err(|e| Failure::because(path.display(), e))?;
     }
-    println!("{0}: the worker is in {0}/src/processor.rs; cd {0} && cargo run --release -- 8000", args.name);
-    Ok(())
+    let name = &args.name;
+    print(format_args!(
+        "{name}: the worker is in {name}/src/processor.rs; cd {name} && cargo run --release -- 8000\n"
+    ))
 }
 
 /// A name that is good for a crate, its program, its folder and its image.
@@ -76,11 +80,23 @@ fn check(name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A version as cargo takes it, or a range of them.
+fn version(text: &str) -> Result<String, Failure> {
+    let within = |b: u8| b.is_ascii_alphanumeric() || b".+-*^~=<>, ".contains(&b);
+    if text.bytes().all(within) && text.bytes().any(|b| b.is_ascii_digit() || b == b'*') {
+        return Ok(text.to_owned());
+    }
+    Err(Failure::usage(format!(
+        "--cutrickle-version {text:?}: a version is wanted, as {}",
+        env!("CARGO_PKG_VERSION")
+    )))
+}
+
 /// The sources in `folder`: the repository, or a folder in it that has the crate.
 fn sources(folder: &Path) -> Result<Dependency, Failure> {
     let failed =
         |e: &dyn std::fmt::Display| Failure::usage(format!("--cutrickle-path {}: {e}", folder.display()));
-    let root = folder.canonicalize().map_err(|e| failed(&e))?;
+    let root = folder.canonicalize().map_err(|e| failed(&chain(&e)))?;
     if !root.join("crates/cutrickle/Cargo.toml").is_file() {
         return Err(failed(&"there is no crates/cutrickle in it"));
     }

@@ -19,9 +19,11 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cutrickle_error::chain;
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::output::print;
 use crate::progress;
 use crate::worker::Worker;
 use process::Process;
@@ -74,7 +76,7 @@ fn params(text: &str) -> Result<Value, String> {
     match serde_json::from_str(text) {
         Ok(value @ Value::Object(_)) => Ok(value),
         Ok(_) => Err("a JSON object is wanted".into()),
-        Err(e) => Err(e.to_string()),
+        Err(e) => Err(chain(&e).to_string()),
     }
 }
 
@@ -100,12 +102,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let line = progress::line("reading the pictures that came");
     let report = tokio::task::spawn_blocking(move || Report::new(&source, &noted)).await??;
     line.finish_and_clear();
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print!("{report}");
-    }
-    Ok(())
+    if args.json { print(serde_json::to_string(&report)? + "\n") } else { print(report) }
 }
 
 fn clip(file: Option<PathBuf>) -> Result<Cow<'static, [u8]>, Failure> {
@@ -113,7 +110,7 @@ fn clip(file: Option<PathBuf>) -> Result<Cow<'static, [u8]>, Failure> {
         None => Ok(Cow::Borrowed(crate::source::CLIP)),
         Some(file) => match std::fs::read(&file) {
             Ok(clip) => Ok(Cow::Owned(clip)),
-            Err(e) => Err(Failure::usage(format!("--clip {}: {e}", file.display()))),
+            Err(e) => Err(Failure::usage(format!("--clip {}: {}", file.display(), chain(&e)))),
         },
     }
 }

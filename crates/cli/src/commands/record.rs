@@ -1,10 +1,10 @@
 //! `cutrickle record`: a channel's segments, joined, to a file.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cutrickle::trickle::{ClientConfig, Start, Subscriber};
+use cutrickle::trickle::{ClientConfig, SegmentReader, Start, Subscriber};
 use indicatif::ProgressBar;
 use tokio::fs::File;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -24,6 +24,9 @@ pub struct Args {
     /// End after this many seconds; else with the channel.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     duration: Option<Duration>,
+    /// How long to wait for a channel that does not exist yet.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    wait: u32,
     /// Accept any TLS certificate of the trickle server.
     #[arg(long)]
     insecure_skip_verify: bool,
@@ -35,9 +38,16 @@ fn seconds(text: &str) -> Result<Duration, String> {
     if duration.is_zero() { Err("more than 0 is wanted".into()) } else { Ok(duration) }
 }
 
+/// A live channel has brought something within this time.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Runs to the channel's end, for the duration, or until a signal ends it.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let config = ClientConfig { insecure_skip_verify: args.insecure_skip_verify, ..ClientConfig::default() };
+    let config = ClientConfig {
+        insecure_skip_verify: args.insecure_skip_verify,
+        missing_grace: Duration::from_secs(args.wait.into()),
+        ..ClientConfig::default()
+    };
     let subscriber = Subscriber::new(&args.url, Start::Current, config)?;
     let name = args.output.display().to_string();
     let mut output: Box<dyn AsyncWrite + Send + Unpin> = if args.output == Path::new("-") {
@@ -55,7 +65,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let recorded = tokio::select! {
         () = signals::end() => Ok(()),
         () = over => Ok(()),
-        recorded = copy(subscriber, &mut output, &line) => recorded,
+        recorded = copy(subscriber, &mut output, &line, args.wait) => recorded,
     };
     line.finish_and_clear();
     let written = output.flush().await;
@@ -63,6 +73,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         // Whoever read standard output has seen enough.
         Err(Stopped::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(Stopped::Output(e)) => Err(Failure::because(name, e)),
+        Err(Stopped::Input(e)) if e.is_not_found() => {
+            Err(Failure::because(e, format!("waited {} s for it", args.wait)))
+        }
         Err(Stopped::Input(e)) => Err(e.into()),
         Ok(()) => Ok(()),
     }
@@ -77,10 +90,12 @@ async fn copy(
     mut subscriber: Subscriber,
     output: &mut (dyn AsyncWrite + Send + Unpin),
     line: &ProgressBar,
+    wait: u32,
 ) -> Result<(), Stopped> {
     let mut bytes = 0_u64;
     line.set_message("waiting for a segment");
-    while let Some(mut segment) = subscriber.next().await.map_err(Stopped::Input)? {
+    let mut next = first(&mut subscriber, line, wait).await;
+    while let Some(mut segment) = next.map_err(Stopped::Input)? {
         while let Some(chunk) = segment.chunk().await {
             output.write_all(&chunk).await.map_err(Stopped::Output)?;
             bytes = bytes.saturating_add(chunk.len() as u64);
@@ -96,6 +111,27 @@ async fn copy(
             bytes / 1000,
             subscriber.skipped()
         ));
+        next = subscriber.next().await;
     }
     Ok(())
+}
+
+/// The first segment. Says what is waited for where it does not come soon.
+async fn first(
+    subscriber: &mut Subscriber,
+    line: &ProgressBar,
+    wait: u32,
+) -> Result<Option<SegmentReader>, cutrickle::trickle::Error> {
+    let mut first = std::pin::pin!(subscriber.next());
+    if let Ok(first) = tokio::time::timeout(SOON, first.as_mut()).await {
+        return first;
+    }
+    // Nobody has to read it.
+    let _ = line.suspend(|| {
+        writeln!(
+            io::stderr(),
+            "nothing on the channel yet: waiting, {wait} s at most if it does not exist (--wait)"
+        )
+    });
+    first.await
 }

@@ -1,12 +1,16 @@
 //! `cutrickle serve`: a worker with a built-in processor behind the REST API.
 
 use cutrickle::compose::with_overlay;
+use cutrickle::trickle::ClientConfig;
 use cutrickle::{AudioOutput, Coding, DeviceChoice, RateControl, StreamServer, VideoCodec};
+
+use cutrickle_codec::open::check_encoder;
 
 use crate::device;
 use crate::failure::Failure;
 use crate::orchestration::Orchestration;
 use crate::processors::{Name, Precision, chain};
+use crate::streams::{Outages, Queue};
 
 /// Arguments of `cutrickle serve`.
 #[derive(Debug, clap::Args)]
@@ -29,9 +33,13 @@ pub struct Args {
     /// Output pictures per second, 1 to 60; the input's rate if left out.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=60))]
     target_fps: Option<u32>,
-    /// Decoded pictures that may wait before the oldest is dropped.
+    #[command(flatten)]
+    queue: Queue,
+    /// Decoded pictures that may wait before the oldest is dropped, with `--queue all`.
     #[arg(long, default_value_t = 30)]
     max_queue_size: usize,
+    #[command(flatten)]
+    outages: Outages,
     /// The name that the worker goes by.
     #[arg(long, env = "CAPABILITY_NAME", default_value = "live-video-to-video")]
     capability_name: String,
@@ -52,7 +60,7 @@ pub struct Args {
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
     /// Output video bits per second; by size and rate if left out.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(MIN_BITRATE..))]
     bitrate: Option<u32>,
     #[command(flatten)]
     coding: Video,
@@ -69,6 +77,9 @@ pub struct Args {
     orchestration: Orchestration,
 }
 
+/// A bitrate below this is a mistake: no picture is left at it.
+const MIN_BITRATE: i64 = 1000;
+
 /// The codec that sound leaves in.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Sound {
@@ -81,7 +92,8 @@ enum Sound {
 /// How output video is coded.
 #[derive(Debug, clap::Args)]
 struct Video {
-    /// The codec that video leaves in. Only GPUs have an encoder for H.265; where none is left it is H.264 after all.
+    /// The codec that video leaves in. Only GPUs have an encoder for H.265; while all its sessions are taken it is H.264
+    /// after all.
     #[arg(long, value_enum, default_value_t = Codec::H264)]
     video_codec: Codec,
     /// Let a second have up to twice the bits, if it needs them and others do not.
@@ -124,7 +136,19 @@ enum Codec {
 /// Runs until a signal ends it.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let processor = chain(&args.processor, args.dtype, &args.weights)?;
+    let trickle = ClientConfig {
+        insecure_skip_verify: args.insecure_skip_verify,
+        ca_file: args.ca_file,
+        ..ClientConfig::default()
+    };
+    if let Err(e) = trickle.tls() {
+        return Err(Failure::because("--ca-file", e).at_start());
+    }
     let opened = device::open(&args.device)?;
+    let coding = args.coding.coding();
+    for device in &opened.devices {
+        check_encoder(coding.codec, device).map_err(|e| Failure::because("--video-codec", e).at_start())?;
+    }
     let mut server = StreamServer::builder(with_overlay(processor))
         .devices(opened.devices)
         .host(args.host)
@@ -136,14 +160,15 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         .with_options(|options| {
             options.device_fallback = opened.fallback;
             options.bitrate = args.bitrate;
-            options.coding = args.coding.coding();
+            options.coding = coding;
             options.status_events = args.status_events;
             options.audio = match args.audio {
                 Sound::Source => AudioOutput::Source,
                 Sound::Opus => AudioOutput::Opus,
             };
-            options.trickle.insecure_skip_verify = args.insecure_skip_verify;
-            options.trickle.ca_file = args.ca_file;
+            options.trickle = trickle;
+            args.queue.apply(options);
+            args.outages.apply(options);
         });
     for pattern in &args.allow_host {
         server = server.allow_host(pattern);
@@ -152,6 +177,6 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         server = server.target_fps(fps);
     }
     server = args.orchestration.apply(server, &args.capability_name)?;
-    server.build().map_err(|e| Failure::usage(e.to_string()))?.run_forever().await?;
+    server.build().map_err(|e| Failure::from(e).at_start())?.run_forever().await?;
     Ok(())
 }

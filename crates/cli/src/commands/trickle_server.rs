@@ -1,19 +1,19 @@
 //! `cutrickle trickle-server`: channels for everyone who can reach the port.
 
 use std::io::Write;
-use std::net::SocketAddr;
 
-use cutrickle::trickle::{Server, ServerConfig};
+use cutrickle::trickle::ServerConfig;
 
 use crate::failure::Failure;
+use crate::listen::{Listen, url};
 use crate::{progress, signals};
 
 /// Arguments of `cutrickle trickle-server`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Address and port; port 0 takes a free one.
+    /// Address and port; `:PORT` is all addresses, of IPv4 and IPv6; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3389")]
-    listen: SocketAddr,
+    listen: Listen,
     /// The path above the channels.
     #[arg(long, value_name = "PATH", default_value = "/")]
     base: String,
@@ -22,11 +22,13 @@ pub struct Args {
 /// Runs until a signal ends it. Prints the URL that channel names are appended to.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let config = ServerConfig { base: args.base, ..ServerConfig::default() };
-    let server = Server::bind(args.listen, config)
+    let server = args
+        .listen
+        .bind(config)
         .await
         .map_err(|e| Failure::because(format!("listening on {}", args.listen), e))?;
     // Nobody has to read it.
-    let _ = writeln!(std::io::stdout(), "{}", server.url());
+    let _ = writeln!(std::io::stdout(), "{}", url(&server));
     let line = progress::line("serving");
     server.run(signals::end()).await;
     line.finish_and_clear();

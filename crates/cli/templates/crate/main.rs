@@ -2,6 +2,8 @@
 
 mod processor;
 
+use std::io::IsTerminal;
+
 use cutrickle::DeviceChoice;
 use cutrickle::prelude::*;
 use tracing_subscriber::EnvFilter;
@@ -12,6 +14,7 @@ async fn main() -> Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(log)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .init();
     let port = std::env::args()
         .nth(1)

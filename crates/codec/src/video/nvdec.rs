@@ -5,6 +5,7 @@
 
 use candle_core::Device;
 use cutrickle_cuda::nvdec::{Codec, Decoded, Decoder, Target};
+use cutrickle_error::chain;
 use cutrickle_frame::{Colour, VideoFrame};
 
 use crate::video::reorder::Reorder;
@@ -153,7 +154,7 @@ impl GpuFirst {
         match NvdecDecoder::new(codec, device) {
             Ok(decoder) => Ok(Self { decoder: Box::new(decoder), codec, size: None, on_host: false }),
             Err(e) => {
-                tracing::warn!("decoding {codec:?} on the host: {e}");
+                tracing::warn!("decoding {codec:?} on the host: {}", chain(&e));
                 let decoder = crate::open::host_video_decoder(codec)?;
                 Ok(Self { decoder, codec, size: None, on_host: true })
             }
@@ -167,7 +168,7 @@ impl VideoDecoder for GpuFirst {
         match result {
             Err(e) if e.is_unsupported() && !self.on_host => {
                 let codec = self.codec;
-                tracing::warn!("decoding {codec:?} on the host from now on: {e}");
+                tracing::warn!("decoding {codec:?} on the host from now on: {}", chain(&e));
                 self.decoder = crate::open::host_video_decoder(codec)?;
                 self.on_host = true;
                 self.decoder.scale_to(self.size);

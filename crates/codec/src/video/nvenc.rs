@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 use cutrickle_cuda::Signal;
-use cutrickle_cuda::nvenc::{Codec, Config, Encoder, Rate};
+use cutrickle_cuda::nvenc::{self, Codec, Config, Encoder, Rate};
 use cutrickle_frame::VideoFrame;
 
 use crate::{EncodedVideo, EncoderConfig, Error, RateControl, Result, VideoCodec, VideoEncoder};
@@ -28,10 +28,7 @@ impl NvencEncoder {
         let encoder = Encoder::open(
             &gpu,
             Config {
-                codec: match config.coding.codec {
-                    VideoCodec::H264 => Codec::H264,
-                    VideoCodec::H265 => Codec::H265,
-                },
+                codec: coded(config.coding.codec),
                 width: config.width & !1,
                 height: config.height & !1,
                 fps: config.fps,
@@ -95,6 +92,26 @@ impl VideoEncoder for NvencEncoder {
 
     fn backend(&self) -> &'static str {
         BACKEND
+    }
+}
+
+/// Whether the encoder of `device` makes `codec`.
+///
+/// # Errors
+/// [`Error::is_unsupported`] where it does not, or where there is none; the text says which.
+pub(crate) fn check(codec: VideoCodec, device: &Device) -> Result<()> {
+    let gpu = cutrickle_frame::gpu(device)?;
+    let made = nvenc::codecs(&gpu).map_err(opening)?;
+    if made.contains(&coded(codec)) {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!("the encoder of cuda:{} makes {made:?}, not {codec:?}", gpu.ordinal())))
+}
+
+fn coded(codec: VideoCodec) -> Codec {
+    match codec {
+        VideoCodec::H264 => Codec::H264,
+        VideoCodec::H265 => Codec::H265,
     }
 }
 

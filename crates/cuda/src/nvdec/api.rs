@@ -112,7 +112,7 @@ impl Drop for Handle {
         // SAFETY: the object is alive until here, and this is its only owner.
         let code = unsafe { (self.destroy)(self.raw) };
         if let Err(e) = crate::device::checked(self.by, code) {
-            tracing::warn!("{e}");
+            tracing::warn!("{}", cutrickle_error::chain(&e));
         }
     }
 }

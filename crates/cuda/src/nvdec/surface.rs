@@ -180,7 +180,7 @@ impl Drop for Surfaces {
         while !self.copying.is_empty() {
             // A surface whose copy cannot be waited for is given back all the same: the decoder goes next.
             if let Err(e) = self.give_back_oldest() {
-                tracing::warn!("{e}");
+                tracing::warn!("{}", cutrickle_error::chain(&e));
             }
         }
     }
@@ -219,7 +219,7 @@ impl Drop for Mapped<'_> {
         if !self.copying
             && let Err(e) = self.surfaces.unmap(self.address)
         {
-            tracing::warn!("{e}");
+            tracing::warn!("{}", cutrickle_error::chain(&e));
         }
     }
 }

@@ -308,7 +308,7 @@ impl Drop for Session {
             note(self.api.checked("nvEncDestroyEncoder", code, ptr::null_mut()));
         }
         if let Err(e) = first {
-            tracing::warn!("ending an encoder: {e}");
+            tracing::warn!("ending an encoder: {}", cutrickle_error::chain(&e));
         }
     }
 }

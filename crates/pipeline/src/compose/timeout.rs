@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use candle_core::Device;
+use cutrickle_error::chain;
 use cutrickle_frame::{AudioFrame, VideoFrame};
 
 use super::Part;
@@ -74,7 +75,7 @@ impl<P: FrameProcessor> Timeout<P> {
                 && let Err(e) = processor.update_params(&params).await
                 && let Some(context) = context
             {
-                context.error(e);
+                context.error(chain(&*e));
             }
             work(processor).await
         })?;

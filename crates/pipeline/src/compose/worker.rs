@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+use cutrickle_error::chain;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -64,7 +65,7 @@ impl<P: FrameProcessor> Worker<P> {
             // Before the answer: who has it may ask for the next thing at once.
             unfinished.fetch_sub(1, Ordering::Release);
             if let (Err(Err(e)), Some(context)) = (answer.send(result), context) {
-                context.error(e);
+                context.error(chain(&*e));
             }
         });
         self.unfinished.fetch_add(1, Ordering::Relaxed);

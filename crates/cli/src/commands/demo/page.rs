@@ -11,6 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
 use cutrickle::trickle::{ClientConfig, Start, Subscriber};
+use cutrickle_error::chain;
 use futures_core::Stream;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -55,7 +56,7 @@ fn watch(url: String) -> Response {
             // The viewer has left.
             () = chunks.closed() => {}
             ended = follow(&url, &chunks) => if let Err(e) = ended {
-                tracing::warn!("a viewer's stream ended: {e}");
+                tracing::warn!("a viewer's stream ended: {}", chain(&e));
             },
         }
     });

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use cutrickle_codec::{AudioDecoder, AudioFormat, VideoCodec, VideoDecoder, VideoUnit, audio, open};
+use cutrickle_error::chain;
 use cutrickle_frame::VideoFrame;
 use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event};
 use tokio::time::Instant;
@@ -134,7 +135,7 @@ impl<'a> Reader<'a> {
         };
         let Self { output, arrived, source, .. } = self;
         if let Err(error) = decoder.decode(&unit, &mut |frame| output.take(&frame, arrived, source)) {
-            tracing::debug!(%error, "a unit of the output was left out");
+            tracing::debug!(error = %chain(&error), "a unit of the output was left out");
             output.unreadable += 1;
         }
         Ok(())
@@ -147,7 +148,7 @@ impl<'a> Reader<'a> {
         if let Some((_, decoder)) = &mut self.sound {
             match decoder.decode(&unit.data) {
                 Ok(samples) => self.onsets.push(unit.pts, &samples),
-                Err(error) => tracing::debug!(%error, "a packet of sound was left out"),
+                Err(error) => tracing::debug!(error = %chain(&error), "a packet of sound was left out"),
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cutrickle_error::chain;
 use cutrickle_trickle::{ClientConfig, Publisher, Start, Subscriber};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
@@ -79,7 +80,7 @@ pub async fn run(plan: &Plan, source: Arc<Source>) -> Result<Noted, Failure> {
     // The channels are there before anyone asks for them, so that nobody has to ask twice.
     let unreachable = |e| Failure::because(format!("the trickle server at {}", plan.trickle), e);
     let mut publisher = Publisher::new(&input, "video/MP2T", ClientConfig::default())
-        .map_err(|e| Failure::usage(format!("--trickle: {e}")))?;
+        .map_err(|e| Failure::usage(format!("--trickle: {}", chain(&e))))?;
     publisher.create().await.map_err(unreachable)?;
     Publisher::new(&output, "video/MP2T", ClientConfig::default())?.create().await.map_err(unreachable)?;
     let path = Recorder::start(&input)?;
@@ -103,10 +104,10 @@ pub async fn run(plan: &Plan, source: Arc<Source>) -> Result<Noted, Failure> {
     let stopped = plan.worker.stop().await;
     let (sent, publisher) = measured?;
     if let Err(failure) = stopped {
-        tracing::warn!("{failure:?}");
+        tracing::warn!("{}", failure.line());
     }
     if let Err(error) = publisher.close().await {
-        tracing::debug!(%error, "the input channel was not closed");
+        tracing::debug!(error = %chain(&error), "the input channel was not closed");
     }
     let usage = match usage {
         Some(usage) => usage.await?,

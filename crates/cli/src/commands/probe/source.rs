@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use cutrickle_codec::{AudioFormat, Coding, EncoderConfig, VideoCodec, VideoDecoder, VideoUnit, audio, open};
+use cutrickle_error::chain;
 use cutrickle_frame::{I420, Scaler, VideoFrame};
 use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event, MuxProgram, Muxer, TrackKind};
 
@@ -225,7 +226,7 @@ impl Clip {
                 damaged: unit.damaged,
             };
             if let Err(error) = decoder.decode(&unit, &mut |frame| ready.push_back(frame)) {
-                tracing::debug!(%error, "a unit of the clip was left out");
+                tracing::debug!(error = %chain(&error), "a unit of the clip was left out");
             }
         }
     }

@@ -1,11 +1,11 @@
 //! The thread that calls the model.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use candle_core::Tensor;
+use cutrickle_error::chain;
 
 use super::queue::{Queue, Request};
 use super::{BatchModel, Limits};
+use crate::panics;
 use crate::process::message;
 use crate::{BoxError, Result};
 
@@ -29,11 +29,11 @@ fn answer<M: BatchModel>(model: &mut M, batch: Vec<Request>) {
         }
         Err(e) if batch.len() == 1 => {
             for request in batch {
-                let _ = request.answer.send(Err(e.to_string().into()));
+                let _ = request.answer.send(Err(chain(&*e).to_string().into()));
             }
         }
         Err(e) => {
-            tracing::debug!("a batch of {} is tried again one by one: {e}", batch.len());
+            tracing::debug!("a batch of {} is tried again one by one: {}", batch.len(), chain(&*e));
             for request in batch {
                 let answers = together(model, std::slice::from_ref(&request));
                 let one =
@@ -52,8 +52,7 @@ fn together<M: BatchModel>(model: &mut M, batch: &[Request]) -> Result<Vec<Tenso
         [picture] => picture.unsqueeze(0)?,
         _ => Tensor::stack(&pixels, 0)?,
     };
-    // The state that a panic leaves behind is the model's own.
-    let answers = catch_unwind(AssertUnwindSafe(|| model.forward(pictures)))
+    let answers = panics::catch(|| model.forward(pictures))
         .unwrap_or_else(|panic| Err(BoxError::from(format!("the model panicked: {}", message(&*panic)))))?;
     if answers.rank() != 4 || answers.dim(0)? != batch.len() {
         let shape = answers.dims();
