@@ -27,6 +27,7 @@ pub(crate) async fn run(
         units: &units,
         frames: &frames,
         timeline: Timeline::new(),
+        started: Instant::now(),
         audio: None,
         begun: false,
     };
@@ -44,6 +45,8 @@ struct Ingress<'a> {
     units: &'a CodedQueue,
     frames: &'a FrameQueue,
     timeline: Timeline,
+    /// What arrivals are counted from.
+    started: Instant,
     /// The decoder that the packets of the current track carry with them.
     audio: Option<(AudioFormat, Arc<dyn DecodeAudio>)>,
     /// Whether a segment has come.
@@ -94,14 +97,20 @@ impl Ingress<'_> {
         match unit.codec {
             Codec::H264 => self.picture(unit, VideoCodec::H264, arrived),
             Codec::H265 => self.picture(unit, VideoCodec::H265, arrived),
-            Codec::Aac => self.sound(unit, AudioFormat::Aac),
-            Codec::Opus => self.sound(unit, AudioFormat::Opus),
+            Codec::Aac => self.sound(unit, AudioFormat::Aac, arrived),
+            Codec::Opus => self.sound(unit, AudioFormat::Opus, arrived),
         }
+    }
+
+    /// Where a unit lies on the stream's one continuous clock.
+    fn timestamp(&mut self, track: TrackKind, unit: &AccessUnit, arrived: Instant) -> i64 {
+        let arrived = arrived.saturating_duration_since(self.started);
+        self.timeline.map_arrived(track, unit.pts, unit.dts, arrived).pts
     }
 
     fn picture(&mut self, unit: AccessUnit, codec: VideoCodec, arrived: Instant) {
         self.stream.recorder.picture_in(arrived);
-        let timestamp = self.timeline.map(TrackKind::Video, unit.pts, unit.dts).pts;
+        let timestamp = self.timestamp(TrackKind::Video, &unit, arrived);
         let dropped = self.units.push(CodedPicture {
             codec,
             data: unit.data,
@@ -116,11 +125,11 @@ impl Ingress<'_> {
         }
     }
 
-    fn sound(&mut self, unit: AccessUnit, format: AudioFormat) {
+    fn sound(&mut self, unit: AccessUnit, format: AudioFormat, arrived: Instant) {
         let Some((_, sample_rate)) = audio::packet_duration(format, &unit.data) else {
             return self.stream.error(format_args!("input: PID {}: not a packet of sound", unit.pid));
         };
-        let timestamp = self.timeline.map(TrackKind::Audio, unit.pts, unit.dts).pts;
+        let timestamp = self.timestamp(TrackKind::Audio, &unit, arrived);
         let decoder = match &self.audio {
             Some((open, decoder)) if *open == format => Arc::clone(decoder),
             _ => {
