@@ -4,6 +4,8 @@
 
 mod live;
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event, MuxProgram, Muxer, TICKS_PER_SECOND, TrackKind};
 use cutrickle_pipeline::{StreamOptions, TrickleClient};
@@ -103,8 +105,16 @@ async fn pictures_that_nobody_takes_do_not_hold_up_sound() {
     let mut client = TrickleClient::connect(&input, &output).unwrap();
     let pictures = client.video_frames();
     let viewer = live::Viewer::new(&output);
+    let mut sent = 0;
     for segment in &segments {
         source.send(segment).await;
+        sent += segment.len() as u64;
+        let read = async {
+            while client.status().metrics.input_bytes < sent {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(live::DEADLINE, read).await.expect("the client reads what comes");
     }
     // Most of four seconds: it begins to go out when two have waited for a picture in vain.
     viewer.sounds(100).await;
