@@ -94,7 +94,7 @@ impl Mp4 {
 
     /// The tracks that are read.
     pub fn program(&self) -> Program {
-        Program { tracks: self.tracks.iter().map(|track| track.track).collect(), ignored: 0 }
+        Program { tracks: self.tracks.iter().map(|track| track.track).collect(), ..Program::default() }
     }
 
     /// Back to the beginning.

@@ -31,6 +31,13 @@ pub enum VideoCodec {
     H265,
 }
 
+/// Width and height in pixels that the parameter sets in an access unit give its pictures. Nothing where there are
+/// none, or for H.265.
+pub fn picture_size(codec: VideoCodec, unit: &[u8]) -> Option<(u32, u32)> {
+    let mut units = nal::units(unit).filter(|_| codec == VideoCodec::H264);
+    units.find(|unit| nal::kind(unit) == nal::SPS).and_then(sps::Sps::parse)?.size
+}
+
 /// One access unit for a decoder.
 #[derive(Debug, Clone, Copy)]
 pub struct VideoUnit<'a> {

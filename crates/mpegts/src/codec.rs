@@ -1,5 +1,7 @@
 //! What a program carries: codecs, tracks, and the list of them. How a PMT spells it is in `psi`.
 
+use crate::listing::ElementaryStream;
+
 /// The codecs that live gateways send and expect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Codec {
@@ -67,22 +69,27 @@ pub struct Track {
     pub opus_channels: Option<u8>,
 }
 
-/// The tracks of the stream's program that have a known codec, in the PMT's order.
+/// What of the input is taken, and everything that it names.
+///
+/// Of several programs the first that has pictures is taken, of its tracks the first picture and the first sound
+/// track of a known codec.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Program {
-    /// The known tracks; naming a track does not promise that it ever carries a unit.
+    /// The number of the program that is taken.
+    pub number: u16,
+    /// The tracks that are taken, in the PMT's order; naming one does not promise that it ever carries a unit.
     pub tracks: Vec<Track>,
-    /// How many streams the PMT names beside these, of other codecs. Their packets are ignored.
-    pub ignored: usize,
+    /// Every elementary stream of every program whose PMT has come, those among them that are taken.
+    pub streams: Vec<ElementaryStream>,
 }
 
 impl Program {
-    /// The first picture track.
+    /// The picture track.
     pub fn video(&self) -> Option<&Track> {
         self.tracks.iter().find(|track| track.codec.is_video())
     }
 
-    /// The first sound track.
+    /// The sound track.
     pub fn audio(&self) -> Option<&Track> {
         self.tracks.iter().find(|track| track.codec.is_audio())
     }

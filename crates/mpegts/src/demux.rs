@@ -6,8 +6,8 @@ use bytes::Bytes;
 use crate::clock::Unwrapper;
 use crate::codec::{Codec, Program};
 use crate::framing::{Framing, PACKET};
-use crate::packet::{Continuity, Counter, Packet, pid_of};
-use crate::psi::{self, Sections};
+use crate::packet::{Packet, pid_of};
+use crate::programs::Programs;
 use crate::stream::{Context, Stream};
 
 const PAT_PID: u16 = 0;
@@ -49,7 +49,8 @@ pub struct AccessUnit {
 /// What the demuxer hands on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The tracks, at first and whenever they change. Units after this are of these tracks.
+    /// The tracks, and what else the input names, at first and whenever it changes. Units after this are of these
+    /// tracks.
     Program(Program),
     /// A unit.
     Unit(AccessUnit),
@@ -89,8 +90,8 @@ pub struct Stats {
 /// Takes a transport stream in pieces of any size and hands on its access units as they become complete.
 ///
 /// There is no probing: the first unit comes out with its last byte. Memory is bounded by one unit (at
-/// most 8 MiB) per track and 16 tracks. Of several programs the first is taken. Streams of other codecs
-/// are passed over.
+/// most 8 MiB) per track. What is taken of an input of several programs and tracks [`Program`] says; the rest is
+/// named there and passed over.
 ///
 /// **When a video unit is complete**: at the length its PES header gives; without one, at the next PES
 /// packet of the PID; and once eight units in a row ended in a packet with stuffing and none went on after
@@ -139,7 +140,7 @@ impl Demuxer {
         Stats {
             resyncs: self.framing.resyncs,
             garbage_bytes: self.framing.garbage,
-            crc_errors: self.router.pat.crc_errors + self.router.pmt.crc_errors,
+            crc_errors: self.router.programs.crc_errors(),
             ..self.router.stats
         }
     }
@@ -158,12 +159,7 @@ impl std::fmt::Debug for Demuxer {
 struct Router {
     stats: Stats,
     clock: Unwrapper,
-    pat: Sections,
-    pat_counter: Counter,
-    pmt: Sections,
-    pmt_counter: Counter,
-    /// The chosen program's number and the PID of its PMT.
-    chosen: Option<(u16, u16)>,
+    programs: Programs,
     program: Option<Program>,
     streams: Vec<Stream>,
 }
@@ -183,8 +179,17 @@ impl Router {
         };
         match packet.pid {
             NULL_PID => {}
-            PAT_PID => self.pat_packet(&packet),
-            pid if self.chosen.is_some_and(|(_, pmt_pid)| pid == pmt_pid) => self.pmt_packet(&packet, sink),
+            PAT_PID => {
+                let (begins, program) = self.programs.pat_packet(&packet);
+                if begins {
+                    self.streams.iter_mut().for_each(Stream::may_restart);
+                }
+                self.take(program, sink);
+            }
+            pid if self.programs.listens_to(pid) => {
+                let program = self.programs.pmt_packet(&packet);
+                self.take(program, sink);
+            }
             _ => self.with_stream(packet.pid, sink, |stream, ctx| stream.packet(&packet, ctx)),
         }
     }
@@ -206,45 +211,8 @@ impl Router {
         }
     }
 
-    fn pat_packet(&mut self, packet: &Packet<'_>) {
-        let Some(payload) = packet.payload else { return };
-        let verdict = self.pat_counter.judge(packet.counter, payload);
-        // Segments begin with a PAT and often with counters at 0: after one that does not follow the last
-        // PAT, a jump of the other counters is no loss.
-        if packet.start && (verdict != Continuity::Next || packet.counter == 0) {
-            self.streams.iter_mut().for_each(Stream::may_restart);
-        }
-        match verdict {
-            Continuity::Repeat if !packet.start => return,
-            Continuity::Gap(_) => self.pat.reset(),
-            Continuity::First | Continuity::Next | Continuity::Repeat => {}
-        }
-        let mut programs = None;
-        self.pat.push(packet.start, payload, &mut |section| {
-            programs = psi::parse_pat(section).or(programs.take())
-        });
-        let Some(programs) = programs else { return };
-        if let Some(first) = programs.first()
-            && !self.chosen.is_some_and(|chosen| programs.contains(&chosen))
-        {
-            self.chosen = Some(*first);
-            self.pmt.reset();
-            self.pmt_counter.restart();
-        }
-    }
-
-    fn pmt_packet(&mut self, packet: &Packet<'_>, sink: &mut dyn FnMut(Event)) {
-        let (Some(payload), Some((number, _))) = (packet.payload, self.chosen) else { return };
-        match self.pmt_counter.judge(packet.counter, payload) {
-            // A table that begins is taken again: it may come from another muxer with the same counter.
-            Continuity::Repeat if !packet.start => return,
-            Continuity::Gap(_) => self.pmt.reset(),
-            Continuity::First | Continuity::Next | Continuity::Repeat => {}
-        }
-        let mut program = None;
-        let each = &mut |section: &[u8]| program = psi::parse_pmt(section, number).or(program.take());
-        self.pmt.push(packet.start, payload, each);
-        // Independent muxers all write version 0, so it is the content that tells a change.
+    /// Independent muxers all write version 0, so it is the content that tells a change.
+    fn take(&mut self, program: Option<Program>, sink: &mut dyn FnMut(Event)) {
         if let Some(program) = program
             && self.program.as_ref() != Some(&program)
         {
@@ -273,9 +241,6 @@ impl Router {
         for stream in &mut self.streams {
             stream.end_segment(&mut Context { clock: &mut self.clock, stats: &mut self.stats, sink });
         }
-        self.pat.reset();
-        self.pmt.reset();
-        self.pat_counter.restart();
-        self.pmt_counter.restart();
+        self.programs.end_segment();
     }
 }

@@ -1,10 +1,12 @@
 //! Program specific information: sections over packets, PAT and PMT in both directions
 //! (ISO/IEC 13818-1, 2.4.4). Which PID is listened to is `demux`'s business.
 
-use crate::codec::{Codec, Program, Track};
+use crate::codec::{Codec, Track};
+use crate::listing::{self, Descriptors, Entry};
 
 const MAX_SECTION: usize = 1024;
-const MAX_TRACKS: usize = 16;
+/// Elementary streams of one program; those beyond are passed over.
+const MAX_TRACKS: usize = 32;
 const REGISTRATION: u8 = 0x05;
 const EXTENSION: u8 = 0x7F;
 
@@ -105,53 +107,28 @@ const fn is_stream_pid(pid: u16) -> bool {
     pid >= 0x10 && pid < 0x1FFF
 }
 
-/// The tracks of a PMT section, if it is the one of program `number`.
-pub(crate) fn parse_pmt(section: &[u8], number: u16) -> Option<Program> {
+/// The elementary streams of a PMT section, if it is the one of program `number`.
+pub(crate) fn parse_pmt(section: &[u8], number: u16) -> Option<Vec<Entry>> {
     let (id, rest) = body(section, 0x02)?;
     if id != number {
         return None;
     }
     let [_, _, high, low, rest @ ..] = rest else { return None };
-    let mut rest = rest.get(usize::from(u16::from_be_bytes([high & 0x0F, *low]))..)?;
-    let mut program = Program::default();
+    let (program_info, mut rest) =
+        rest.split_at_checked(usize::from(u16::from_be_bytes([high & 0x0F, *low])))?;
+    let hdmv = Descriptors::parse(program_info).is_hdmv();
+    let mut entries: Vec<Entry> = Vec::new();
     while let [kind, pid_high, pid_low, high, low, after @ ..] = rest {
         let info = usize::from(u16::from_be_bytes([high & 0x0F, *low]));
         let (descriptors, after) = after.split_at_checked(info)?;
         rest = after;
         let pid = u16::from_be_bytes([pid_high & 0x1F, *pid_low]);
-        let known = is_stream_pid(pid) && program.tracks.iter().all(|track| track.pid != pid);
-        match track(*kind, pid, descriptors) {
-            Some(track) if known && program.tracks.len() < MAX_TRACKS => program.tracks.push(track),
-            _ => program.ignored += 1,
+        let known = is_stream_pid(pid) && entries.iter().all(|entry| entry.pid != pid);
+        if known && entries.len() < MAX_TRACKS {
+            entries.push(listing::entry(*kind, pid, Descriptors::parse(descriptors), hdmv));
         }
     }
-    Some(program)
-}
-
-fn track(kind: u8, pid: u16, descriptors: &[u8]) -> Option<Track> {
-    let plain = |codec| Some(Track { pid, codec, opus_channels: None });
-    match kind {
-        0x1B => plain(Codec::H264),
-        0x24 => plain(Codec::H265),
-        0x0F => plain(Codec::Aac),
-        0x06 => opus(pid, descriptors),
-        _ => None,
-    }
-}
-
-fn opus(pid: u16, mut descriptors: &[u8]) -> Option<Track> {
-    let (mut is_opus, mut opus_channels) = (false, None);
-    while let [tag, size, rest @ ..] = descriptors {
-        let (data, rest) = rest.split_at_checked(usize::from(*size))?;
-        match (*tag, data) {
-            (REGISTRATION, [b'O', b'p', b'u', b's', ..]) => is_opus = true,
-            (EXTENSION, [0x80, 0, ..]) => opus_channels = Some(2),
-            (EXTENSION, [0x80, code @ 1..=8, ..]) => opus_channels = Some(*code),
-            _ => {}
-        }
-        descriptors = rest;
-    }
-    is_opus.then_some(Track { pid, codec: Codec::Opus, opus_channels })
+    Some(entries)
 }
 
 /// A PAT section of one program.

@@ -4,6 +4,8 @@
 
 mod streams;
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use cutrickle_mpegts::{Codec, Demuxer, Event, MuxProgram, Muxer, Timeline, TrackKind};
 use proptest::prelude::*;
@@ -155,15 +157,18 @@ proptest! {
 
     #[test]
     fn random_stamps_leave_the_timeline_in_order(
-        stamps in prop::collection::vec((any::<bool>(), any::<i64>(), any::<i64>()), 1..100),
+        stamps in prop::collection::vec((any::<bool>(), any::<i64>(), any::<i64>(), any::<Option<u64>>()), 1..100),
     ) {
         let mut timeline = Timeline::new();
         let mut last = [None; 2];
-        for (video, pts, dts) in stamps {
+        for (video, pts, dts, arrived) in stamps {
             // Anything a 33-bit clock can have become in a lifetime.
             let (pts, dts) = (pts >> 16, dts >> 16);
             let kind = if video { TrackKind::Video } else { TrackKind::Audio };
-            let stamp = timeline.map(kind, pts, dts);
+            let stamp = match arrived {
+                Some(arrived) => timeline.map_arrived(kind, pts, dts, Duration::from_micros(arrived)),
+                None => timeline.map(kind, pts, dts),
+            };
             let last = &mut last[usize::from(video)];
             prop_assert!(last.is_none_or(|last| stamp.dts > last));
             prop_assert!(stamp.pts >= stamp.dts);

@@ -2,7 +2,7 @@
 //!
 //! A segment begins with PAT, PMT and an IDR picture; sound that is ahead of the first picture waits for it. The
 //! first segment waits a moment for sound to show whether it is sent on or encoded, since the PMT names its
-//! codec.
+//! codec. Where pictures do not come, or come no more, segments of sound alone begin, and end with the next picture.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,8 +40,15 @@ pub(crate) struct Chunk {
 const SOUND_PATIENCE: Duration = Duration::from_millis(100);
 /// How much sound waits for pictures that were announced, before it goes out without them, in ticks.
 const PICTURE_PATIENCE: i64 = 2 * TICKS_PER_SECOND;
-/// Sound packets that may wait for a segment to begin: ten seconds' worth.
-const MOST_WAITING: usize = 500;
+/// The same while coded pictures come, none has failed, and none has been processed: of one a second, a decoder that
+/// puts them in order gives out the first after three.
+const DECODING_PATIENCE: i64 = 5 * TICKS_PER_SECOND;
+/// Pictures further apart than half of this are no slides whose next one a segment waits for.
+const MAX_SLIDE: i64 = 10 * TICKS_PER_SECOND;
+/// Sound packets that may wait for a segment to begin: ten seconds' worth of the shortest.
+const MAX_WAITING_SOUND: usize = 4_000;
+/// Pictures that may wait for sound to show its way.
+const MAX_WAITING_PICTURES: usize = 16;
 
 /// Runs until every sender of `items` is gone and `sound` has ended; dropping `chunks` is what ends the publisher.
 /// `sound` is what passes the processor by; none where the processor takes it.
@@ -107,6 +114,11 @@ struct Egress {
     /// Where the next segment is due; none before the first.
     next_cut: Option<i64>,
     last_picture: Option<i64>,
+    /// From the picture before it to that.
+    picture_step: i64,
+    /// The newest sound, and what was the newest when the last picture went out.
+    last_sound: Option<i64>,
+    sound_at_picture: Option<i64>,
     rate: PictureRate,
     /// An IDR picture is owed: after an error, or because the PMT has to change.
     idr_owed: bool,
@@ -136,6 +148,9 @@ impl Egress {
             sound,
             next_cut: None,
             last_picture: None,
+            picture_step: 0,
+            last_sound: None,
+            sound_at_picture: None,
             rate: PictureRate::default(),
             idr_owed: true,
             named: None,
@@ -219,7 +234,7 @@ impl Egress {
         if self.muxer.is_none() && self.stream.announced().audio.is_some() && !self.sound.is_decided() {
             let until = *self.held_until.get_or_insert_with(|| Instant::now() + SOUND_PATIENCE);
             self.waiting_pictures.push(picture);
-            if Instant::now() >= until {
+            if Instant::now() >= until || self.waiting_pictures.len() >= MAX_WAITING_PICTURES {
                 self.release();
             }
             return;
@@ -248,7 +263,9 @@ impl Egress {
         };
         // Two pictures of one time, as a client may send, must not make the output's time stand still.
         let at = self.last_picture.map_or(picture.timestamp, |last| picture.timestamp.max(last + 1));
+        self.picture_step = self.last_picture.map_or(0, |last| at.saturating_sub(last));
         self.last_picture = Some(at);
+        self.sound_at_picture = self.last_sound.or(Some(at));
         let written = muxer.write_unit(TrackKind::Video, at, at, picture.keyframe, &picture.data, &mut bytes);
         if let Err(e) = written {
             self.stream.error(format_args!("muxing at {:.3} s: {}", seconds(at), chain(&e)));
@@ -275,22 +292,31 @@ impl Egress {
 
     fn queue_sound(&mut self, packets: Vec<Packet>) {
         for packet in packets {
-            if self.waiting_sound.len() == MOST_WAITING {
+            if self.waiting_sound.len() >= MAX_WAITING_SOUND {
                 self.waiting_sound.pop_front();
+                self.stream.error("a packet of sound dropped: too much waits for a picture");
             }
+            self.last_sound = Some(packet.timestamp);
             self.waiting_sound.push_back(packet);
+        }
+        if self.named.is_none_or(|named| !named.video) || self.pictures_pause() {
+            self.cut_sound();
         }
         let audio = self.sound.format(self.stream.announced().audio);
         match self.named {
-            Some(named) if named.audio == audio => {
-                if !named.video {
-                    self.cut_sound();
-                }
-                self.mux_waiting_sound();
-            }
+            Some(named) if named.audio == audio => self.mux_waiting_sound(),
             // The codec is not the one that the PMT names: it takes a new segment, which takes a picture.
             Some(named) if named.video => self.idr_owed = true,
-            _ => self.cut_sound(),
+            _ => {}
+        }
+    }
+
+    /// Whether so much sound has come since the last picture that none is to be waited for. Slides are no pause.
+    fn pictures_pause(&self) -> bool {
+        let patience = self.picture_step.saturating_mul(2).clamp(PICTURE_PATIENCE, MAX_SLIDE);
+        match (self.last_sound, self.sound_at_picture) {
+            (Some(last), Some(at_picture)) => last.saturating_sub(at_picture) > patience,
+            _ => false,
         }
     }
 
@@ -300,19 +326,29 @@ impl Egress {
             return;
         };
         let (first, last) = (first.timestamp, last.timestamp);
-        let pictures_missing =
-            !self.stream.announced().video || last.saturating_sub(first) > PICTURE_PATIENCE;
         let due = match self.next_cut {
-            None => pictures_missing,
-            Some(cut) => first >= cut,
+            None => {
+                !self.stream.announced().video || last.saturating_sub(first) > self.patience_with_pictures()
+            }
+            Some(cut) => last >= cut,
         };
         if due {
             let mut bytes = BytesMut::new();
-            self.cut(first);
+            // Counted from the newest, so that the segment that all the waiting sound is in stays open for a while: a
+            // reader who joins then begins with it.
+            self.cut(last);
+            self.idr_owed = true;
             self.begin_segment(None, &mut bytes);
             self.output.send(Chunk { starts_segment: true, data: bytes.freeze() }, &self.stream);
             self.mux_waiting_sound();
         }
+    }
+
+    fn patience_with_pictures(&self) -> i64 {
+        let recorder = &self.stream.recorder;
+        let decoding =
+            recorder.arrived.get() > 0 && recorder.failed.get() == 0 && recorder.processed.get() == 0;
+        if decoding { DECODING_PATIENCE } else { PICTURE_PATIENCE }
     }
 
     fn mux_waiting_sound(&mut self) {

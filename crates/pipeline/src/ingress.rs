@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use cutrickle_codec::{AudioFormat, VideoCodec, audio};
+use cutrickle_codec::{AudioFormat, VideoCodec, audio, video};
 use cutrickle_error::chain;
 use cutrickle_frame::{AudioFrame, DecodeAudio};
 use cutrickle_mpegts::{self as mpegts, AccessUnit, Codec, Demuxer, Loss, Program, Timeline, TrackKind};
 use cutrickle_trickle::Subscriber;
 
-use crate::EndReason;
 use crate::decode::seconds;
 use crate::events::Event;
+use crate::input::Measured;
 use crate::queue::{CodedPicture, CodedQueue, FrameQueue};
 use crate::sound::LazyDecoder;
 use crate::stream::{Announced, Stream};
+use crate::{EndReason, InputInfo};
 
 /// Runs until the input ends or the stream is stopped, then closes `units`.
 pub(crate) async fn run(
@@ -29,7 +30,9 @@ pub(crate) async fn run(
         units: &units,
         sound: &sound,
         timeline: Timeline::new(),
+        started: Instant::now(),
         audio: None,
+        measured: Measured::default(),
         begun: false,
     };
     tokio::select! {
@@ -53,8 +56,12 @@ struct Ingress<'a> {
     /// Where sound goes: to the processor among the pictures, or straight to the output.
     sound: &'a FrameQueue,
     timeline: Timeline,
+    /// What arrivals are counted from.
+    started: Instant,
     /// The decoder that the packets of the current track carry with them.
     audio: Option<(AudioFormat, Arc<dyn DecodeAudio>)>,
+    /// What the units have told of the tracks.
+    measured: Measured,
     /// Whether a segment has come.
     begun: bool,
 }
@@ -90,7 +97,11 @@ impl Ingress<'_> {
 
     fn event(&mut self, event: mpegts::Event, arrived: Instant) {
         match event {
-            mpegts::Event::Program(program) => self.stream.announce(announced(&program)),
+            mpegts::Event::Program(program) => {
+                self.stream.set_input(InputInfo::new(&program));
+                self.stream.input_measured(self.measured);
+                self.stream.announce(announced(&program));
+            }
             mpegts::Event::Unit(unit) => self.unit(unit, arrived),
         }
     }
@@ -106,14 +117,32 @@ impl Ingress<'_> {
         match unit.codec {
             Codec::H264 => self.picture(unit, VideoCodec::H264, arrived),
             Codec::H265 => self.picture(unit, VideoCodec::H265, arrived),
-            Codec::Aac => self.sound(unit, AudioFormat::Aac),
-            Codec::Opus => self.sound(unit, AudioFormat::Opus),
+            Codec::Aac => self.sound(unit, AudioFormat::Aac, arrived),
+            Codec::Opus => self.sound(unit, AudioFormat::Opus, arrived),
+        }
+    }
+
+    /// Where a unit lies on the stream's one continuous clock.
+    fn timestamp(&mut self, track: TrackKind, unit: &AccessUnit, arrived: Instant) -> i64 {
+        let arrived = arrived.saturating_duration_since(self.started);
+        self.timeline.map_arrived(track, unit.pts, unit.dts, arrived).pts
+    }
+
+    fn measured(&mut self, measured: Measured) {
+        if self.measured != measured {
+            self.measured = measured;
+            self.stream.input_measured(measured);
         }
     }
 
     fn picture(&mut self, unit: AccessUnit, codec: VideoCodec, arrived: Instant) {
+        if unit.keyframe
+            && let Some(size) = video::picture_size(codec, &unit.data)
+        {
+            self.measured(Measured { size: Some(size), ..self.measured });
+        }
         self.stream.recorder.picture_in(arrived);
-        let timestamp = self.timeline.map(TrackKind::Video, unit.pts, unit.dts).pts;
+        let timestamp = self.timestamp(TrackKind::Video, &unit, arrived);
         let dropped = self.units.push(CodedPicture {
             codec,
             data: unit.data,
@@ -127,11 +156,13 @@ impl Ingress<'_> {
         }
     }
 
-    fn sound(&mut self, unit: AccessUnit, format: AudioFormat) {
+    fn sound(&mut self, unit: AccessUnit, format: AudioFormat, arrived: Instant) {
         let Some((_, sample_rate)) = audio::packet_duration(format, &unit.data) else {
             return self.stream.error(format_args!("input: PID {}: not a packet of sound", unit.pid));
         };
-        let timestamp = self.timeline.map(TrackKind::Audio, unit.pts, unit.dts).pts;
+        let channels = audio::channels(format, &unit.data).and_then(|channels| u32::try_from(channels).ok());
+        self.measured(Measured { sample_rate: Some(sample_rate), channels, ..self.measured });
+        let timestamp = self.timestamp(TrackKind::Audio, &unit, arrived);
         let decoder = match &self.audio {
             Some((open, decoder)) if *open == format => Arc::clone(decoder),
             _ => {

@@ -30,6 +30,7 @@ mod events;
 mod generate;
 mod gpu;
 mod ingress;
+mod input;
 mod lateness;
 mod metrics;
 mod options;
@@ -50,6 +51,7 @@ mod threads;
 
 pub use client::{TrickleClient, VideoFrames};
 pub use error::{BoxError, Error, Result};
+pub use input::{InputInfo, InputKind, InputTrack};
 pub use metrics::{Metrics, MetricsRegistry};
 pub use options::{AudioOutput, Queueing, Retry, StreamOptions};
 pub use params::{Params, StreamParams};

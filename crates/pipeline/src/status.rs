@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{Metrics, Params};
+use crate::{InputInfo, Metrics, Params};
 
 /// How a stream is doing. The names are those of Livepeer's status events, and one that these do not have:
 /// `DEGRADED_OUTPUT`.
@@ -120,6 +120,8 @@ pub struct StreamStatus {
     pub params: Params,
     /// Which backend serves each stage.
     pub backends: Backends,
+    /// What the input carries, once it has said so.
+    pub input: Option<InputInfo>,
     /// Output width and height in pixels, once known.
     pub output_size: Option<(u32, u32)>,
     /// Seconds since the start.

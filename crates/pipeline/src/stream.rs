@@ -12,9 +12,12 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::compose::{Part, collect, merge};
 use crate::data::{Emitter, Lines};
 use crate::events::{Event, unix_millis};
+use crate::input::Measured;
 use crate::metrics::{Counter, Recorder};
 use crate::state::{Health, Recorded};
-use crate::{Backends, EndReason, Error, MetricsRegistry, Params, StreamOptions, StreamParams, StreamStatus};
+use crate::{
+    Backends, EndReason, Error, InputInfo, MetricsRegistry, Params, StreamOptions, StreamParams, StreamStatus,
+};
 
 /// What the input announces.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,6 +86,7 @@ struct Details {
     /// Parameters that the processor has not been given yet.
     pending: Params,
     backends: Backends,
+    input: Option<InputInfo>,
     output_size: Option<(u32, u32)>,
     last_error: Option<String>,
     /// Milliseconds from the start to the newest parameters and error.
@@ -207,6 +211,19 @@ impl Stream {
             if now != before && now.as_deref().is_some_and(|name| !open::is_on_gpu(name)) {
                 self.registry.fell_back(stage);
             }
+        }
+    }
+
+    /// Says what the input carries.
+    pub(crate) fn set_input(&self, input: InputInfo) {
+        tracing::info!(stream = %self.id, "input: {input}");
+        self.details().input = Some(input);
+    }
+
+    /// Adds what the units of its tracks tell.
+    pub(crate) fn input_measured(&self, measured: Measured) {
+        if let Some(input) = &mut self.details().input {
+            input.measured(measured);
         }
     }
 
@@ -362,6 +379,7 @@ impl Stream {
             metrics,
             params: details.params.clone(),
             backends: details.backends.clone(),
+            input: details.input.clone(),
             output_size: details.output_size,
             uptime_s: outcome.map_or_else(|| self.millis(), |outcome| outcome.at) as f64 / 1e3,
             last_error: details.last_error.clone(),

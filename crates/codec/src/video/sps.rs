@@ -1,5 +1,5 @@
 //! H.264 sequence parameter sets (7.3.2.1.1, E.1.1): what a decoder can do with the stream, how far it reorders,
-//! and what its colours mean. The pictures' size is the decoder's to tell.
+//! and what its colours mean. The size is for those who only want to name it: a decoder tells that of its pictures itself.
 
 use cutrickle_frame::Colour;
 
@@ -16,6 +16,8 @@ pub(super) struct Sps {
     /// How many pictures can precede one in decoding order that follow it in output order; none where the stream
     /// leaves it open.
     pub(super) reorder: Option<usize>,
+    /// Width and height in pixels after cropping; none where that leaves nothing.
+    pub(super) size: Option<(u32, u32)>,
     full_range: bool,
     /// `colour_primaries`, `transfer_characteristics`, `matrix_coefficients`; 2 is "unspecified".
     colour: [u8; 3],
@@ -34,6 +36,7 @@ impl Sps {
             bit_depth: 8,
             frames_only: true,
             reorder: None,
+            size: None,
             full_range: false,
             colour: [2; 3],
         };
@@ -67,23 +70,37 @@ impl Sps {
         }
         let _max_num_ref_frames = bits.ue()?;
         let _gaps_allowed = bits.flag()?;
-        let (_width, _height) = (bits.ue()?, bits.ue()?);
+        let (width, height) = (bits.ue()?, bits.ue()?);
         sps.frames_only = bits.flag()?;
         if !sps.frames_only {
             bits.flag()?;
         }
         let _direct_8x8_inference = bits.flag()?;
+        let mut crop = [0; 4];
         if bits.flag()? {
-            for _ in 0..4 {
-                bits.ue()?;
+            for edge in &mut crop {
+                *edge = bits.ue()?;
             }
         }
+        sps.size = sps.cropped(width, height, crop);
         let restriction = if bits.flag()? { sps.read_vui(&mut bits) } else { None };
         // Baseline has no B slices (A.2.1), order type 2 is decoding order (8.2.1.3), and profiles of intra pictures
         // alone never reorder (E.2.1, `max_num_reorder_frames`).
         let intra_only = matches!(profile, 44 | 86 | 100 | 110 | 122 | 244) && constraints & 0x10 != 0;
         sps.reorder = if profile == 66 || order_type == 2 || intra_only { Some(0) } else { restriction };
         Some(sps)
+    }
+
+    /// 7.4.2.1.1: macroblocks and map units less one, and what is cut off left, right, top and bottom.
+    fn cropped(&self, width: u32, height: u32, [left, right, top, bottom]: [u32; 4]) -> Option<(u32, u32)> {
+        let fields = if self.frames_only { 1 } else { 2 };
+        let unit_x = if matches!(self.chroma_format_idc, 1 | 2) { 2 } else { 1 };
+        let unit_y = if self.chroma_format_idc == 1 { 2 } else { 1 } * fields;
+        let whole = |blocks: u32, scale: u32| blocks.checked_add(1)?.checked_mul(16 * scale);
+        let cut = |one: u32, other: u32, unit: u32| one.checked_add(other)?.checked_mul(unit);
+        let width = whole(width, 1)?.checked_sub(cut(left, right, unit_x)?)?;
+        let height = whole(height, fields)?.checked_sub(cut(top, bottom, unit_y)?)?;
+        (width > 0 && height > 0).then_some((width, height))
     }
 
     /// The video usability information; gives `max_num_reorder_frames` where it is there.
@@ -222,7 +239,21 @@ mod tests {
         assert_eq!(sps.reorder, Some(2));
         assert_eq!(sps.colour(720), Colour::BT709);
         assert!(sps.frames_only);
+        assert_eq!(sps.size, Some((1280, 720)));
         assert_eq!((sps.chroma_format_idc, sps.bit_depth), (1, 8));
+    }
+
+    #[test]
+    fn a_size_that_is_cut_to_nothing_or_overflows_is_none() {
+        let sps = Sps { size: None, ..Sps::parse(&HIGH_WITH_B).unwrap() };
+        assert_eq!(sps.cropped(119, 67, [0, 0, 0, 4]), Some((1920, 1080)));
+        let fields = Sps { frames_only: false, ..sps };
+        assert_eq!(fields.cropped(119, 33, [0, 0, 0, 2]), Some((1920, 1080)));
+        for (width, height, crop) in
+            [(0, 0, [8, 0, 0, 0]), (0, 0, [9, 0, 0, 0]), (u32::MAX, 0, [0; 4]), (0, 0, [u32::MAX; 4])]
+        {
+            assert_eq!(sps.cropped(width, height, crop), None);
+        }
     }
 
     #[test]

@@ -1,0 +1,208 @@
+//! What the input carries, as the status and the log name it: what is taken, and what is not and why. Which is
+//! which is decided in `cutrickle_mpegts`.
+
+use std::fmt;
+
+use cutrickle_mpegts::{ContentKind, ElementaryStream, Ignored, Program};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What the input carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InputInfo {
+    /// The number of the program that is taken.
+    pub program: u16,
+    /// Every track of every program that the input names.
+    pub tracks: Vec<InputTrack>,
+}
+
+/// What a track carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+    /// Subtitles or teletext.
+    Subtitles,
+    /// Anything else.
+    Data,
+}
+
+/// One track of the input. What is not known is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InputTrack {
+    /// The number of its program.
+    pub program: u16,
+    /// Its packet identifier.
+    pub pid: u16,
+    /// What it carries.
+    pub kind: InputKind,
+    /// The usual short name of its codec: `h264`, `aac`, `ac3`.
+    pub codec: String,
+    /// ISO 639-2 code of its language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Width of its pictures in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Height of its pictures in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// Samples a second of its sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_rate: Option<u32>,
+    /// Channels of its sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<u32>,
+    /// Whether the stream takes it.
+    pub taken: bool,
+    /// Why it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignored: Option<String>,
+}
+
+/// What only the units of the tracks that are taken tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Measured {
+    pub(crate) size: Option<(u32, u32)>,
+    pub(crate) sample_rate: Option<u32>,
+    pub(crate) channels: Option<u32>,
+}
+
+impl InputInfo {
+    pub(crate) fn new(program: &Program) -> Self {
+        Self { program: program.number, tracks: program.streams.iter().map(InputTrack::new).collect() }
+    }
+
+    /// Adds what the units tell of the tracks that are taken.
+    pub(crate) fn measured(&mut self, measured: Measured) {
+        for track in self.tracks.iter_mut().filter(|track| track.taken) {
+            match track.kind {
+                InputKind::Video => {
+                    (track.width, track.height) = measured.size.unzip();
+                }
+                InputKind::Audio => {
+                    (track.sample_rate, track.channels) = (measured.sample_rate, measured.channels);
+                }
+                InputKind::Subtitles | InputKind::Data => {}
+            }
+        }
+    }
+}
+
+impl InputTrack {
+    fn new(stream: &ElementaryStream) -> Self {
+        let kind = match stream.kind {
+            ContentKind::Video => InputKind::Video,
+            ContentKind::Audio => InputKind::Audio,
+            ContentKind::Subtitles => InputKind::Subtitles,
+            ContentKind::Data => InputKind::Data,
+        };
+        Self {
+            program: stream.program,
+            pid: stream.pid,
+            kind,
+            codec: stream.codec.to_owned(),
+            language: stream.language.clone(),
+            width: None,
+            height: None,
+            sample_rate: None,
+            channels: None,
+            taken: stream.ignored.is_none(),
+            ignored: stream.ignored.map(|why| reason(why, kind).to_owned()),
+        }
+    }
+}
+
+const fn reason(why: Ignored, kind: InputKind) -> &'static str {
+    match (why, kind) {
+        (Ignored::Program, _) => "another program",
+        (Ignored::Second, InputKind::Video) => "a second video track",
+        (Ignored::Second, _) => "a second audio track",
+        (Ignored::Codec, InputKind::Video) => "no decoder: send H.264 or H.265",
+        (Ignored::Codec, InputKind::Audio) => "no decoder: send AAC or Opus",
+        (Ignored::Codec, InputKind::Subtitles | InputKind::Data) => "neither video nor audio",
+    }
+}
+
+/// All of it in one line, for the log.
+impl fmt::Display for InputInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "program {}", self.program)?;
+        if self.tracks.is_empty() {
+            f.write_str(" without any track")?;
+        }
+        for (index, track) in self.tracks.iter().enumerate() {
+            write!(f, "{} {track}", if index == 0 { ':' } else { ';' })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for InputTrack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (PID {}", self.codec, self.pid)?;
+        if let Some(language) = &self.language {
+            write!(f, ", {language}")?;
+        }
+        match &self.ignored {
+            None => f.write_str(") taken"),
+            Some(why) => write!(f, ") ignored: {why}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cutrickle_mpegts::{Codec, Track};
+
+    use super::*;
+
+    fn stream(
+        pid: u16,
+        kind: ContentKind,
+        codec: &'static str,
+        ignored: Option<Ignored>,
+    ) -> ElementaryStream {
+        let language = (kind == ContentKind::Audio).then(|| "deu".to_owned());
+        ElementaryStream { program: 7, pid, kind, codec, language, ignored }
+    }
+
+    fn info() -> InputInfo {
+        InputInfo::new(&Program {
+            number: 7,
+            tracks: vec![Track { pid: 256, codec: Codec::H264, opus_channels: None }],
+            streams: vec![
+                stream(256, ContentKind::Video, "h264", None),
+                stream(257, ContentKind::Audio, "ac3", Some(Ignored::Codec)),
+                stream(258, ContentKind::Video, "h264", Some(Ignored::Second)),
+            ],
+        })
+    }
+
+    #[test]
+    fn the_log_names_what_is_taken_and_what_is_not_and_why() {
+        assert_eq!(
+            info().to_string(),
+            "program 7: h264 (PID 256) taken; ac3 (PID 257, deu) ignored: no decoder: send AAC or Opus; \
+             h264 (PID 258) ignored: a second video track"
+        );
+    }
+
+    #[test]
+    fn the_status_leaves_out_what_is_not_known() {
+        let mut info = info();
+        info.measured(Measured { size: Some((320, 240)), ..Measured::default() });
+        assert_eq!(
+            serde_json::to_value(&info.tracks[..2]).unwrap(),
+            serde_json::json!([
+                {"program": 7, "pid": 256, "kind": "video", "codec": "h264", "width": 320, "height": 240,
+                 "taken": true},
+                {"program": 7, "pid": 257, "kind": "audio", "codec": "ac3", "language": "deu", "taken": false,
+                 "ignored": "no decoder: send AAC or Opus"},
+            ])
+        );
+    }
+}
