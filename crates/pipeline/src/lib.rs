@@ -26,6 +26,7 @@ mod documents;
 mod egress;
 mod error;
 mod events;
+mod exposition;
 mod generate;
 mod gpu;
 mod ingress;
@@ -46,7 +47,8 @@ mod threads;
 
 pub use client::{TrickleClient, VideoFrames};
 pub use error::{BoxError, Error, Result};
-pub use metrics::{Metrics, MetricsRegistry};
+pub use exposition::{Figures, MetricsRegistry};
+pub use metrics::Metrics;
 pub use options::{AudioOutput, Queueing, Retry, StreamOptions};
 pub use params::{Params, StreamParams};
 pub use process::initialize;
