@@ -54,9 +54,9 @@ pub use cutrickle_frame::{
 };
 pub use cutrickle_models as models;
 pub use cutrickle_pipeline::{
-    AudioOutput, Backends, BoxError, EndReason, Error, Finished, FrameProcessor, Generated, Metrics,
+    AudioOutput, Backends, BoxError, EndReason, Error, Figures, Finished, FrameProcessor, Generated, Metrics,
     MetricsRegistry, Params, Queueing, Result, Retry, Session, Started, StreamContext, StreamOptions,
-    StreamRequest, StreamState, StreamStatus, TrickleClient, VideoFrames, compose,
+    StreamRequest, StreamState, StreamStatus, TrickleClient, Verdict, VideoFrames, compose,
 };
 pub use cutrickle_server::{
     Gpu, Gpus, Hardware, Limits, LiveRunner, Registration, StreamServer, StreamServerBuilder,

@@ -44,6 +44,7 @@ mod sound;
 mod status;
 mod stream;
 mod threads;
+mod updates;
 
 pub use client::{TrickleClient, VideoFrames};
 pub use error::{BoxError, Error, Result};
@@ -55,3 +56,4 @@ pub use process::initialize;
 pub use processor::{Finished, FrameProcessor, Generated, Started, StreamContext};
 pub use session::{Session, StreamRequest};
 pub use status::{Backends, EndReason, StreamState, StreamStatus};
+pub use updates::Verdict;

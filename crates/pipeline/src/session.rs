@@ -17,9 +17,10 @@ use crate::egress::{self, Chunk, Item};
 use crate::queue::{CodedQueue, FrameQueue};
 use crate::stream::{Announced, Ends, Stream};
 use crate::threads::Threads;
+use crate::updates::Parameters;
 use crate::{
     EndReason, Error, FrameProcessor, Metrics, MetricsRegistry, Params, StreamOptions, StreamParams,
-    StreamStatus, control, data, decode, events, ingress, process, publish,
+    StreamState, StreamStatus, Verdict, control, data, decode, events, ingress, process, publish,
 };
 
 /// What a stream is started with.
@@ -64,8 +65,8 @@ impl Session {
     /// its own. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: a malformed URL, no URL at all, or a parameter of the wrong type. Otherwise a
-    /// thread that could not be started.
+    /// [`Error::is_invalid`]: a malformed URL, no URL at all, a parameter of the wrong type, or one of a name that no part of
+    /// the processor takes. Otherwise a thread that could not be started.
     pub fn start<P: FrameProcessor>(
         prototype: &P,
         request: StreamRequest,
@@ -85,13 +86,20 @@ impl Session {
         &self.stream.id
     }
 
-    /// New parameters: the framework's own take effect with the next picture, the processor's are handed to it before
-    /// its next frame.
+    /// New parameters, all of which come into force or none. They wait for the processor to take its own, before its next
+    /// frame; the framework's own, where they come alone, take effect with the next picture.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: one of the framework's own is of the wrong type; nothing is changed then.
-    pub fn update_params(&self, params: Params) -> Result<(), Error> {
-        self.stream.update_params(params)
+    /// [`Error::is_invalid`]: one of the framework's own is of the wrong type, or no part of the processor takes a parameter
+    /// of that name; nothing is changed then. What the processor itself refuses is for the [`Verdict`] to say.
+    pub fn update_params(&self, params: Params) -> Result<Verdict, Error> {
+        let answer = self.stream.update_params(params)?;
+        Ok(Verdict::new(answer, Arc::clone(&self.stream)))
+    }
+
+    /// What the stream's state is.
+    pub fn state(&self) -> StreamState {
+        self.stream.state()
     }
 
     /// How the stream is doing.
@@ -101,7 +109,7 @@ impl Session {
 
     /// The stream's figures.
     pub fn metrics(&self) -> Metrics {
-        self.stream.status().metrics
+        self.stream.metrics()
     }
 
     /// Asks the stream to end: what is in flight is flushed, channels are closed in order, hooks run.
@@ -166,6 +174,7 @@ impl Parts {
             ));
         }
         let settings = StreamParams::take_from(&mut params)?;
+        let parameters = Parameters::new(settings, params, parts)?;
         let subscriber = |field, url: Option<String>| {
             url.map(|url| Subscriber::new(&url, Start::Current, options.trickle.clone()))
                 .transpose()
@@ -190,7 +199,7 @@ impl Parts {
             events: events.as_ref().map(|_| event_sender),
             data: lines.clone(),
         };
-        let stream = Arc::new(Stream::new(request.id, settings, params, options, metrics, ends, parts));
+        let stream = Arc::new(Stream::new(request.id, parameters, options, metrics, ends));
         let threads = Threads::new(&stream);
         let (items, media) = start_output(&stream, &threads, output)?;
         let frames = start_input(&stream, &threads, input)?;

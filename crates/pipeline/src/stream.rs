@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cutrickle_codec::{AudioFormat, open};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::compose::{Part, collect, merge};
 use crate::data::{Emitter, Lines};
 use crate::events::{Event, unix_millis};
 use crate::metrics::Recorder;
+use crate::updates::{Outcome as Update, Parameters};
 use crate::{
-    Backends, EndReason, Error, MetricsRegistry, Params, StreamOptions, StreamParams, StreamState,
-    StreamStatus,
+    Backends, EndReason, Error, Metrics, MetricsRegistry, Params, Result, StreamOptions, StreamParams,
+    StreamState, StreamStatus,
 };
 
 /// What the input announces.
@@ -61,8 +61,7 @@ pub(crate) struct Stream {
     pub(crate) recorder: Recorder,
     registry: MetricsRegistry,
     pub(crate) ends: Ends,
-    /// How parameters reach the processor.
-    parts: Vec<Part>,
+    pub(crate) parameters: Parameters,
     started: Instant,
     started_at: u64,
     details: Mutex<Details>,
@@ -72,7 +71,6 @@ pub(crate) struct Stream {
     last_output: AtomicU64,
     decode_failures: AtomicU32,
     process_failures: AtomicU32,
-    params_changed: Notify,
     stop: watch::Sender<bool>,
     end_reason: Mutex<Option<EndReason>>,
     media_ended: watch::Sender<bool>,
@@ -81,10 +79,6 @@ pub(crate) struct Stream {
 
 #[derive(Debug, Default)]
 struct Details {
-    settings: StreamParams,
-    params: Params,
-    /// Parameters that the processor has not been given yet.
-    pending: Params,
     backends: Backends,
     output_size: Option<(u32, u32)>,
     last_error: Option<String>,
@@ -105,12 +99,10 @@ const SILENCE: Duration = Duration::from_secs(3);
 impl Stream {
     pub(crate) fn new(
         id: String,
-        settings: StreamParams,
-        params: Params,
+        parameters: Parameters,
         options: StreamOptions,
         registry: &MetricsRegistry,
         ends: Ends,
-        parts: Vec<Part>,
     ) -> Self {
         let backends = Backends {
             device: Some(device_name(&options.device)),
@@ -126,16 +118,15 @@ impl Stream {
             id,
             options,
             ends,
-            parts,
+            parameters,
             started: Instant::now(),
             started_at: unix_millis(),
-            details: Mutex::new(Details { settings, params, backends, ..Details::default() }),
+            details: Mutex::new(Details { backends, ..Details::default() }),
             announced: watch::Sender::new(Announced::default()),
             last_input: AtomicU64::new(0),
             last_output: AtomicU64::new(0),
             decode_failures: AtomicU32::new(0),
             process_failures: AtomicU32::new(0),
-            params_changed: Notify::new(),
             stop: watch::Sender::new(false),
             end_reason: Mutex::default(),
             media_ended: watch::Sender::new(false),
@@ -148,7 +139,7 @@ impl Stream {
     }
 
     pub(crate) fn settings(&self) -> StreamParams {
-        self.details().settings
+        self.parameters.settings()
     }
 
     /// The frame rate not to go beyond: the worker's or the stream's own, whichever is lower.
@@ -160,33 +151,42 @@ impl Stream {
     }
 
     pub(crate) fn params(&self) -> Params {
-        self.details().params.clone()
+        self.parameters.in_force()
     }
 
-    /// Takes new parameters; the processor is given its own before the next frame.
-    pub(crate) fn update_params(&self, mut params: Params) -> Result<(), Error> {
-        let taken = StreamParams::take_from(&mut params)?;
-        let event = Event::new("params_updated").with("params", params.clone());
-        let now = self.millis();
-        let mut details = self.details();
-        details.settings = taken.or(details.settings);
-        details.params_at = Some(now);
-        merge(&mut details.params, params.clone(), &self.parts);
-        collect(&mut details.pending, params, &self.parts);
-        drop(details);
-        self.params_changed.notify_one();
-        self.event(event);
-        Ok(())
+    /// Takes new parameters; the processor is given its own before the next frame, and its answer is heard by the receiver.
+    pub(crate) fn update_params(
+        &self,
+        params: Params,
+    ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+        let (answer, outcome) = self.parameters.submit(params)?;
+        if let Some(outcome) = outcome {
+            self.updated(outcome);
+        }
+        Ok(answer)
     }
 
-    /// Parameters for the processor that came since the last call.
-    pub(crate) fn take_pending(&self) -> Params {
-        std::mem::take(&mut self.details().pending)
+    /// Gives the processor, by `give`, the parameters that came since the last call.
+    pub(crate) fn hand_over_params(&self, give: impl FnMut(&Params) -> Result<()>) {
+        for outcome in self.parameters.hand_over(give) {
+            self.updated(outcome);
+        }
+    }
+
+    fn updated(&self, outcome: Update) {
+        match outcome {
+            Update::Taken(params) => {
+                let now = self.millis();
+                self.details().params_at = Some(now);
+                self.event(Event::new("params_updated").with("params", params));
+            }
+            Update::Refused(reason) => self.error(format_args!("update_params: {reason}")),
+        }
     }
 
     /// Waits until parameters come.
     pub(crate) async fn params_changed(&self) {
-        self.params_changed.notified().await;
+        self.parameters.submitted().await;
     }
 
     pub(crate) fn announce(&self, announced: Announced) {
@@ -331,7 +331,7 @@ impl Stream {
         let _ = self.ended.subscribe().wait_for(Option::is_some).await;
     }
 
-    fn state(&self) -> StreamState {
+    pub(crate) fn state(&self) -> StreamState {
         match self.outcome() {
             Some(outcome) if outcome.reason.is_error() => return StreamState::Error,
             Some(_) => return StreamState::Offline,
@@ -374,18 +374,23 @@ impl Stream {
         }
     }
 
-    pub(crate) fn status(&self) -> StreamStatus {
+    pub(crate) fn metrics(&self) -> Metrics {
         let mut metrics = self.recorder.snapshot(Instant::now());
         if let Some(data) = &self.ends.data {
             (metrics.data_lines, metrics.data_lines_dropped) = (data.emitted.get(), data.dropped.get());
         }
+        metrics
+    }
+
+    pub(crate) fn status(&self) -> StreamStatus {
+        let (metrics, params) = (self.metrics(), self.params());
         let (state, outcome) = (self.state(), self.outcome());
         let details = self.details();
         StreamStatus {
             stream_id: self.id.clone(),
             state,
             metrics,
-            params: details.params.clone(),
+            params,
             backends: details.backends.clone(),
             output_size: details.output_size,
             uptime_s: outcome.map_or_else(|| self.millis(), |outcome| outcome.at) as f64 / 1e3,
