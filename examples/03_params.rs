@@ -12,7 +12,7 @@ struct Brightness(f64);
 impl FrameProcessor for Brightness {
     async fn update_params(&mut self, params: &Params) -> Result<()> {
         if let Some(value) = params.get("brightness") {
-            // An error is counted, and shown as `last_error` in the status; the stream goes on.
+            // An error refuses the parameters: the caller gets it with a 400, and the stream goes on.
             self.0 = value.as_f64().filter(|b| (0.0..=2.0).contains(b)).ok_or("`brightness` is 0 to 2")?;
         }
         Ok(())

@@ -55,10 +55,10 @@ pub use cutrickle_frame::{
 };
 pub use cutrickle_models as models;
 pub use cutrickle_pipeline::{
-    AudioOutput, Backends, BoxError, EndReason, Error, Finished, FrameProcessor, Generated, InputInfo,
-    InputKind, InputTrack, Metrics, MetricsRegistry, Params, Queueing, Result, Retry, Session, Started,
-    StreamContext, StreamOptions, StreamRequest, StreamState, StreamStatus, TrickleClient, VideoFrames,
-    compose,
+    AudioOutput, Backends, BoxError, EndReason, Error, Figures, Finished, FrameProcessor, Generated,
+    InputInfo, InputKind, InputTrack, Metrics, MetricsRegistry, Params, Queueing, Result, Retry, Session,
+    Started, StreamContext, StreamOptions, StreamRequest, StreamState, StreamStatus, TrickleClient, Verdict,
+    VideoFrames, compose,
 };
 pub use cutrickle_server::{
     Gpu, Gpus, Hardware, Limits, LiveRunner, Registration, StreamServer, StreamServerBuilder,

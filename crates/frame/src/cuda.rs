@@ -59,22 +59,26 @@ pub struct GpuFigures {
     pub ordinal: usize,
     /// Bytes of pixels that went between the host and the device, by stage.
     pub copied: [Copied; CopyStage::ALL.len()],
-    /// Bytes of memory that are in use, by whomever; 0 where the driver does not tell.
-    pub memory_used: u64,
     /// How often a picture had to wait for one of its decoder's surfaces.
     pub surface_waits: u64,
     /// What it took over each stage of those pictures that were timed.
     pub stages: [(Stage, StageTime); Stage::ALL.len()],
 }
 
-/// The figures of every device that was opened. Asks the driver; takes microseconds.
+/// Bytes of memory that are in use on the devices that were opened, by whomever; without those where the driver does not
+/// tell. Asks the driver, which takes microseconds when all is well, and has no limit when it is not.
+pub fn gpu_memory_used() -> u64 {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    open.iter().filter_map(|gpu| gpu.memory().ok()).map(|(used, _)| used).sum()
+}
+
+/// The figures of every device that was opened.
 pub fn gpu_figures() -> Vec<GpuFigures> {
     let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     open.iter()
         .map(|gpu| GpuFigures {
             ordinal: gpu.ordinal(),
             copied: gpu.transfers().copied(),
-            memory_used: gpu.memory().map_or(0, |(used, _)| used),
             surface_waits: gpu.surface_waits(),
             stages: Stage::ALL.map(|stage| (stage, gpu.stage_time(stage))),
         })

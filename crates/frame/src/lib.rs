@@ -27,7 +27,7 @@ mod video;
 pub use audio::{AudioFrame, DecodeAudio};
 pub use colour::Colour;
 #[cfg(feature = "cuda")]
-pub use cuda::{GpuFigures, cuda_device, fill, gpu, gpu_figures};
+pub use cuda::{GpuFigures, cuda_device, fill, gpu, gpu_figures, gpu_memory_used};
 pub use cutrickle_cuda::kernels::{Fit, Layout, Matrix};
 #[cfg(feature = "cuda")]
 pub use cutrickle_cuda::{CopyStage, Gpu, Stage as GpuStage, TimedWork};

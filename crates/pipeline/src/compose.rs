@@ -40,7 +40,7 @@ pub use named::Named;
 pub use overlay::{Overlay, with_overlay};
 pub use parallel::{Parallel, parallel};
 pub use parts::Part;
-pub(crate) use parts::{collect, merge};
+pub(crate) use parts::{Partly, check_names, collect, merge};
 pub use switch::{Switch, switch};
 pub use then::Then;
 pub use timeout::{Timeout, with_timeout};

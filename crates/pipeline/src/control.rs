@@ -37,7 +37,8 @@ async fn receive(stream: &Stream, subscriber: &mut Subscriber) {
 async fn message(stream: &Stream, segment: &mut SegmentReader) -> Result<(), BoxError> {
     let message = segment.collect(MOST_MESSAGE).await?;
     match parse(&message)? {
-        Some(params) => Ok(stream.update_params(params)?),
+        // Nobody waits for the processor's answer: a refusal is an error of the stream.
+        Some(params) => Ok(drop(stream.update_params(params)?)),
         None => Ok(()),
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct TimedPicture {
 impl ProcessTimer {
     pub(crate) fn on(device: &Device) -> Self {
         let _ = device;
+        #[cfg(feature = "cuda")]
+        memory::ask();
         Self {
             // On a device that is none of CUDA's there is nothing to time.
             #[cfg(feature = "cuda")]
@@ -30,6 +32,8 @@ impl ProcessTimer {
 
     /// A picture is given to the processor.
     pub(crate) fn begin(&self) -> TimedPicture {
+        #[cfg(feature = "cuda")]
+        memory::ask();
         TimedPicture {
             #[cfg(feature = "cuda")]
             _work: self.gpu.as_ref().and_then(|gpu| gpu.sample(cutrickle_frame::GpuStage::Process)),
@@ -46,13 +50,37 @@ pub(crate) fn begin_stage(name: &str) {
     let _ = name;
 }
 
-/// MiB in use on all devices that were opened.
+/// MiB in use on all devices that were opened, as of a second ago or, where no stream's processor runs, as of when one
+/// last did. Never asks the driver, who may take his time: whoever wants to know a status must not wait for him.
 pub(crate) fn memory_mb() -> f64 {
     #[cfg(feature = "cuda")]
-    let bytes = cutrickle_frame::gpu_figures().iter().map(|gpu| gpu.memory_used).sum::<u64>();
+    let bytes = memory::USED.load(std::sync::atomic::Ordering::Relaxed);
     #[cfg(not(feature = "cuda"))]
     let bytes = 0u64;
     bytes as f64 / f64::from(1 << 20)
+}
+
+/// The devices' memory, which the threads of processors ask the driver about in passing.
+#[cfg(feature = "cuda")]
+mod memory {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, Instant};
+
+    /// Bytes in use, as the driver last said.
+    pub(super) static USED: AtomicU64 = AtomicU64::new(0);
+    static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    /// Asks the driver, once a second whoever calls. May take as long as the driver does.
+    pub(super) fn ask() {
+        // Another thread asks already.
+        let Ok(mut asked) = ASKED.try_lock() else { return };
+        if asked.is_none_or(|at| at.elapsed() >= INTERVAL) {
+            USED.store(cutrickle_frame::gpu_memory_used(), Ordering::Relaxed);
+            *asked = Some(Instant::now());
+        }
+    }
 }
 
 /// Registers what each device has counted so far.

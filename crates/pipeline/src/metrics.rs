@@ -1,14 +1,15 @@
-//! What a stream counts: the figures of the status, and per-stage latencies for Prometheus.
+//! What a stream counts: the figures of the status. Showing them to Prometheus is `exposition`'s.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::Histogram;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::exposition::{MetricsRegistry, Stage};
 use crate::gpu;
 
 /// The figures of one stream, under the names that PyTrickle's users know, and where every picture went:
@@ -52,6 +53,47 @@ pub struct Metrics {
     pub events_dropped: u64,
 }
 
+/// A figure that only grows: its name for Prometheus less what is around it, what it counts, and where it is.
+pub(crate) type CountedFigure = (&'static str, &'static str, fn(&mut Metrics) -> &mut u64);
+
+/// Every figure that only grows.
+pub(crate) const COUNTED: [CountedFigure; 14] = [
+    ("input_bytes", "Bytes of input taken", |m| &mut m.input_bytes),
+    ("frames_in", "Access units of video that arrived", |m| &mut m.frames_in),
+    ("frames_processed", "Pictures given to the processor", |m| &mut m.frames_processed),
+    ("frames_out", "Pictures encoded", |m| &mut m.frames_out),
+    ("frames_dropped", "Pictures dropped for being late", |m| &mut m.frames_dropped),
+    ("frames_paced", "Pictures left out to keep the frame rate", |m| &mut m.frames_paced),
+    ("frames_withheld", "Pictures that the processor withheld", |m| &mut m.frames_withheld),
+    ("frames_failed", "Pictures lost to errors", |m| &mut m.frames_failed),
+    ("frames_late", "Pictures that a time-out did not wait for", |m| &mut m.frames_late),
+    ("errors", "Errors of any kind", |m| &mut m.error_count),
+    ("output_bytes_dropped", "Output bytes that nobody took", |m| &mut m.output_bytes_dropped),
+    ("data_lines", "Lines of data emitted", |m| &mut m.data_lines),
+    ("data_lines_dropped", "Lines of data that nobody took", |m| &mut m.data_lines_dropped),
+    ("events_dropped", "Events that nobody took", |m| &mut m.events_dropped),
+];
+
+impl Metrics {
+    /// Makes these the figures of several streams by taking in another's: what is counted and the rates are added up, of
+    /// the others the larger one stays.
+    pub fn take_in(&mut self, mut other: Self) {
+        for (_, _, figure) in COUNTED {
+            let sum = figure(self);
+            *sum = sum.saturating_add(*figure(&mut other));
+        }
+        self.fps = round(self.fps + other.fps);
+        self.latency_ms = self.latency_ms.max(other.latency_ms);
+        self.gpu_memory_mb = self.gpu_memory_mb.max(other.gpu_memory_mb);
+    }
+
+    /// The same without what is true of a moment only: what is left of a stream that has ended.
+    #[must_use]
+    pub fn at_rest(self) -> Self {
+        Self { fps: 0.0, latency_ms: 0.0, gpu_memory_mb: 0.0, ..self }
+    }
+}
+
 /// A counter that many threads add to.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
@@ -82,23 +124,19 @@ pub(crate) struct Recorder {
     pub(crate) sent: Counter,
     pub(crate) output_bytes_dropped: Counter,
     pub(crate) events_dropped: Counter,
-    pub(crate) decode: Histogram,
+    pub(crate) decode: Stage,
     /// How old a picture is when the processor is given it.
-    pub(crate) wait: Histogram,
-    pub(crate) process: Histogram,
-    pub(crate) encode: Histogram,
-    batch_sizes: HistogramVec,
-    total: Histogram,
+    pub(crate) wait: Stage,
+    pub(crate) process: Stage,
+    pub(crate) encode: Stage,
+    registry: MetricsRegistry,
+    total: Stage,
     recent: Mutex<Recent>,
     arrivals: Mutex<Recent>,
 }
 
-/// The stages whose time is measured.
-const STAGES: [&str; 5] = ["decode", "wait", "process", "encode", "total"];
-
 impl Recorder {
     pub(crate) fn new(registry: &MetricsRegistry, stream: &str) -> Self {
-        let stage = |name: &str| registry.stages.with_label_values(&[stream, name]);
         Self {
             arrived: Counter::default(),
             input_bytes: Counter::default(),
@@ -112,12 +150,12 @@ impl Recorder {
             sent: Counter::default(),
             output_bytes_dropped: Counter::default(),
             events_dropped: Counter::default(),
-            decode: stage(STAGES[0]),
-            wait: stage(STAGES[1]),
-            process: stage(STAGES[2]),
-            encode: stage(STAGES[3]),
-            batch_sizes: registry.batch_sizes.clone(),
-            total: stage(STAGES[4]),
+            decode: registry.stage(stream, "decode"),
+            wait: registry.stage(stream, "wait"),
+            process: registry.stage(stream, "process"),
+            encode: registry.stage(stream, "encode"),
+            registry: registry.clone(),
+            total: registry.stage(stream, "total"),
             recent: Mutex::default(),
             arrivals: Mutex::default(),
         }
@@ -125,7 +163,7 @@ impl Recorder {
 
     /// What a batched model counts the sizes of its calls in.
     pub(crate) fn batch_sizes(&self) -> Histogram {
-        self.batch_sizes.with_label_values::<&str>(&[])
+        self.registry.batch_sizes()
     }
 
     /// An access unit of video arrived at `now`.
@@ -214,126 +252,6 @@ impl Recent {
     }
 }
 
-/// Gathers the latencies of all streams of a worker for Prometheus.
-#[derive(Debug, Clone)]
-pub struct MetricsRegistry {
-    registry: Registry,
-    stages: HistogramVec,
-    /// Without labels: nothing of it is to be seen until a batch is counted.
-    batch_sizes: HistogramVec,
-    fallbacks: IntCounterVec,
-}
-
-impl MetricsRegistry {
-    /// An empty registry.
-    ///
-    /// # Errors
-    /// Never in practice: the names are fixed and valid.
-    pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let buckets =
-            vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0];
-        let stages = HistogramVec::new(
-            HistogramOpts::new("cutrickle_stage_seconds", "Time that a picture spent in a stage")
-                .buckets(buckets),
-            &["stream", "stage"],
-        )?;
-        registry.register(Box::new(stages.clone()))?;
-        let batch_sizes = HistogramVec::new(
-            HistogramOpts::new("cutrickle_batch_size", "Pictures in one call of a batched model")
-                .buckets(vec![1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0]),
-            &[],
-        )?;
-        registry.register(Box::new(batch_sizes.clone()))?;
-        let fallbacks = IntCounterVec::new(
-            Opts::new("cutrickle_gpu_fallbacks_total", "Times that the host did what a GPU was wanted for"),
-            &["stage"],
-        )?;
-        registry.register(Box::new(fallbacks.clone()))?;
-        Ok(Self { registry, stages, batch_sizes, fallbacks })
-    }
-
-    /// The registry itself, to register other metrics with.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// Everything as Prometheus text (format 0.0.4), the figures of `streams` (name, metrics) with it.
-    ///
-    /// # Errors
-    /// Never in practice: the encoder writes to memory.
-    pub fn text(&self, streams: &[(String, Metrics)]) -> Result<String, prometheus::Error> {
-        let figures = Registry::new();
-        type Read = fn(&Metrics) -> f64;
-        let gauges: [(&str, &str, Read); 3] = [
-            ("cutrickle_fps", "Output pictures per second", |m| m.fps),
-            ("cutrickle_latency_ms", "Mean time from arrival to encoded, in ms", |m| m.latency_ms),
-            ("cutrickle_gpu_memory_mb", "GPU memory in use, in MiB", |m| m.gpu_memory_mb),
-        ];
-        for (name, help, read) in gauges {
-            let gauge = prometheus::GaugeVec::new(prometheus::Opts::new(name, help), &["stream"])?;
-            for (stream, metrics) in streams {
-                gauge.with_label_values(&[stream.as_str()]).set(read(metrics));
-            }
-            figures.register(Box::new(gauge))?;
-        }
-        let counters: [(&str, &str, Read); 14] = [
-            ("cutrickle_input_bytes_total", "Bytes of input taken", |m| m.input_bytes as f64),
-            ("cutrickle_frames_in_total", "Access units of video that arrived", |m| m.frames_in as f64),
-            ("cutrickle_frames_processed_total", "Pictures given to the processor", |m| {
-                m.frames_processed as f64
-            }),
-            ("cutrickle_frames_out_total", "Pictures encoded", |m| m.frames_out as f64),
-            ("cutrickle_frames_dropped_total", "Pictures dropped for being late", |m| {
-                m.frames_dropped as f64
-            }),
-            ("cutrickle_frames_paced_total", "Pictures left out to keep the frame rate", |m| {
-                m.frames_paced as f64
-            }),
-            ("cutrickle_frames_withheld_total", "Pictures that the processor withheld", |m| {
-                m.frames_withheld as f64
-            }),
-            ("cutrickle_frames_failed_total", "Pictures lost to errors", |m| m.frames_failed as f64),
-            ("cutrickle_frames_late_total", "Pictures that a time-out did not wait for", |m| {
-                m.frames_late as f64
-            }),
-            ("cutrickle_errors_total", "Errors of any kind", |m| m.error_count as f64),
-            ("cutrickle_output_bytes_dropped_total", "Output bytes that nobody took", |m| {
-                m.output_bytes_dropped as f64
-            }),
-            ("cutrickle_data_lines_total", "Lines of data emitted", |m| m.data_lines as f64),
-            ("cutrickle_data_lines_dropped_total", "Lines of data that nobody took", |m| {
-                m.data_lines_dropped as f64
-            }),
-            ("cutrickle_events_dropped_total", "Events that nobody took", |m| m.events_dropped as f64),
-        ];
-        for (name, help, read) in counters {
-            let counter = prometheus::CounterVec::new(prometheus::Opts::new(name, help), &["stream"])?;
-            for (stream, metrics) in streams {
-                counter.with_label_values(&[stream.as_str()]).inc_by(read(metrics));
-            }
-            figures.register(Box::new(counter))?;
-        }
-        gpu::register(&figures)?;
-        let mut families = figures.gather();
-        families.extend(self.registry.gather());
-        TextEncoder::new().encode_to_string(&families)
-    }
-
-    /// The host does what a GPU was wanted for: `device` (all of it), `video_decode` or `video_encode`.
-    pub(crate) fn fell_back(&self, stage: &str) {
-        self.fallbacks.with_label_values(&[stage]).inc();
-    }
-
-    /// Forgets a stream that ended, so that the text does not grow with every stream there ever was.
-    pub(crate) fn forget(&self, stream: &str) {
-        for stage in STAGES {
-            // Failing means that it is gone already.
-            let _ = self.stages.remove_label_values(&[stream, stage]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,14 +274,26 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_ended_leaves_no_trace_in_the_text() {
-        let registry = MetricsRegistry::new().unwrap();
-        let recorder = Recorder::new(&registry, "camera");
-        recorder.picture_out(Instant::now(), Instant::now());
-        let text = registry.text(&[("camera".into(), recorder.snapshot(Instant::now()))]).unwrap();
-        assert!(text.contains(r#"cutrickle_frames_out_total{stream="camera"} 1"#), "{text}");
-        assert!(text.contains(r#"stage="total",stream="camera""#), "{text}");
-        registry.forget("camera");
-        assert!(!registry.text(&[]).unwrap().contains("camera"));
+    fn figures_of_several_streams_are_sums_and_those_of_the_moment_are_not_kept() {
+        let one =
+            Metrics { fps: 10.0, latency_ms: 5.0, frames_in: 3, events_dropped: 1, ..Metrics::default() };
+        let mut both = Metrics { fps: 20.5, latency_ms: 7.0, frames_in: 4, ..Metrics::default() };
+        both.take_in(one);
+        assert_eq!((both.fps, both.latency_ms, both.frames_in, both.events_dropped), (30.5, 7.0, 7, 1));
+        let kept = both.at_rest();
+        assert_eq!((kept.fps, kept.latency_ms, kept.frames_in), (0.0, 0.0, 7));
+    }
+
+    #[test]
+    fn every_figure_that_only_grows_is_counted() {
+        let mut all = Metrics::default();
+        for (n, (_, _, figure)) in (1..).zip(COUNTED) {
+            *figure(&mut all) = n;
+        }
+        let mut seen: Vec<_> =
+            serde_json::to_value(all).unwrap().as_object().unwrap().values().cloned().collect();
+        seen.retain(|value| value.is_u64());
+        seen.sort_by_key(serde_json::Value::as_u64);
+        assert_eq!(seen, (1..=COUNTED.len()).map(serde_json::Value::from).collect::<Vec<_>>());
     }
 }

@@ -7,15 +7,19 @@ use crate::error::Error;
 /// Parameters by name, as they come in JSON.
 pub type Params = Map<String, Value>;
 
-/// Largest output side that may be asked for, in pixels.
-const MAX_SIDE: u64 = 8192;
+/// Smallest and largest output side that may be asked for, in pixels.
+const MIN_SIDE: u32 = 16;
+const MAX_SIDE: u32 = 8192;
+/// The range of frame rates, in pictures a second.
+const MIN_FRAMERATE: f64 = 1.0;
+const MAX_FRAMERATE: f64 = 60.0;
 
 /// The parameters that the framework answers itself. What a caller leaves out stays as it was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StreamParams {
-    /// `width` and `height`: scale and centre-crop the input to this size, in pixels.
+    /// `width` and `height`: scale and centre-crop the input to this size, in pixels. Rounded down to even numbers.
     pub size: Option<(u32, u32)>,
-    /// `max_framerate`: at most so many pictures per second, 1 to 60.
+    /// `max_framerate`: at most so many pictures per second, 1 to 60. Rounded to the nearest whole number: 29.97 is 30.
     pub max_framerate: Option<u32>,
     /// `detect_out_resolution`: take the output's size from what the processor returns, not from `width` and `height`.
     /// The output always has the size of the frames that the processor returns, so both values are taken and neither
@@ -66,30 +70,32 @@ impl StreamParams {
     }
 }
 
-fn integer(value: &Value) -> Option<u64> {
-    match value {
-        Value::Number(number) => number.as_u64(),
+/// A number, which may be a string and need not be whole: senders write 512.0 for 512.
+fn number(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
-    }
+    };
+    number.filter(|number| number.is_finite())
 }
 
 fn side(name: &str, value: &Value) -> Result<u32, Error> {
-    // Chroma is halved both ways, and encoders want whole chroma samples.
-    match integer(value) {
-        Some(n @ 16..=MAX_SIDE) if n % 2 == 0 => Ok(n as u32),
+    match number(value) {
+        // Chroma is halved both ways, and encoders want whole chroma samples.
+        Some(n) if (f64::from(MIN_SIDE)..f64::from(MAX_SIDE + 1)).contains(&n) => Ok(n as u32 & !1),
         _ => Err(Error::invalid(format!(
-            "`{name}` is {value}: an even whole number from 16 to {MAX_SIDE} is wanted"
+            "`{name}` is {value}: a number from {MIN_SIDE} to {MAX_SIDE} is wanted"
         ))),
     }
 }
 
 fn framerate(value: &Value) -> Result<u32, Error> {
-    match integer(value) {
-        Some(n @ 1..=60) => Ok(n as u32),
-        _ => {
-            Err(Error::invalid(format!("`max_framerate` is {value}: a whole number from 1 to 60 is wanted")))
-        }
+    match number(value).map(f64::round) {
+        Some(n) if (MIN_FRAMERATE..=MAX_FRAMERATE).contains(&n) => Ok(n as u32),
+        _ => Err(Error::invalid(format!(
+            "`max_framerate` is {value}: a number from {MIN_FRAMERATE} to {MAX_FRAMERATE} is wanted"
+        ))),
     }
 }
 
@@ -141,19 +147,43 @@ mod tests {
             (json!({"height": 640}), "width"),
             (json!({"width": 0, "height": 480}), "width"),
             (json!({"width": -2, "height": 480}), "width"),
-            (json!({"width": 640.5, "height": 480}), "width"),
+            (json!({"width": 15.9, "height": 480}), "width"),
+            (json!({"width": "NaN", "height": 480}), "width"),
+            (json!({"width": 8193, "height": 480}), "width"),
             (json!({"width": 640, "height": "tall"}), "height"),
             (json!({"width": 640, "height": null}), "height"),
-            (json!({"width": 641, "height": 480}), "width"),
             (json!({"width": 640, "height": 100_000_000}), "height"),
             (json!({"max_framerate": 0}), "max_framerate"),
             (json!({"max_framerate": 61}), "max_framerate"),
+            (json!({"max_framerate": 0.4}), "max_framerate"),
+            (json!({"max_framerate": "inf"}), "max_framerate"),
             (json!({"max_framerate": [30]}), "max_framerate"),
             (json!({"show_loading": "maybe"}), "show_loading"),
             (json!({"detect_out_resolution": 2}), "detect_out_resolution"),
         ] {
             let error = take(value).unwrap_err();
             assert!(error.is_invalid() && error.to_string().contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn numbers_may_have_a_fraction_and_sizes_become_even() {
+        for (width, height, size) in [
+            (json!(512.0), json!("512.0"), (512, 512)),
+            (json!(641), json!("361"), (640, 360)),
+            (json!(16.9), json!(8192.5), (16, 8192)),
+        ] {
+            assert_eq!(take(json!({"width": width, "height": height})).unwrap().0.size, Some(size));
+        }
+        for (given, taken) in [
+            (json!(29.97), 30),
+            (json!("23.976"), 24),
+            (json!(59.94), 60),
+            (json!(0.5), 1),
+            (json!(15.0), 15),
+        ] {
+            let params = take(json!({"max_framerate": given})).unwrap().0;
+            assert_eq!(params.max_framerate, Some(taken));
         }
     }
 

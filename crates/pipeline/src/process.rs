@@ -145,14 +145,8 @@ impl<P: FrameProcessor> Processing<'_, P> {
     }
 
     fn update_params(&mut self) {
-        let params = self.stream.take_pending();
-        if params.is_empty() {
-            return;
-        }
-        let result = guarded(&self.runtime, "update_params", self.processor.update_params(&params));
-        if let Err(e) = result {
-            self.stream.error(e);
-        }
+        let (processor, runtime) = (&mut self.processor, &self.runtime);
+        self.stream.hand_over_params(|params| runtime.block_on(caught(processor.update_params(params))));
     }
 
     fn video(&mut self, picture: Picture) {

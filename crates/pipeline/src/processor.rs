@@ -176,6 +176,10 @@ pub trait FrameProcessor: Clone + Send + 'static {
     /// Called with the parameters that a stream starts with, unless there are none, and when others arrive in
     /// mid-stream, before the next frame. Updates that come faster than they are taken are merged, the newest value of
     /// each name winning.
+    ///
+    /// An error refuses them, and is what the caller is told: the stream goes on, and its status keeps showing what was in
+    /// force before. So it should leave everything as it was. Where what was merged is refused, each update is given by
+    /// itself.
     fn update_params(&mut self, params: &Params) -> impl Future<Output = Result<()>> {
         let _ = params;
         ready(Ok(()))
@@ -198,7 +202,8 @@ pub trait FrameProcessor: Clone + Send + 'static {
     }
 
     /// How parameters reach the processor where it is a part of a composition: its name, and the names of the
-    /// parameters that it takes. Without a name, and taking any, unless it says otherwise.
+    /// parameters that it takes. Without a name, and taking any, unless it says otherwise. A name that no part takes is
+    /// refused before the processor hears of it.
     fn parts(&self) -> Vec<Part> {
         vec![Part::any()]
     }

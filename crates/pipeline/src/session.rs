@@ -18,9 +18,10 @@ use crate::lateness::Lateness;
 use crate::queue::{CodedQueue, FrameQueue};
 use crate::stream::{Announced, Ends, Stream};
 use crate::threads::Threads;
+use crate::updates::Parameters;
 use crate::{
     EndReason, Error, FrameProcessor, Metrics, MetricsRegistry, Params, StreamOptions, StreamParams,
-    StreamStatus, control, data, decode, events, ingress, process, publish, state,
+    StreamState, StreamStatus, Verdict, control, data, decode, events, ingress, process, publish, state,
 };
 
 /// What a stream is started with.
@@ -63,8 +64,8 @@ impl Session {
     /// its own. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: a malformed URL, no URL at all, or a parameter of the wrong type. Otherwise a
-    /// thread that could not be started.
+    /// [`Error::is_invalid`]: a malformed URL, no URL at all, a parameter of the wrong type, or one of a name that no part of
+    /// the processor takes. Otherwise a thread that could not be started.
     pub fn start<P: FrameProcessor>(
         prototype: &P,
         request: StreamRequest,
@@ -91,13 +92,20 @@ impl Session {
         &self.stream.id
     }
 
-    /// New parameters: the framework's own take effect with the next picture, the processor's are handed to it before
-    /// its next frame.
+    /// New parameters, all of which come into force or none. They wait for the processor to take its own, before its next
+    /// frame; the framework's own, where they come alone, take effect with the next picture.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: one of the framework's own is of the wrong type; nothing is changed then.
-    pub fn update_params(&self, params: Params) -> Result<(), Error> {
-        self.stream.update_params(params)
+    /// [`Error::is_invalid`]: one of the framework's own is of the wrong type, or no part of the processor takes a parameter
+    /// of that name; nothing is changed then. What the processor itself refuses is for the [`Verdict`] to say.
+    pub fn update_params(&self, params: Params) -> Result<Verdict, Error> {
+        let answer = self.stream.update_params(params)?;
+        Ok(Verdict::new(answer, Arc::clone(&self.stream)))
+    }
+
+    /// What the stream's state is.
+    pub fn state(&self) -> StreamState {
+        self.stream.state()
     }
 
     /// How the stream is doing.
@@ -107,7 +115,7 @@ impl Session {
 
     /// The stream's figures.
     pub fn metrics(&self) -> Metrics {
-        self.stream.status().metrics
+        self.stream.metrics()
     }
 
     /// Asks the stream to end: what is in flight is flushed, channels are closed in order, hooks run.
@@ -174,6 +182,7 @@ impl Parts {
         }
         let settings = StreamParams::take_from(&mut params)?;
         let trickle = |retry_window| ClientConfig { retry_window, ..options.trickle.clone() };
+        let parameters = Parameters::new(settings, params, parts)?;
         let subscriber = |field, url: Option<String>| {
             url.map(|url| Subscriber::new(&url, Start::Current, trickle(options.retry.input)))
                 .transpose()
@@ -198,7 +207,7 @@ impl Parts {
             events: events.as_ref().map(|_| event_sender),
             data: lines.clone(),
         };
-        let stream = Arc::new(Stream::new(request.id, settings, params, options, metrics, ends, parts));
+        let stream = Arc::new(Stream::new(request.id, parameters, options, metrics, ends));
         let threads = Threads::new(&stream);
         let frames = queue(&stream);
         // Sound that nobody processes must not wait for pictures that somebody does.

@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 
 use cutrickle_codec::{AudioFormat, open};
 use cutrickle_error::one_line;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::compose::{Part, collect, merge};
 use crate::data::{Emitter, Lines};
 use crate::events::{Event, unix_millis};
 use crate::input::Measured;
 use crate::metrics::{Counter, Recorder};
 use crate::state::{Health, Recorded};
+use crate::updates::{Outcome as Update, Parameters};
 use crate::{
-    Backends, EndReason, Error, InputInfo, MetricsRegistry, Params, StreamOptions, StreamParams, StreamStatus,
+    Backends, EndReason, Error, InputInfo, Metrics, MetricsRegistry, Params, Result, StreamOptions,
+    StreamParams, StreamStatus,
 };
 
 /// What the input announces.
@@ -63,15 +64,13 @@ pub(crate) struct Stream {
     pub(crate) recorder: Recorder,
     registry: MetricsRegistry,
     pub(crate) ends: Ends,
-    /// How parameters reach the processor.
-    parts: Vec<Part>,
+    pub(crate) parameters: Parameters,
     pub(crate) health: Health,
     /// Bytes of output that were handed to a connection.
     pub(crate) output_bytes: Counter,
     started_at: u64,
     details: Mutex<Details>,
     announced: watch::Sender<Announced>,
-    params_changed: Notify,
     stop: watch::Sender<bool>,
     /// Why it has to end, in words where it is an error.
     end_cause: Mutex<Option<(EndReason, Option<String>)>>,
@@ -81,10 +80,6 @@ pub(crate) struct Stream {
 
 #[derive(Debug, Default)]
 struct Details {
-    settings: StreamParams,
-    params: Params,
-    /// Parameters that the processor has not been given yet.
-    pending: Params,
     backends: Backends,
     input: Option<InputInfo>,
     output_size: Option<(u32, u32)>,
@@ -100,12 +95,10 @@ struct Details {
 impl Stream {
     pub(crate) fn new(
         id: String,
-        settings: StreamParams,
-        params: Params,
+        parameters: Parameters,
         options: StreamOptions,
         registry: &MetricsRegistry,
         ends: Ends,
-        parts: Vec<Part>,
     ) -> Self {
         let backends = Backends {
             device: Some(device_name(&options.device)),
@@ -121,13 +114,12 @@ impl Stream {
             id,
             options,
             ends,
-            parts,
+            parameters,
             health: Health::new(),
             output_bytes: Counter::default(),
             started_at: unix_millis(),
-            details: Mutex::new(Details { settings, params, backends, ..Details::default() }),
+            details: Mutex::new(Details { backends, ..Details::default() }),
             announced: watch::Sender::new(Announced::default()),
-            params_changed: Notify::new(),
             stop: watch::Sender::new(false),
             end_cause: Mutex::default(),
             media_ended: watch::Sender::new(false),
@@ -140,7 +132,7 @@ impl Stream {
     }
 
     pub(crate) fn settings(&self) -> StreamParams {
-        self.details().settings
+        self.parameters.settings()
     }
 
     /// The frame rate not to go beyond: the worker's or the stream's own, whichever is lower.
@@ -152,33 +144,42 @@ impl Stream {
     }
 
     pub(crate) fn params(&self) -> Params {
-        self.details().params.clone()
+        self.parameters.in_force()
     }
 
-    /// Takes new parameters; the processor is given its own before the next frame.
-    pub(crate) fn update_params(&self, mut params: Params) -> Result<(), Error> {
-        let taken = StreamParams::take_from(&mut params)?;
-        let event = Event::new("params_updated").with("params", params.clone());
-        let now = self.millis();
-        let mut details = self.details();
-        details.settings = taken.or(details.settings);
-        details.params_at = Some(now);
-        merge(&mut details.params, params.clone(), &self.parts);
-        collect(&mut details.pending, params, &self.parts);
-        drop(details);
-        self.params_changed.notify_one();
-        self.event(event);
-        Ok(())
+    /// Takes new parameters; the processor is given its own before the next frame, and its answer is heard by the receiver.
+    pub(crate) fn update_params(
+        &self,
+        params: Params,
+    ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+        let (answer, outcome) = self.parameters.submit(params)?;
+        if let Some(outcome) = outcome {
+            self.updated(outcome);
+        }
+        Ok(answer)
     }
 
-    /// Parameters for the processor that came since the last call.
-    pub(crate) fn take_pending(&self) -> Params {
-        std::mem::take(&mut self.details().pending)
+    /// Gives the processor, by `give`, the parameters that came since the last call.
+    pub(crate) fn hand_over_params(&self, give: impl FnMut(&Params) -> Result<()>) {
+        for outcome in self.parameters.hand_over(give) {
+            self.updated(outcome);
+        }
+    }
+
+    fn updated(&self, outcome: Update) {
+        match outcome {
+            Update::Taken(params) => {
+                let now = self.millis();
+                self.details().params_at = Some(now);
+                self.event(Event::new("params_updated").with("params", params));
+            }
+            Update::Refused(reason) => self.error(format_args!("update_params: {reason}")),
+        }
     }
 
     /// Waits until parameters come.
     pub(crate) async fn params_changed(&self) {
-        self.params_changed.notified().await;
+        self.parameters.submitted().await;
     }
 
     pub(crate) fn announce(&self, announced: Announced) {
@@ -366,18 +367,23 @@ impl Stream {
         }
     }
 
-    pub(crate) fn status(&self) -> StreamStatus {
+    pub(crate) fn metrics(&self) -> Metrics {
         let mut metrics = self.recorder.snapshot(Instant::now());
         if let Some(data) = &self.ends.data {
             (metrics.data_lines, metrics.data_lines_dropped) = (data.emitted.get(), data.dropped.get());
         }
+        metrics
+    }
+
+    pub(crate) fn status(&self) -> StreamStatus {
+        let (metrics, params) = (self.metrics(), self.params());
         let (Recorded { state, .. }, outcome) = (self.state(), self.outcome());
         let details = self.details();
         StreamStatus {
             stream_id: self.id.clone(),
             state,
             metrics,
-            params: details.params.clone(),
+            params,
             backends: details.backends.clone(),
             input: details.input.clone(),
             output_size: details.output_size,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use candle_core::{DType, Device, Tensor};
 use cutrickle_frame::VideoFrame;
 use cutrickle_pipeline::compose::{BatchModel, Batched};
-use cutrickle_pipeline::{FrameProcessor, MetricsRegistry, Params, Result, Session, StreamContext};
+use cutrickle_pipeline::{Figures, FrameProcessor, MetricsRegistry, Params, Result, Session, StreamContext};
 use live::{Clip, DEADLINE, Stage, assert_accounted, ended, every_picture, taken};
 use tokio::runtime::Handle;
 
@@ -221,7 +221,7 @@ async fn live_streams_share_batches_and_the_metrics_say_how_large_they_are() {
         assert_accounted(session);
         assert_eq!((session.metrics().frames_out, session.metrics().error_count), (30, 0));
     }
-    let text = registry.text(&[]).unwrap();
+    let text = registry.text(&Figures::default()).unwrap();
     let value = |name: &str| -> f64 {
         let line =
             text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"));

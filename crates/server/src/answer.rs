@@ -45,6 +45,11 @@ pub(crate) struct HealthAnswer {
     pub(crate) status: Health,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+    /// How many streams there are.
+    pub(crate) active_streams: usize,
+    /// The worst state that one of them is in; left out where there is none. It changes nothing in `status`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stream_state: Option<StreamState>,
 }
 
 /// The answer to a call about a stream that was carried out.
@@ -64,6 +69,23 @@ impl Acknowledged {
     }
 }
 
+/// The answer to a start that was carried out.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Started {
+    #[serde(flatten)]
+    done: Acknowledged,
+    /// The `gateway_request_id` of the start, else the stream's name.
+    request_id: String,
+    /// What `/health` answers at this moment.
+    current_state: HealthAnswer,
+}
+
+impl Started {
+    pub(crate) fn new(stream_id: String, request_id: String, current_state: HealthAnswer) -> Self {
+        Self { done: Acknowledged::new("Stream processing started", stream_id), request_id, current_state }
+    }
+}
+
 /// The answer of `/api/stream/status`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Status {
@@ -71,10 +93,13 @@ pub(crate) struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
     pub(crate) capacity: usize,
-    /// The stream's own, at the top level: with one stream a worker's status is its stream's.
+    /// At the top level: the status of the stream that is meant. Where the call names none it is the one that runs, or
+    /// on an idle worker the one that ended last.
     #[serde(flatten)]
     pub(crate) figures: StatusFigures,
+    /// Those that run.
     pub(crate) streams: Vec<StreamStatus>,
+    /// The one that ended last.
     pub(crate) last_stream: Option<StreamStatus>,
 }
 
@@ -82,16 +107,16 @@ pub(crate) struct Status {
 #[serde(untagged)]
 pub(crate) enum StatusFigures {
     Stream(Box<StreamStatus>),
-    Idle(Idle),
+    Worker(Overview),
 }
 
-// Not derived: an untagged enum would become `oneOf`, and whatever is a stream's status is an idle worker's too.
+// Not derived: an untagged enum would become `oneOf`, and whatever is a stream's status is an overview too.
 impl PartialSchema for StatusFigures {
     fn schema() -> RefOr<Schema> {
         let either = AnyOfBuilder::new()
             .item(Ref::from_schema_name(StreamStatus::name()))
-            .item(Ref::from_schema_name(Idle::name()))
-            .description(Some("The stream's own status; OFFLINE and zeros where there is none."));
+            .item(Ref::from_schema_name(Overview::name()))
+            .description(Some("The status of the stream that is meant; an overview of all that run where it is none in particular."));
         Schema::AnyOf(either.build()).into()
     }
 }
@@ -100,23 +125,42 @@ impl ToSchema for StatusFigures {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((StreamStatus::name().into(), StreamStatus::schema()));
         StreamStatus::schemas(schemas);
-        schemas.push((Idle::name().into(), Idle::schema()));
-        Idle::schemas(schemas);
+        schemas.push((Overview::name().into(), Overview::schema()));
+        Overview::schemas(schemas);
     }
 }
 
-/// What stands in the place of a stream's status where there is none.
+/// What stands in the place of a stream's status where no stream in particular is meant.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Idle {
+pub(crate) struct Overview {
+    /// The worst state of those that run. Without any: LOADING or ERROR where the worker is, else OFFLINE.
     state: StreamState,
+    /// Their figures: counts and rates are added up, of the others it is the largest.
     #[serde(flatten)]
     metrics: Metrics,
 }
 
-impl Default for Idle {
-    fn default() -> Self {
-        Self { state: StreamState::Offline, metrics: Metrics::default() }
+impl Overview {
+    /// Of these streams.
+    pub(crate) fn of(state: StreamState, streams: &[StreamStatus]) -> Self {
+        let mut metrics = Metrics::default();
+        for stream in streams {
+            metrics.take_in(stream.metrics);
+        }
+        Self { state, metrics }
     }
+}
+
+/// Of several states the one that is worst.
+pub(crate) fn worst(states: impl IntoIterator<Item = StreamState>) -> Option<StreamState> {
+    states.into_iter().max_by_key(|state| match state {
+        StreamState::Offline => 0,
+        StreamState::Online => 1,
+        StreamState::Loading => 2,
+        StreamState::DegradedInput => 3,
+        StreamState::DegradedInference => 4,
+        StreamState::Error => 5,
+    })
 }
 
 /// The answer of `/hardware/info`. The GPUs go by their numbers; without a driver there are none.

@@ -15,6 +15,7 @@ use crate::hosts::AllowedHosts;
 use crate::launch::{Load, loader};
 use crate::limits::Limits;
 use crate::live_runner::LiveRunner;
+use crate::nvml::SharedHardware;
 use crate::registration::Registration;
 use crate::token::Token;
 use crate::worker::{Settings, Worker};
@@ -37,6 +38,8 @@ pub struct StreamServerBuilder {
     announcement: Announcement,
     strict_health: bool,
     limits: Limits,
+    /// What reads the GPUs.
+    pub(crate) hardware: SharedHardware,
     /// The first pattern of a host that was malformed.
     refused: Option<Error>,
     custom: Router,
@@ -61,6 +64,7 @@ impl StreamServerBuilder {
             announcement: Announcement::default(),
             strict_health: false,
             limits: Limits::default(),
+            hardware: SharedHardware::default(),
             refused: None,
             custom: Router::new(),
         }
@@ -264,6 +268,7 @@ impl StreamServerBuilder {
             hosts,
             strict_health: self.strict_health,
             body_timeout: limits.body_timeout,
+            hardware: self.hardware,
         };
         let gpu_metrics = GpuMetrics::new(metrics.registry())
             .map_err(|e| Error::failed("the metrics' registry").because(e))?;

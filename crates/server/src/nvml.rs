@@ -2,14 +2,15 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use cutrickle_error::chain;
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
-use tokio::sync::Mutex;
 
 use crate::hardware::{Capability, Gpu, Gpus, Memory, Reading, Utilization};
+use crate::latest::Latest;
 use crate::refusal::one_line;
 
 /// A machine's GPUs. The driver's library is opened on the first reading, once; a machine without it has none.
@@ -97,18 +98,40 @@ fn said(what: &str, e: &NvmlError) -> String {
     one_line(format_args!("{what}: {}", chain(e)))
 }
 
-/// A machine's GPUs for many callers at a time.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct SharedHardware(Arc<Mutex<Hardware>>);
+/// A machine's GPUs for many callers at a time. A driver that hangs holds one thread, and no caller.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedHardware(Latest<Reading<Gpus>>);
+
+/// A reading that is not older is not taken anew.
+const FRESH: Duration = Duration::from_millis(500);
+/// How long those who ask for the GPUs wait for the driver, who may have to wake them.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long those wait who ask for much else beside: what the driver said before is good enough for them.
+const HASTE: Duration = Duration::from_millis(20);
 
 impl SharedHardware {
-    /// As [`Hardware::read`], off the runtime's threads. One reading at a time, so that a driver that hangs holds one
-    /// thread, however many ask.
+    /// The GPUs as `read` says.
+    pub(crate) fn new(read: impl Fn() -> Reading<Gpus> + Send + Sync + 'static) -> Self {
+        Self(Latest::new("nvml", read))
+    }
+
+    /// The GPUs, by a reading that is fresh if the driver answers in time.
     pub(crate) async fn read(&self) -> Reading<Gpus> {
-        let turn = Arc::clone(&self.0).lock_owned().await;
-        // The turn goes with the reading, which goes on when its caller hangs up.
-        let read = tokio::task::spawn_blocking(move || turn.read());
-        read.await.unwrap_or_else(|e| Err(one_line(chain(&e))))
+        let no_answer = || Err(format!("NVML has not answered within {PATIENCE:?}"));
+        self.0.get(FRESH, PATIENCE).await.unwrap_or_else(no_answer)
+    }
+
+    /// The same for who does not wait for it: what was read last where the driver takes longer than a moment.
+    pub(crate) async fn glance(&self) -> Reading<Gpus> {
+        let no_answer = || Err("NVML has not answered yet".into());
+        self.0.get(FRESH, HASTE).await.unwrap_or_else(no_answer)
+    }
+}
+
+impl Default for SharedHardware {
+    fn default() -> Self {
+        let hardware = Hardware::default();
+        Self::new(move || hardware.read())
     }
 }
 
@@ -117,7 +140,7 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+    struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
     impl std::io::Write for Log {
         fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
@@ -151,7 +174,8 @@ mod tests {
 
     #[tokio::test]
     async fn many_may_ask_at_once_and_a_caller_that_goes_away_holds_nobody_up() {
-        let hardware = SharedHardware(Arc::new(Mutex::new(without_a_driver())));
+        let hardware = without_a_driver();
+        let hardware = SharedHardware::new(move || hardware.read());
         drop(tokio::spawn({
             let hardware = hardware.clone();
             async move { hardware.read().await }
@@ -159,6 +183,7 @@ mod tests {
         for asked in (0..20).map(|_| hardware.read()).collect::<Vec<_>>() {
             assert!(asked.await.is_err());
         }
+        assert!(hardware.glance().await.is_err());
     }
 
     #[test]

@@ -78,20 +78,27 @@ impl StreamId {
     }
 }
 
-/// A URL that a worker can connect to: beginning with http:// or https://, with a host.
+/// A URL that a worker can connect to: beginning with http:// or https://, with a host. An empty one is none.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
-#[schema(pattern = "^[hH][tT][tT][pP][sS]?://[^/]")]
-pub(crate) struct Url(String);
+#[schema(value_type = String, pattern = "^([hH][tT][tT][pP][sS]?://[^/].*)?$")]
+pub(crate) struct Url(Option<String>);
 
 impl TryFrom<String> for Url {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
         let wanted = "a URL beginning with http:// or https:// is wanted";
         let uri: Uri = text.parse().map_err(|e| format!("malformed ({e}): {wanted}"))?;
         let web = matches!(uri.scheme_str(), Some("http" | "https"));
-        if web && uri.authority().is_some_and(is_reachable) { Ok(Self(text)) } else { Err(wanted.into()) }
+        if web && uri.authority().is_some_and(is_reachable) {
+            Ok(Self(Some(text)))
+        } else {
+            Err(wanted.into())
+        }
     }
 }
 
@@ -123,9 +130,11 @@ pub(crate) struct Start {
     /// The stream's name, where no header and no query has one.
     gateway_request_id: Option<StreamId>,
     /// The framework's own parameters and the processor's. The framework's own: `width` and `height` (together; the
-    /// input is scaled and cropped to this size), `max_framerate` (1 to 60), `show_loading` (a banner in the place of
+    /// input is scaled and cropped to this size, rounded down to even numbers), `max_framerate` (1 to 60, rounded to the
+    /// nearest whole number), `show_loading` (a banner in the place of
     /// the processor's answers, where the processor shows one), `detect_out_resolution` (taken and of no effect: the
-    /// output always has the size of what the processor returns). Booleans may be strings or 0 and 1.
+    /// output always has the size of what the processor returns). Numbers may be strings; booleans may be strings or 0 and
+    /// 1. A name that the processor says it does not take is refused.
     #[schema(value_type = Option<Object>)]
     params: Option<Params>,
 }
@@ -149,21 +158,23 @@ pub(crate) struct Stop {
     gateway_request_id: Option<StreamId>,
 }
 
-/// The body of a start as the stream that is asked for. `named` is its name by the call itself, which goes before
-/// `gateway_request_id`; without either a name is made up.
+/// The body of a start as the stream that is asked for, and the id by which the request goes: `gateway_request_id`, else
+/// the stream's name. `named` is that name by the call itself, which goes before `gateway_request_id`; without either it is
+/// made up.
 pub(crate) fn start(
     body: &[u8],
     named: Option<String>,
     hosts: &AllowedHosts,
-) -> Result<StreamRequest, Refusal> {
+) -> Result<(StreamRequest, String), Refusal> {
     let body: Start = read(object(body)?)?;
     let url = |field: &str, url: Option<Url>| {
-        let Some(Url(url)) = url else { return Ok(None) };
+        let Some(Url(Some(url))) = url else { return Ok(None) };
         let refused = |host| Refusal::bad(format_args!("`{field}`: this worker does not connect to {host}"));
         hosts.check(&url).map_err(refused).map(|()| Some(url))
     };
+    let requested = body.gateway_request_id.and_then(StreamId::known);
     let request = StreamRequest {
-        id: named.or(body.gateway_request_id.and_then(StreamId::known)).unwrap_or_else(made_up),
+        id: named.or_else(|| requested.clone()).unwrap_or_else(made_up),
         subscribe_url: url("subscribe_url", body.subscribe_url)?,
         publish_url: url("publish_url", body.publish_url)?,
         control_url: url("control_url", body.control_url)?,
@@ -176,7 +187,8 @@ pub(crate) fn start(
             "`subscribe_url`, `publish_url` and `data_url` are all missing: one of them is needed",
         ));
     }
-    Ok(request)
+    let request_id = requested.unwrap_or_else(|| request.id.clone());
+    Ok((request, request_id))
 }
 
 /// The body of new parameters, and the stream that they are for: `named` goes before `gateway_request_id`.

@@ -11,7 +11,9 @@ use axum::{Json, Router};
 use tower_http::cors::CorsLayer;
 use utoipa::openapi::Required;
 
-use crate::answer::{Acknowledged, AppVersion, HardwareInfo, HardwareStats, HealthAnswer, Identity, Status};
+use crate::answer::{
+    Acknowledged, AppVersion, HardwareInfo, HardwareStats, HealthAnswer, Identity, Started, Status,
+};
 use crate::body::Payload;
 use crate::document::{Api, Call};
 use crate::refusal::Refusal;
@@ -45,13 +47,17 @@ fn api(worker: &Arc<Worker>) -> Api<Arc<Worker>> {
     let start_call = Call::post("Starts a stream, and does not wait for its media")
         .about_a_stream()
         .takes::<request::Start>(Required::True, "JSON, whatever its `Content-Type`.")
-        .answers::<Acknowledged>(OK, "The stream runs")
+        .answers::<Started>(OK, "The stream runs")
         .refuses(INTERNAL, "The stream could not be started for a reason of the worker's own")
         .refuses(UNAVAILABLE, "Loading, failed to load, at capacity, or shutting down: try another worker");
     let params_call = Call::post("Gives a running stream new parameters")
         .about_a_stream()
         .takes::<request::NewParams>(Required::True, "JSON, whatever its `Content-Type`.")
-        .answers::<Acknowledged>(OK, "They are taken, and will reach the processor before its next frame")
+        .answers::<Acknowledged>(OK, "They are in force")
+        .answers::<Acknowledged>(
+            StatusCode::ACCEPTED,
+            "The processor is busy, and has not said within 2 s whether it takes them",
+        )
         .refuses(CONFLICT, which)
         .refuses(INTERNAL, "A fault of the worker's own");
     let stop_call = Call::post("Ends a stream, and answers when its place is free")
@@ -62,8 +68,7 @@ fn api(worker: &Arc<Worker>) -> Api<Arc<Worker>> {
         .refuses(INTERNAL, "A fault of the worker's own");
     let status_call = Call::get("How the worker and its streams are doing")
         .about_a_stream()
-        .answers::<Status>(OK, "The status")
-        .refuses(CONFLICT, which);
+        .answers::<Status>(OK, "The status");
     let guarded = |handler: MethodRouter<Arc<Worker>>| {
         handler.route_layer(from_fn_with_state(Arc::clone(worker), with_token))
     };
@@ -78,7 +83,7 @@ fn api(worker: &Arc<Worker>) -> Api<Arc<Worker>> {
     let health_call = Call::get("Whether the worker is well")
         .answers::<HealthAnswer>(
             OK,
-            "It is well: `OK` while streams run, else `IDLE`; `LOADING` unless it is strict",
+            "It is well: `OK` while streams run, whatever their state, else `IDLE`; `LOADING` unless it is strict",
         )
         .answers::<HealthAnswer>(
             UNAVAILABLE,
@@ -134,7 +139,7 @@ async fn start(
     State(worker): State<Arc<Worker>>,
     Named(named): Named,
     Payload(body): Payload,
-) -> Answer<Acknowledged> {
+) -> Answer<Started> {
     worker.start(named, body).await.map(Json)
 }
 
@@ -142,8 +147,8 @@ async fn params(
     State(worker): State<Arc<Worker>>,
     Named(named): Named,
     Payload(body): Payload,
-) -> Answer<Acknowledged> {
-    worker.params(named, body).await.map(Json)
+) -> Result<(StatusCode, Json<Acknowledged>), Refusal> {
+    worker.params(named, body).await.map(|(code, answer)| (code, Json(answer)))
 }
 
 async fn stop(
@@ -159,9 +164,10 @@ async fn status(State(worker): State<Arc<Worker>>, Named(named): Named) -> Answe
 }
 
 async fn health(State(worker): State<Arc<Worker>>) -> (StatusCode, Json<HealthAnswer>) {
-    let (status, error) = worker.health();
-    let code = if worker.is_unhealthy(status) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (code, Json(HealthAnswer { status, error }))
+    let health = worker.health();
+    let code =
+        if worker.is_unhealthy(health.status) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (code, Json(health))
 }
 
 async fn version(State(worker): State<Arc<Worker>>) -> Json<Identity> {
@@ -179,7 +185,7 @@ async fn metrics(State(worker): State<Arc<Worker>>) -> Result<Response, Refusal>
 
 async fn hardware_info(State(worker): State<Arc<Worker>>) -> Result<Response, Refusal> {
     let (gpus, machine) = (worker.gpus().await, worker.machine().await?);
-    Ok(Json(HardwareInfo::new(worker.identity.clone(), &gpus, machine)).into_response())
+    Ok(Json(HardwareInfo::new(worker.identity.clone(), &gpus, &machine)).into_response())
 }
 
 async fn hardware_stats(State(worker): State<Arc<Worker>>) -> Json<HardwareStats> {

@@ -45,7 +45,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// | `GET /api/stream/status` | how the worker and its streams are doing, with the metrics |
 /// | `/stream/start`, `params`, `stop`, `status` | the same four |
 /// | `POST /live-video-to-video` | as `/api/stream/start` |
-/// | `GET /health` | `{"status": "LOADING"}`, `IDLE`, `OK` (streams run) or `ERROR` (with `error`) |
+/// | `GET /health` | `{"status": "LOADING"}`, `IDLE`, `OK` (streams run) or `ERROR` (with `error`); `active_streams`, and their worst `stream_state` |
 /// | `GET /version` | `pipeline` (the capability's name), `model_id`, `version` |
 /// | `GET /app-version` | `version` |
 /// | `GET /metrics` | Prometheus text, format 0.0.4 |
@@ -56,16 +56,18 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 ///
 /// # What is answered
 /// JSON everywhere but in `/metrics`. Success is 200; calls about a stream answer
-/// `{"status": "success", "message": …, "stream_id": …}`. Everything else is `{"error": "<one line>"}`:
+/// `{"status": "success", "message": …, "stream_id": …}`, a start `request_id` and `current_state` (what `/health` says)
+/// beside them. Parameters that a busy processor has not taken within 2 s are answered 202. Everything else is
+/// `{"error": "<one line>"}`:
 ///
 /// | code | when |
 /// | --- | --- |
-/// | 400 | a malformed body, a field or parameter of the wrong type (named in the text), neither URL; parameters or a stop for a stream that does not run |
+/// | 400 | a malformed body, a field or parameter of the wrong type (named in the text), no URL; parameters that the processor refuses, or of a name that it says it does not take; parameters or a stop for a stream that does not run |
 /// | 404, 405 | no such path; not with this method (`Allow` says which) |
 /// | 408, 413 | the body took more than 30 s ([`Limits`]), or is larger than 10 MiB |
 /// | 431 | the head is larger than 64 KiB, or has more than 100 fields; no JSON here |
 /// | 401 | a call about a stream without the worker's token, where it has one |
-/// | 409 | parameters, a stop or a status that names no stream, while several run |
+/// | 409 | parameters or a stop that names no stream, while several run |
 /// | 503 | a start while loading, after a failed `initialize`, at capacity, or while shutting down |
 /// | 500 | the stream could not be started for a reason of the worker's own |
 ///
@@ -83,16 +85,33 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Parameters may also come over `control_url`, one JSON object a segment; what happens to the stream is told on
 /// `events_url`.
 ///
+/// An empty URL is none. Numbers may be strings and need not be whole: `width` and `height` are rounded down to even
+/// numbers, `max_framerate` to the nearest whole one.
+///
+/// New parameters come into force together or not at all, and the status shows those that are. A composition of
+/// processors is asked part by part: what some of its parts took before another refused is in force, and the refusal names
+/// it. Parameters over `control_url` are refused by an `error` event and in `last_error`; the stream goes on.
+///
 /// A start answers as soon as the stream runs; it does not wait for media, so that an address at which nothing
 /// answers is seen in the status, not here. A stream whose input ends frees its slot by itself. Stopping a stream
 /// that has just ended, by its name, is a success; without its name it is 400, as there is nothing to stop.
 ///
 /// # Status
-/// `status` is the worker's health. With a stream running, everything of its
-/// [`StreamStatus`](cutrickle_pipeline::StreamStatus) stands beside it at the top level: `state`, `fps`,
-/// `latency_ms`, `gpu_memory_mb`, `frames_processed`, `frames_dropped`, `error_count`, `backends` and more. Without
-/// one `state` is OFFLINE and the figures are 0. `streams` has all that run, `last_stream` what the newest that
-/// ended said last (`state` is OFFLINE, or ERROR with `last_error`), `capacity` how many may run.
+/// `status` is the worker's health. Everything of a stream's [`StreamStatus`](cutrickle_pipeline::StreamStatus) stands
+/// beside it at the top level: `state`, `fps`, `latency_ms`, `gpu_memory_mb`, `frames_processed`, `frames_dropped`,
+/// `error_count`, `backends` and more. It is the stream that was named; else the only one that runs; else, on an idle
+/// worker, the one that ended last, with its `end_reason`. Where several run and none is named, `state` is the worst of
+/// theirs, and their figures are added up. Before the first stream `state` is the worker's own (LOADING, ERROR or OFFLINE)
+/// and the figures are 0.
+///
+/// `streams` has all that run, `capacity` how many may. The last 32 that ended are remembered, and can be named:
+/// `last_stream` is the newest of them. Their `fps`, `latency_ms` and `gpu_memory_mb` are 0, and `params` of more than
+/// 64 KiB are left out.
+///
+/// # Metrics
+/// `/metrics` has each stream's figures under its name for as long as it runs or is remembered, and those of all streams
+/// that there ever were as `cutrickle_worker_*_total`, which never go back. A driver that takes its time is not waited for:
+/// the figures of the GPUs are those that it gave last.
 pub struct StreamServer {
     pub(crate) address: SocketAddr,
     pub(crate) worker: Arc<Worker>,
@@ -170,6 +189,9 @@ impl BoundServer {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let StreamServer { worker, load, announcer, options, devices, metrics, router, limits, .. } =
             self.server;
+        // So that the first who asks for the GPUs does not have to wait for the driver to be loaded.
+        let hardware = Arc::clone(&worker);
+        tokio::spawn(async move { hardware.gpus().await });
         let deadline = options.stop_deadline.saturating_add(LAST_ANSWERS);
         let (stop, stopping) = watch::channel(false);
         let known = {
@@ -233,5 +255,62 @@ impl Signal {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending().await
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc};
+
+    use cutrickle_frame::VideoFrame;
+    use cutrickle_pipeline::Result;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::nvml::SharedHardware;
+
+    #[derive(Clone)]
+    struct Passthrough;
+
+    impl FrameProcessor for Passthrough {
+        async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+            Ok(Some(frame))
+        }
+    }
+
+    async fn asked(address: SocketAddr, path: &str) -> TcpStream {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: w\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        socket
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_driver_that_hangs_and_callers_that_hang_up_hold_nobody_up() {
+        let (_hold, held) = mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let limits = Limits { connections: 8, ..Limits::default() };
+        let mut builder = StreamServer::builder(Passthrough).host("127.0.0.1").port(0).limits(limits);
+        builder.hardware = SharedHardware::new(move || {
+            let _ = held.lock().unwrap().recv();
+            Err("let go".into())
+        });
+        let server = builder.build().unwrap().bind().await.unwrap();
+        let address = server.local_addr();
+        let serving = tokio::spawn(server.run(std::future::pending()));
+        for path in ["/metrics", "/hardware/stats"] {
+            for _ in 0..200 {
+                drop(asked(address, path).await);
+            }
+        }
+        for path in ["/health", "/metrics", "/hardware/stats"] {
+            let mut answer = String::new();
+            let mut socket = asked(address, path).await;
+            let read = socket.read_to_string(&mut answer);
+            tokio::time::timeout(Duration::from_secs(60), read).await.expect(path).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        }
+        serving.abort();
     }
 }

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cutrickle_pipeline::{Session, StreamStatus};
+use cutrickle_pipeline::{EndReason, Metrics, Session, StreamState, StreamStatus};
 use tokio::sync::watch;
 
+use crate::ended::Ended;
 use crate::refusal::Refusal;
 
-/// The running streams by name, and what the newest that ended said last.
+/// The running streams by name, and those that have ended.
 #[derive(Debug)]
 pub(crate) struct Streams {
     capacity: usize,
@@ -19,8 +20,33 @@ pub(crate) struct Streams {
 #[derive(Debug, Default)]
 struct Slots {
     taken: BTreeMap<String, Arc<Slot>>,
-    last: Option<StreamStatus>,
+    ended: Ended,
+    started: u64,
     closed: bool,
+}
+
+/// What is counted of a worker's streams. A stream is either among those that run or among those that have ended, never in
+/// both or in neither: sums of the two do not go back.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// The streams that run.
+    pub(crate) running: Vec<(String, Metrics, StreamState)>,
+    /// The streams that have ended and are remembered.
+    pub(crate) ended: Vec<(String, Metrics)>,
+    /// What all streams that there ever were have counted.
+    pub(crate) all: Metrics,
+    pub(crate) started: u64,
+    pub(crate) ended_by_reason: Vec<(EndReason, u64)>,
+}
+
+/// A stream that is asked about.
+#[derive(Debug)]
+pub(crate) enum Meant {
+    /// It is being started.
+    Starting,
+    Running(Arc<Session>),
+    /// It has ended, and said this last.
+    Ended(Box<StreamStatus>),
 }
 
 /// A stream's place.
@@ -48,10 +74,6 @@ impl Streams {
 
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.slots().taken.is_empty()
     }
 
     /// Takes a slot, or says why there is none. Checked and taken under one lock: of two starts at once for the
@@ -93,14 +115,62 @@ impl Streams {
         Ok(found.map(Arc::clone))
     }
 
+    /// The stream that a question is about: the one of that name, running or ended; without a name the only one that runs or,
+    /// where none does, the one that ended last. None where several run, or none of that name is known.
+    pub(crate) fn meant(&self, id: Option<&str>) -> Option<Meant> {
+        let slots = self.slots();
+        let slot = match id {
+            Some(id) => slots.taken.get(id),
+            None if slots.taken.len() > 1 => return None,
+            None => slots.taken.values().next(),
+        };
+        if let Some(slot) = slot {
+            return Some(slot.session().map_or(Meant::Starting, Meant::Running));
+        }
+        let ended = match id {
+            Some(id) => slots.ended.find(id),
+            None => slots.ended.newest(),
+        };
+        ended.map(|last| Meant::Ended(Box::new(last.clone())))
+    }
+
     /// The streams that run, by name.
     pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
         self.slots().taken.values().filter_map(|slot| slot.session()).collect()
     }
 
+    /// The state of every stream that has a slot.
+    pub(crate) fn states(&self) -> Vec<StreamState> {
+        self.slots().taken.values().map(|slot| slot.stream_state()).collect()
+    }
+
     /// What the newest stream that ended said last.
     pub(crate) fn last(&self) -> Option<StreamStatus> {
-        self.slots().last.clone()
+        self.slots().ended.newest().cloned()
+    }
+
+    /// What the stream of that name said last, if it has ended and is remembered.
+    pub(crate) fn ended(&self, id: &str) -> Option<StreamStatus> {
+        self.slots().ended.find(id).cloned()
+    }
+
+    /// Everything that is counted, as of one moment.
+    pub(crate) fn counts(&self) -> Counts {
+        let slots = self.slots();
+        let sessions = slots.taken.values().filter_map(|slot| slot.session());
+        let running: Vec<_> =
+            sessions.map(|session| (session.id().to_owned(), session.metrics(), session.state())).collect();
+        let mut all = slots.ended.totals();
+        for (_, metrics, _) in &running {
+            all.take_in(*metrics);
+        }
+        Counts {
+            running,
+            ended: slots.ended.kept().map(|last| (last.stream_id.clone(), last.metrics)).collect(),
+            all,
+            started: slots.started,
+            ended_by_reason: slots.ended.by_reason().collect(),
+        }
     }
 
     /// Refuses new streams, ends those that run, and waits for it.
@@ -118,12 +188,18 @@ impl Streams {
         }
     }
 
-    fn release(&self, slot: &Slot, last: Option<StreamStatus>) {
+    /// Frees the slot of a stream that has ended, or did not come to be.
+    fn release(&self, slot: &Slot, ended: Option<&Session>) -> Option<StreamStatus> {
         let mut slots = self.slots();
         slots.taken.remove(&slot.id);
-        slots.last = last.or(slots.last.take());
+        // Asked under the lock: what an abandoned thread counts from here on is nobody's.
+        let last = ended.map(Session::status);
+        if let Some(last) = &last {
+            slots.ended.add(last.clone());
+        }
         drop(slots);
         slot.state.send_replace(State::Gone);
+        last
     }
 }
 
@@ -138,6 +214,11 @@ impl Slot {
             State::Running(session) => Some(Arc::clone(session)),
             State::Starting | State::Gone => None,
         }
+    }
+
+    /// A stream that is being started is loading.
+    fn stream_state(&self) -> StreamState {
+        self.session().map_or(StreamState::Loading, |session| session.state())
     }
 
     fn ask_to_stop(&self) {
@@ -176,11 +257,11 @@ impl Reservation {
         let Some(slot) = self.slot.take() else { return };
         let streams = Arc::clone(&self.streams);
         let session = Arc::new(session);
+        streams.slots().started += 1;
         slot.state.send_replace(State::Running(Arc::clone(&session)));
         tokio::spawn(async move {
             session.ended().await;
-            let last = session.status();
-            streams.release(&slot, Some(last));
+            streams.release(&slot, Some(&session));
         });
     }
 }
@@ -203,7 +284,7 @@ mod tests {
         let first = streams.reserve("a").unwrap();
         assert!(streams.reserve("b").is_err());
         drop(first);
-        assert!(streams.is_empty());
+        assert!(streams.states().is_empty());
         assert!(streams.reserve("b").is_ok());
     }
 

@@ -7,19 +7,27 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use cutrickle_codec::probe::{self, Machine};
 use cutrickle_error::chain;
-use cutrickle_pipeline::{BoxError, MetricsRegistry};
+use cutrickle_pipeline::{BoxError, Figures, MetricsRegistry, StreamState};
 
-use crate::answer::{Acknowledged, Health, Identity, Idle, Status, StatusFigures};
+use crate::answer::{
+    Acknowledged, Health, HealthAnswer, Identity, Overview, Started, Status, StatusFigures, worst,
+};
 use crate::gpu_metrics::GpuMetrics;
 use crate::hardware::Gpus;
 use crate::hosts::AllowedHosts;
+use crate::latest::Latest;
 use crate::launch::Launch;
 use crate::nvml::SharedHardware;
 use crate::refusal::{Refusal, one_line};
 use crate::request;
-use crate::streams::Streams;
+use crate::streams::{Meant, Streams};
 use crate::token::Token;
-use tokio::sync::OnceCell;
+use crate::worker_metrics;
+
+/// How long a call that brings parameters waits for the processor's answer, who may be at a picture.
+const VERDICT: Duration = Duration::from_secs(2);
+/// How long a call waits to hear what serves video here, which opens every GPU.
+const PROBE: Duration = Duration::from_secs(10);
 
 /// A worker: its processor, once that is initialised, and its streams.
 pub(crate) struct Worker {
@@ -33,7 +41,7 @@ pub(crate) struct Worker {
     metrics: MetricsRegistry,
     hardware: SharedHardware,
     gpu_metrics: GpuMetrics,
-    machine: OnceCell<Machine>,
+    machine: Latest<Arc<Machine>>,
     phase: Mutex<Phase>,
 }
 
@@ -45,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) hosts: AllowedHosts,
     pub(crate) strict_health: bool,
     pub(crate) body_timeout: Duration,
+    pub(crate) hardware: SharedHardware,
 }
 
 /// Where the prototype is.
@@ -56,7 +65,7 @@ enum Phase {
 
 impl Worker {
     pub(crate) fn new(settings: Settings, metrics: MetricsRegistry, gpu_metrics: GpuMetrics) -> Arc<Self> {
-        let Settings { identity, capacity, token, hosts, strict_health, body_timeout } = settings;
+        let Settings { identity, capacity, token, hosts, strict_health, body_timeout, hardware } = settings;
         Arc::new(Self {
             identity,
             streams: Streams::new(capacity),
@@ -65,9 +74,9 @@ impl Worker {
             hosts,
             strict_health,
             metrics,
-            hardware: SharedHardware::default(),
+            hardware,
             gpu_metrics,
-            machine: OnceCell::new(),
+            machine: Latest::new("probe", || Arc::new(probe::machine())),
             phase: Mutex::new(Phase::Loading),
         })
     }
@@ -99,13 +108,15 @@ impl Worker {
         }
     }
 
-    pub(crate) fn health(&self) -> (Health, Option<String>) {
-        match &*self.phase() {
+    pub(crate) fn health(&self) -> HealthAnswer {
+        let states = self.streams.states();
+        let (status, error) = match &*self.phase() {
             Phase::Loading => (Health::Loading, None),
             Phase::Failed(reason) => (Health::Error, Some(reason.clone())),
-            Phase::Ready(_) if self.streams.is_empty() => (Health::Idle, None),
+            Phase::Ready(_) if states.is_empty() => (Health::Idle, None),
             Phase::Ready(_) => (Health::Ok, None),
-        }
+        };
+        HealthAnswer { status, error, active_streams: states.len(), stream_state: worst(states) }
     }
 
     /// Whether `/health` is to answer that no stream can be taken. A worker at its capacity is well: orchestrators that
@@ -124,12 +135,12 @@ impl Worker {
         self: Arc<Self>,
         named: Option<String>,
         body: Bytes,
-    ) -> Result<Acknowledged, Refusal> {
+    ) -> Result<Started, Refusal> {
         let launch = self.launch()?;
         // Parsing and the user's `clone` may take their time, and a caller that hangs up must not leave half a
         // start behind.
         let started = tokio::task::spawn_blocking(move || {
-            let request = request::start(&body, named, &self.hosts)?;
+            let (request, request_id) = request::start(&body, named, &self.hosts)?;
             let id = request.id.clone();
             let slot = self.streams.reserve(&id)?;
             let running = self.streams.sessions();
@@ -138,35 +149,44 @@ impl Worker {
             })?;
             tracing::info!(stream = %id, "started");
             slot.fill(session);
-            Ok(Acknowledged::new("Stream processing started", id))
+            Ok(Started::new(id, request_id, self.health()))
         });
         started.await.unwrap_or_else(|_| Err(Refusal::internal("starting the stream panicked")))
     }
 
-    /// Hands parameters to a stream.
+    /// Hands parameters to a stream, and waits a while for its processor's answer. 202 if that has not come by then.
     pub(crate) async fn params(
         self: Arc<Self>,
         named: Option<String>,
         body: Bytes,
-    ) -> Result<Acknowledged, Refusal> {
-        let updated = tokio::task::spawn_blocking(move || {
+    ) -> Result<(StatusCode, Acknowledged), Refusal> {
+        // Parsing may take its time.
+        let submitted = tokio::task::spawn_blocking(move || {
             let (params, named) = request::params(&body, named)?;
             let session = self.streams.find(named.as_deref())?.and_then(|slot| slot.session());
             let session = session.ok_or_else(|| no_stream(named.as_deref()))?;
-            session.update_params(params).map_err(|e| Refusal::bad(chain(&e)))?;
-            Ok(Acknowledged::new("Parameters updated", session.id().to_owned()))
+            let verdict = session.update_params(params).map_err(|e| Refusal::bad(chain(&e)))?;
+            Ok((session.id().to_owned(), verdict))
         });
-        updated.await.unwrap_or_else(|_| Err(Refusal::internal("updating the parameters panicked")))
+        let (id, verdict) =
+            submitted.await.unwrap_or_else(|_| Err(Refusal::internal("updating the parameters panicked")))?;
+        match tokio::time::timeout(VERDICT, verdict.known()).await {
+            Ok(Ok(())) => Ok((StatusCode::OK, Acknowledged::new("Parameters updated", id))),
+            Ok(Err(e)) => Err(Refusal::bad(chain(&e))),
+            Err(_) => {
+                let message = "Parameters accepted: the processor is busy, and has not taken them yet";
+                Ok((StatusCode::ACCEPTED, Acknowledged::new(message, id)))
+            }
+        }
     }
 
     /// Ends a stream, and answers when its slot is free.
     pub(crate) async fn stop(&self, named: Option<String>, body: Bytes) -> Result<Acknowledged, Refusal> {
         let named = request::stop(&body, named);
         let Some(slot) = self.streams.find(named.as_deref())? else {
-            let ended = self.streams.last().map(|last| last.stream_id);
             return match named {
                 // The caller named it, so it is that stream which has ended: by itself, or by an earlier stop.
-                Some(id) if ended.as_ref() == Some(&id) => {
+                Some(id) if self.streams.ended(&id).is_some() => {
                     Ok(Acknowledged::new("Stream already stopped", id))
                 }
                 named => Err(no_stream(named.as_deref())),
@@ -179,32 +199,42 @@ impl Worker {
         Ok(Acknowledged::new("Stream stopped", id))
     }
 
-    /// How the worker is doing, and the stream that was named or is the only one.
+    /// How the worker is doing, and the stream that is meant: the one that was named, running or ended; else the only one;
+    /// else, where none runs, the one that ended last.
     pub(crate) fn status(&self, named: Option<&str>) -> Result<Status, Refusal> {
-        let (status, error) = self.health();
-        let slot = self.streams.find(named)?;
+        let HealthAnswer { status, error, stream_state, .. } = self.health();
+        let streams: Vec<_> = self.streams.sessions().iter().map(|session| session.status()).collect();
         let last_stream = self.streams.last();
-        if slot.is_none()
-            && named.is_some()
-            && named != last_stream.as_ref().map(|last| last.stream_id.as_str())
-        {
-            return Err(no_stream(named));
-        }
-        let figures = match slot.and_then(|slot| slot.session()) {
-            Some(session) => StatusFigures::Stream(Box::new(session.status())),
-            None => StatusFigures::Idle(Idle::default()),
+        let figures = match self.streams.meant(named) {
+            Some(Meant::Running(session)) => StatusFigures::Stream(Box::new(session.status())),
+            Some(Meant::Ended(last)) => StatusFigures::Stream(last),
+            Some(Meant::Starting) => StatusFigures::Worker(Overview::of(StreamState::Loading, &[])),
+            None if named.is_some() => return Err(no_stream(named)),
+            None => {
+                let worker = match status {
+                    Health::Loading => StreamState::Loading,
+                    Health::Error => StreamState::Error,
+                    Health::Idle | Health::Ok => StreamState::Offline,
+                };
+                StatusFigures::Worker(Overview::of(stream_state.unwrap_or(worker), &streams))
+            }
         };
-        let streams = self.streams.sessions().iter().map(|session| session.status()).collect();
         Ok(Status { status, error, capacity: self.streams.capacity(), figures, streams, last_stream })
     }
 
     /// Everything that is counted, as Prometheus text.
-    pub(crate) async fn metrics(&self) -> Result<String, Refusal> {
-        self.gpu_metrics.set(&self.gpus().await);
-        let sessions = self.streams.sessions();
-        let figures: Vec<_> =
-            sessions.iter().map(|session| (session.id().to_owned(), session.metrics())).collect();
-        self.metrics.text(&figures).map_err(|e| Refusal::internal(chain(&e)))
+    pub(crate) async fn metrics(self: Arc<Self>) -> Result<String, Refusal> {
+        let gpus = self.hardware.glance().await.unwrap_or_else(Gpus::none);
+        // The GPUs that streams are on are asked what they have counted, and the system what this process takes.
+        let text = tokio::task::spawn_blocking(move || {
+            self.gpu_metrics.set(&gpus);
+            let counts = self.streams.counts();
+            let worker = worker_metrics::text(self.streams.capacity(), &counts)?;
+            let running = counts.running.into_iter().map(|(id, metrics, _)| (id, metrics)).collect();
+            let figures = Figures { running, ended: counts.ended, all: counts.all };
+            Ok::<_, prometheus::Error>(worker + &self.metrics.text(&figures)?)
+        });
+        text.await.map_err(|e| Refusal::internal(chain(&e)))?.map_err(|e| Refusal::internal(chain(&e)))
     }
 
     /// What the driver says of the GPUs; none where it says nothing.
@@ -213,9 +243,9 @@ impl Worker {
     }
 
     /// What serves video here. Found out once: it opens every GPU for a moment, and a session of its encoder.
-    pub(crate) async fn machine(&self) -> Result<&Machine, Refusal> {
-        let look = || tokio::task::spawn_blocking(probe::machine);
-        self.machine.get_or_try_init(look).await.map_err(|e| Refusal::internal(chain(&e)))
+    pub(crate) async fn machine(&self) -> Result<Arc<Machine>, Refusal> {
+        let no_answer = || Refusal::internal("what serves video here could not be found out in time");
+        self.machine.get(Duration::MAX, PROBE).await.ok_or_else(no_answer)
     }
 }
 

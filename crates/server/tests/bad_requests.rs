@@ -38,7 +38,6 @@ async fn a_malformed_url_is_refused_by_the_name_of_its_field() {
             json!(true),
             json!([URL]),
             json!({ "url": URL }),
-            json!(""),
             json!(" "),
             json!("in"),
             json!("/in"),

@@ -124,7 +124,7 @@ async fn the_gateways_request_names_a_stream_without_a_header() {
         start[channel] = json!("http://127.0.0.1:1/x");
     }
     let answer = worker.post("/stream/start", start.to_string()).await.succeeds();
-    assert_eq!(answer["stream_id"], "req-7");
+    assert_eq!((&answer["stream_id"], &answer["request_id"]), (&json!("req-7"), &json!("req-7")));
     worker.post_named("/stream/stop", "another", "").await.refuses(400, "another");
     worker.post_named("/stream/stop", "req-7", "").await.succeeds();
 }
@@ -152,7 +152,16 @@ async fn metrics_are_prometheus_text_with_the_stream_in_them() {
     assert!(text.contains(r#"cutrickle_frames_processed_total{stream="camera"} 0"#), "{text}");
     worker.post("/stream/stop", "").await.succeeds();
     let text = String::from_utf8(worker.get("/metrics").await.body).unwrap();
-    assert!(!text.contains("camera"), "{text}");
+    for line in [
+        r#"cutrickle_frames_processed_total{stream="camera"} 0"#,
+        "cutrickle_worker_frames_processed_total 0",
+        "cutrickle_streams_running 0",
+        "cutrickle_streams_started_total 1",
+        r#"cutrickle_streams_ended_total{reason="stopped"} 1"#,
+    ] {
+        assert!(text.lines().any(|seen| seen == line), "{line} in {text}");
+    }
+    assert!(!text.contains("cutrickle_fps{"), "a stream that has ended has no rate: {text}");
 }
 
 #[tokio::test]

@@ -39,7 +39,18 @@ async fn of_several_streams_a_call_has_to_name_one() {
     let (worker, _upstream) = two_streams().await;
     golden("two_params", &worker.post("/stream/params", "{}").await);
     assert_eq!(worker.post("/stream/stop", "").await.code, 409);
-    assert_eq!(worker.get("/stream/status").await.code, 409);
+    let all = worker.get("/stream/status").await;
+    let names = |answer: &Answer| -> Vec<Value> {
+        answer.json()["streams"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|stream| stream["stream_id"].clone())
+            .collect()
+    };
+    assert_eq!((all.code, names(&all)), (200, vec![json!("a"), json!("b")]));
+    assert!(all.json().get("stream_id").is_none(), "none in particular");
+    assert_eq!(worker.get("/health").await.json()["active_streams"], 2);
     let params = |answer: &Answer| (answer.code, answer.json()["stream_id"].clone());
 
     assert_eq!(params(&worker.post_named("/stream/params", "b", r#"{"x": 1}"#).await), (200, json!("b")));

@@ -114,7 +114,10 @@ fn shape(path: &str, answer: &Answer) -> Value {
         "/metrics" => {
             let text = String::from_utf8(answer.body.clone()).unwrap();
             let series = text.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket{"));
-            series.map(|line| line.rsplit_once(' ').unwrap().0).collect()
+            let name = |line: &str| {
+                line.rsplit_once(' ').unwrap().0.replace(env!("CARGO_PKG_VERSION"), "<this version>")
+            };
+            series.map(name).collect()
         }
         _ => {
             let mut body = answer.json();

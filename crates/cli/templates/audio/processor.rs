@@ -8,7 +8,7 @@ struct Volume(f64);
 impl FrameProcessor for Volume {
     async fn update_params(&mut self, params: &Params) -> Result<()> {
         if let Some(value) = params.get("volume") {
-            // An error is counted, and shown as `last_error` in the status; the stream goes on.
+            // An error refuses the parameters: the caller gets it with a 400, and the stream goes on.
             self.0 = value
                 .as_f64()
                 .filter(|v| (0.0..=2.0).contains(v))

@@ -3,7 +3,7 @@
 use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
 
-use super::parts::{Part, unwrap};
+use super::parts::{Part, Partly, unwrap};
 use crate::{Finished, FrameProcessor, Generated, Params, Result, Started, StreamContext};
 
 /// A processor under a name: [`Compose::named`](super::Compose::named). Parameters under that name reach it without it;
@@ -42,7 +42,8 @@ impl<P: FrameProcessor> FrameProcessor for Named<P> {
     }
 
     async fn update_params(&mut self, params: &Params) -> Result<()> {
-        self.processor.update_params(&unwrap(params, &self.name)).await
+        let updated = self.processor.update_params(&unwrap(params, &self.name)).await;
+        updated.map_err(|e| Partly::within(&self.name, e))
     }
 
     async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {

@@ -1,14 +1,17 @@
 //! How parameters find the part of a composition that they are for.
 
+use std::fmt;
+
 use serde_json::Value;
 
-use crate::{Error, Params};
+use crate::stream::one_line;
+use crate::{BoxError, Error, Params, Result};
 
 /// A part of a composition as parameters see it.
 ///
 /// `{"blur": {"radius": 3}}` goes to the part called `blur`, as `{"radius": 3}`. A flat `{"radius": 3}` goes to the one
 /// part that takes `radius`; where none says so, to the one part that takes any. Where two parts could be meant the name
-/// is ambiguous, which is an error, and where none could it is left out.
+/// is ambiguous, and where none could it is unknown: both are errors.
 ///
 /// A processor says what it takes; its name it is given by [`Compose::named`](super::Compose::named), or as a case of a
 /// [`Switch`](super::Switch).
@@ -159,6 +162,109 @@ fn addressed(params: Params, parts: &[Part]) -> Params {
     all
 }
 
+/// Checks that some part takes each of `params`. Nothing is unknown to a part that takes any.
+///
+/// # Errors
+/// [`Error::is_invalid`]: a name that no part takes; the text says which ones are known.
+pub(crate) fn check_names(params: &Params, parts: &[Part]) -> Result<(), Error> {
+    let Some(unknown) = unknown(params, parts) else { return Ok(()) };
+    let mut known: Vec<_> = parts.iter().flat_map(|part| part.takes.iter().flatten()).collect();
+    known.dedup();
+    let known: Vec<_> = known.into_iter().map(|name| format!("`{name}`")).collect();
+    Err(Error::invalid(match known.is_empty() {
+        true => format!("`{unknown}` is unknown: the processor takes no parameters"),
+        false => format!("`{unknown}` is unknown: the processor takes {}", known.join(", ")),
+    }))
+}
+
+/// The first name that no part takes, with those of the parts that it is addressed to before it.
+fn unknown(params: &Params, parts: &[Part]) -> Option<String> {
+    params.iter().find_map(|(name, value)| {
+        match (parts.iter().find(|part| part.is_addressed(name, value)), value) {
+            (Some(part), Value::Object(inner)) => {
+                part.unknown(inner).map(|unknown| format!("{name}.{unknown}"))
+            }
+            _ => meant(parts.iter().enumerate(), name, value).is_empty().then(|| name.clone()),
+        }
+    })
+}
+
+impl Part {
+    fn unknown(&self, params: &Params) -> Option<String> {
+        match &self.takes {
+            None => None,
+            Some(takes) if self.parts.is_empty() => params.keys().find(|name| !takes.contains(name)).cloned(),
+            Some(_) => unknown(params, &self.parts),
+        }
+    }
+}
+
+/// Why a composition refused parameters of which some parts had taken theirs already: these are in force.
+#[derive(Debug)]
+pub(crate) struct Partly {
+    /// What is in force, by the names that the composition goes by.
+    pub(crate) taken: Params,
+    refused: BoxError,
+}
+
+impl Partly {
+    /// `e` as the composition called `name` passes it on.
+    pub(super) fn within(name: &str, e: BoxError) -> BoxError {
+        match e.downcast::<Self>() {
+            Ok(partly) => {
+                let Self { taken, refused } = *partly;
+                Self { taken: Params::from_iter([(name.to_owned(), taken.into())]), refused }.into()
+            }
+            Err(e) => e,
+        }
+    }
+}
+
+impl fmt::Display for Partly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let taken = Value::Object(self.taken.clone());
+        let refused = one_line(&self.refused);
+        write!(f, "{refused}; other parts of the composition have taken theirs: {taken}")
+    }
+}
+
+impl std::error::Error for Partly {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.refused.source()
+    }
+}
+
+/// What the parts of a composition made of their shares of an update.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    taken: Params,
+    refused: Option<BoxError>,
+}
+
+impl Answers {
+    /// The parts that `share` was for have given this answer.
+    pub(super) fn add(&mut self, share: Params, answer: Result<()>) {
+        let Err(e) = answer else { return self.taken.extend(share) };
+        let e = match e.downcast::<Partly>() {
+            Ok(partly) => {
+                self.taken.extend(partly.taken);
+                partly.refused
+            }
+            Err(e) => e,
+        };
+        self.refused.get_or_insert(e);
+    }
+
+    /// The composition's own answer: the first refusal, if there is one.
+    pub(super) fn whole(self) -> Result<()> {
+        match self.refused {
+            None => Ok(()),
+            Some(refused) if self.taken.is_empty() => Err(refused),
+            Some(refused) => Err(Partly { taken: self.taken, refused }.into()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -230,6 +336,28 @@ mod tests {
         }
         let all = json!({"k": 1, "look": {"warm": {"r": 6}, "cold": {"prompt": "a dog"}}});
         assert_eq!(Value::Object(waiting), all);
+    }
+
+    #[test]
+    fn a_name_that_no_part_takes_is_named_with_those_that_are_known() {
+        let parts = [Part::of(vec![tint("warm"), tint("cold")]).named("look"), Part::taking(["k"])];
+        for known in [json!({"k": 1}), json!({"r": 1}), json!({"look": {"warm": {"r": 1}, "strength": 1}})] {
+            check_names(&params(known), &parts).unwrap();
+        }
+        for (unknown, named) in [
+            (json!({"k": 1, "x": 1}), "`x` is unknown: the processor takes `r`, `strength`"),
+            (json!({"look": 1}), "`look` is unknown"),
+            (json!({"look": {"k": 1}}), "`look.k` is unknown"),
+            (json!({"look": {"warm": {"g": 1}}}), "`look.warm.g` is unknown"),
+        ] {
+            let error = check_names(&params(unknown), &parts).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+        let any = [tint("warm"), Part::any().named("rest")];
+        check_names(&params(json!({"x": 1, "rest": {"y": 2}})), &any).unwrap();
+        assert!(check_names(&params(json!({"warm": {"x": 1}})), &any).is_err(), "`warm` takes no other");
+        let error = check_names(&params(json!({"x": 1})), &[Part::taking([])]).unwrap_err().to_string();
+        assert_eq!(error, "`x` is unknown: the processor takes no parameters");
     }
 
     #[test]

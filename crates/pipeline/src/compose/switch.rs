@@ -4,7 +4,7 @@ use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
 use serde_json::Value;
 
-use super::parts::{Part, route};
+use super::parts::{Answers, Part, route};
 use super::{Compose, DynProcessor};
 use crate::{FrameProcessor, Generated, Params, Result, StreamContext};
 
@@ -94,13 +94,17 @@ impl FrameProcessor for Switch {
     async fn update_params(&mut self, params: &Params) -> Result<()> {
         let (chosen, shares) = self.share(params)?;
         self.chosen = chosen;
-        let mut updated = Ok(());
-        for ((_, case), share) in self.cases.iter_mut().zip(&shares) {
+        let mut answers = Answers::default();
+        if let Some(choice) = params.get(&self.parameter) {
+            answers.add(Params::from_iter([(self.parameter.clone(), choice.clone())]), Ok(()));
+        }
+        for ((_, case), share) in self.cases.iter_mut().zip(shares) {
             if !share.is_empty() {
-                updated = updated.and(case.update_params(share).await);
+                let answer = case.update_params(&share).await;
+                answers.add(share, answer);
             }
         }
-        updated
+        answers.whole()
     }
 
     async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {

@@ -7,7 +7,7 @@ use std::task::Poll;
 use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
 
-use super::parts::{Part, route};
+use super::parts::{Answers, Part, route};
 use crate::process::caught;
 use crate::{Finished, FrameProcessor, Generated, Params, Result, Started, StreamContext};
 
@@ -67,11 +67,16 @@ impl<A: FrameProcessor, B: FrameProcessor> FrameProcessor for Then<A, B> {
     async fn update_params(&mut self, params: &Params) -> Result<()> {
         let [first, second] = self.share(params)?;
         // A wrong parameter of one part is no reason to keep the other's from it.
-        let updated = if first.is_empty() { Ok(()) } else { self.first.update_params(&first).await };
-        if !second.is_empty() {
-            self.second.update_params(&second).await?;
+        let mut answers = Answers::default();
+        if !first.is_empty() {
+            let answer = self.first.update_params(&first).await;
+            answers.add(first, answer);
         }
-        updated
+        if !second.is_empty() {
+            let answer = self.second.update_params(&second).await;
+            answers.add(second, answer);
+        }
+        answers.whole()
     }
 
     async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {

@@ -236,6 +236,8 @@ const FIGURES: [&str; 8] = [
 pub fn level(value: &mut Value) {
     each_field(value, &|name, value| match (name, &*value) {
         ("uptime_s", Value::Number(_)) => *value = json!("<seconds>"),
+        ("started_at" | "ended_at", Value::Number(_)) => *value = json!("<moment>"),
+        ("request_id", Value::String(id)) if id.starts_with("stream-") => *value = json!("<made up>"),
         ("version", Value::String(version)) if version == env!("CARGO_PKG_VERSION") => {
             *value = json!("<this version>");
         }
@@ -256,7 +258,9 @@ pub fn level(value: &mut Value) {
 /// Levels the state of a stream that has no input: which of the two goes by how long this machine took.
 fn level_state(value: &mut Value) {
     each_field(value, &|name, value| match (name, &*value) {
-        ("state", Value::String(state)) if state == "LOADING" || state == "DEGRADED_INPUT" => {
+        ("state" | "stream_state", Value::String(state))
+            if state == "LOADING" || state == "DEGRADED_INPUT" =>
+        {
             *value = json!("<without input>");
         }
         _ => {}

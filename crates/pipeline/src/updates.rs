@@ -1,0 +1,284 @@
+//! A stream's parameters: those in force, and new ones on their way to its processor, whose word decides. What the
+//! parameters mean is for others.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::compose::{Part, Partly, check_names, collect, merge};
+use crate::stream::{Stream, one_line};
+use crate::{Error, Params, Result, StreamParams};
+
+/// Updates that wait for the processor. What comes beyond becomes one with the newest of them.
+const MAX_WAITING: usize = 8;
+
+/// The parameters of a stream.
+#[derive(Debug)]
+pub(crate) struct Parameters {
+    /// How parameters reach the processor.
+    parts: Vec<Part>,
+    state: Mutex<State>,
+    submitted: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    settings: StreamParams,
+    in_force: Params,
+    waiting: Vec<Update>,
+}
+
+/// New parameters, all of which come into force or none.
+#[derive(Debug)]
+struct Update {
+    settings: StreamParams,
+    params: Params,
+    /// Those who wait to hear what became of them.
+    askers: Vec<oneshot::Sender<Result<(), Error>>>,
+}
+
+/// What became of new parameters.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// They are in force.
+    Taken(Params),
+    /// The processor refused them, in one line, and nobody waits to hear it.
+    Refused(String),
+}
+
+impl Parameters {
+    /// The parameters that a stream starts with.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid`]: a name that no part takes.
+    pub(crate) fn new(settings: StreamParams, params: Params, parts: Vec<Part>) -> Result<Self, Error> {
+        check_names(&params, &parts)?;
+        let state = State { settings, in_force: params, waiting: Vec::new() };
+        Ok(Self { parts, state: Mutex::new(state), submitted: Notify::new() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The framework's own.
+    pub(crate) fn settings(&self) -> StreamParams {
+        self.state().settings
+    }
+
+    /// The processor's, as far as it has taken them.
+    pub(crate) fn in_force(&self) -> Params {
+        self.state().in_force.clone()
+    }
+
+    /// Takes new parameters. Those of the framework alone come into force at once; the others wait for the processor, who
+    /// refuses all of an update or none. The receiver hears what becomes of them.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid`]: a value of the framework's own is of the wrong type, or a name that no part takes. Nothing is
+    /// changed then.
+    pub(crate) fn submit(
+        &self,
+        mut params: Params,
+    ) -> Result<(oneshot::Receiver<Result<(), Error>>, Option<Outcome>), Error> {
+        let settings = StreamParams::take_from(&mut params)?;
+        check_names(&params, &self.parts)?;
+        let (asker, answer) = oneshot::channel();
+        let mut state = self.state();
+        if params.is_empty() && state.waiting.is_empty() {
+            state.settings = settings.or(state.settings);
+            // The receiver is still here.
+            let _ = asker.send(Ok(()));
+            return Ok((answer, Some(Outcome::Taken(params))));
+        }
+        let update = Update { settings, params, askers: vec![asker] };
+        if state.waiting.len() < MAX_WAITING {
+            state.waiting.push(update);
+        } else if let Some(newest) = state.waiting.last_mut() {
+            newest.take_in(update, &self.parts);
+        }
+        drop(state);
+        self.submitted.notify_one();
+        Ok((answer, None))
+    }
+
+    /// Waits until parameters come.
+    pub(crate) async fn submitted(&self) {
+        self.submitted.notified().await;
+    }
+
+    /// Gives the processor what waits, by `give`. Several updates are given as one, the newest value of each name winning;
+    /// if that is refused each is given by itself, so that one that is wrong costs only itself.
+    pub(crate) fn hand_over(&self, mut give: impl FnMut(&Params) -> Result<()>) -> Vec<Outcome> {
+        let updates = std::mem::take(&mut self.state().waiting);
+        let mut whole = Params::new();
+        for update in &updates {
+            collect(&mut whole, update.params.clone(), &self.parts);
+        }
+        let together = match updates.len() {
+            0 => return Vec::new(),
+            1 => None,
+            _ => Some(if whole.is_empty() { Ok(()) } else { give(&whole) }),
+        };
+        let given_as_one = matches!(together, Some(Ok(())));
+        let answer = |update: Update| {
+            let answer = match given_as_one || update.params.is_empty() {
+                true => Ok(()),
+                false => give(&update.params),
+            };
+            self.answered(update, answer)
+        };
+        updates.into_iter().filter_map(answer).collect()
+    }
+
+    /// Puts into force what the processor took of an update, and tells those who asked.
+    fn answered(&self, update: Update, answer: Result<()>) -> Option<Outcome> {
+        let Update { settings, params, askers } = update;
+        let Err(refused) = answer else {
+            let mut state = self.state();
+            state.settings = settings.or(state.settings);
+            merge(&mut state.in_force, params.clone(), &self.parts);
+            drop(state);
+            for asker in askers {
+                // Who does not wait any more reads the status.
+                let _ = asker.send(Ok(()));
+            }
+            return Some(Outcome::Taken(params));
+        };
+        let reason = one_line(&refused);
+        if let Ok(Partly { taken, .. }) = refused.downcast::<Partly>().map(|partly| *partly) {
+            merge(&mut self.state().in_force, taken, &self.parts);
+        }
+        let mut heard = false;
+        for asker in askers {
+            heard |= asker.send(Err(Error::invalid(reason.clone()))).is_ok();
+        }
+        (!heard).then_some(Outcome::Refused(reason))
+    }
+}
+
+impl Update {
+    /// Becomes one with a newer update, and shares its fate.
+    fn take_in(&mut self, newer: Self, parts: &[Part]) {
+        self.settings = newer.settings.or(self.settings);
+        collect(&mut self.params, newer.params, parts);
+        self.askers.retain(|asker| !asker.is_closed());
+        self.askers.extend(newer.askers);
+    }
+}
+
+/// What becomes of new parameters: from [`Session::update_params`](crate::Session::update_params). Whoever drops it does not
+/// want to know; a refusal is then counted as an error of the stream, and stands in its status as `last_error`.
+pub struct Verdict {
+    answer: oneshot::Receiver<Result<(), Error>>,
+    stream: Arc<Stream>,
+}
+
+impl Verdict {
+    pub(crate) fn new(answer: oneshot::Receiver<Result<(), Error>>, stream: Arc<Stream>) -> Self {
+        Self { answer, stream }
+    }
+
+    /// Waits until the processor has answered: between two frames, so for as long as it is at one.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid`]: the processor refused them, and why. Nothing is changed then, but for the parts of a
+    /// composition that had taken theirs: the text names what is in force all the same. Otherwise that the stream ended
+    /// before.
+    pub fn known(self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let Self { answer, stream } = self;
+        async move {
+            let ended = || Error::failed("the stream ended before its processor was given the parameters");
+            tokio::select! {
+                biased;
+                answer = answer => answer.unwrap_or_else(|_| Err(ended())),
+                () = stream.ended() => Err(ended()),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verdict").field("stream", &self.stream.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn params(value: Value) -> Params {
+        value.as_object().cloned().unwrap()
+    }
+
+    fn parameters(parts: Vec<Part>) -> Parameters {
+        Parameters::new(StreamParams::default(), Params::new(), parts).unwrap()
+    }
+
+    /// Takes an `x` below 5.
+    fn small(params: &Params) -> Result<()> {
+        match params.get("x").and_then(Value::as_i64) {
+            Some(x) if x >= 5 => Err(format!("`x` is {x}").into()),
+            _ => Ok(()),
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_refused_update_is_in_force() {
+        let parameters = parameters(vec![Part::any()]);
+        let (mut answer, outcome) = parameters.submit(params(json!({"x": 7, "max_framerate": 9}))).unwrap();
+        assert!(outcome.is_none() && parameters.in_force().is_empty(), "not before the processor says so");
+        assert!(parameters.hand_over(small).is_empty(), "who asked has heard it");
+        assert!(answer.try_recv().unwrap().unwrap_err().is_invalid());
+        assert!(parameters.in_force().is_empty() && parameters.settings().max_framerate.is_none());
+        let (answer, _) = parameters.submit(params(json!({"x": 7}))).unwrap();
+        drop(answer);
+        assert!(matches!(&parameters.hand_over(small)[..], [Outcome::Refused(why)] if why == "`x` is 7"));
+    }
+
+    #[test]
+    fn one_wrong_update_among_several_costs_only_itself() {
+        let parameters = parameters(vec![Part::any()]);
+        let mut answers: Vec<_> = [json!({"x": 1, "y": 1}), json!({"x": 7}), json!({"max_framerate": 20})]
+            .into_iter()
+            .map(|update| parameters.submit(params(update)).unwrap().0)
+            .collect();
+        assert_eq!(parameters.settings().max_framerate, None, "the order is kept");
+        parameters.hand_over(small);
+        let answers: Vec<_> = answers.iter_mut().map(|answer| answer.try_recv().unwrap().is_ok()).collect();
+        assert_eq!(answers, [true, false, true]);
+        assert_eq!(Value::Object(parameters.in_force()), json!({"x": 1, "y": 1}));
+        assert_eq!(parameters.settings().max_framerate, Some(20));
+    }
+
+    #[test]
+    fn updates_that_wait_are_given_as_one_and_are_bounded() {
+        let parameters = parameters(vec![Part::any()]);
+        let answers: Vec<_> = (0..100)
+            .map(|n| parameters.submit(params(json!({"n": n, format!("n{}", n % 3): n}))).unwrap().0)
+            .collect();
+        assert_eq!(parameters.state().waiting.len(), MAX_WAITING);
+        let mut given = Vec::new();
+        parameters.hand_over(|params| {
+            given.push(Value::from(params.clone()));
+            Ok(())
+        });
+        assert_eq!(given, [json!({"n": 99, "n0": 99, "n1": 97, "n2": 98})]);
+        assert!(answers.into_iter().all(|mut answer| answer.try_recv().unwrap().is_ok()));
+        assert_eq!(parameters.in_force()["n"], 99);
+    }
+
+    #[test]
+    fn a_name_that_nobody_takes_is_refused_before_it_waits() {
+        let parameters = parameters(vec![Part::taking(["strength"])]);
+        let error = parameters.submit(params(json!({"strenght": 1}))).unwrap_err();
+        assert!(error.is_invalid() && error.to_string().contains("`strenght`"), "{error}");
+        assert!(error.to_string().contains("`strength`"), "it says what is known: {error}");
+        assert!(parameters.state().waiting.is_empty());
+    }
+}
