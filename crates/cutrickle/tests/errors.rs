@@ -6,11 +6,15 @@ use std::error::Error;
 use cutrickle::processors::Passthrough;
 use cutrickle::trickle::ClientConfig;
 use cutrickle::{BoxError, StreamServer, TrickleClient, chain};
-use cutrickle_codec::audio::{self, AudioFormat};
 
 /// The texts of `error` and of all that caused it.
 fn texts(error: &(dyn Error + 'static)) -> Vec<String> {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect()
+    let (mut texts, mut next) = (Vec::new(), Some(error));
+    while let Some(error) = next {
+        texts.push(error.to_string());
+        next = error.source();
+    }
+    texts
 }
 
 #[track_caller]
@@ -26,10 +30,7 @@ fn says_each_cause_once(error: impl Into<BoxError>) {
 #[tokio::test]
 async fn each_crate_leaves_a_cause_to_be_printed_once() {
     let frame = cutrickle_frame::Error::from(cutrickle::candle_core::Error::Msg("out of memory".into()));
-    says_each_cause_once(frame);
-
-    // A packet of code 3 that claims more frames than it has bytes.
-    says_each_cause_once(audio::decoder(AudioFormat::Opus).unwrap().decode(&[0x03, 0x3f]).unwrap_err());
+    says_each_cause_once(cutrickle_codec::Error::from(frame));
 
     let missing = ClientConfig { ca_file: Some("no/such/file".into()), ..ClientConfig::default() };
     says_each_cause_once(missing.tls().unwrap_err());
