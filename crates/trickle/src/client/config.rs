@@ -14,7 +14,7 @@ pub struct ClientConfig {
     pub renew_after: Duration,
     /// A segment that brings no byte for this long has broken off. 30 s.
     pub read_timeout: Duration,
-    /// For how long a server out of reach is tried again (after 100 ms, doubling up to 1 s). 30 s.
+    /// For how long a server out of reach is tried again (after 100 ms, doubling up to 500 ms). 30 s.
     pub retry_window: Duration,
     /// For how long a channel that does not exist is waited for, at the start and after the server was
     /// out of reach. 10 s.
