@@ -105,7 +105,7 @@ impl Session {
 
     /// What the stream's state is.
     pub fn state(&self) -> StreamState {
-        self.stream.state()
+        self.stream.state().state
     }
 
     /// How the stream is doing.

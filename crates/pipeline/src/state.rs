@@ -244,14 +244,15 @@ fn count(failures: &AtomicU32, ok: bool) {
 mod tests {
     use super::*;
     use crate::stream::Ends;
+    use crate::updates::Parameters;
     use crate::{MetricsRegistry, Params, StreamOptions, StreamParams};
 
     fn stream(input_timeout: Option<Duration>) -> Arc<Stream> {
         let options = StreamOptions { input_timeout, ..StreamOptions::default() };
         let ends = Ends { input: true, output: true, ..Ends::default() };
-        let (settings, params) = (StreamParams::default(), Params::new());
+        let parameters = Parameters::new(StreamParams::default(), Params::new(), Vec::new()).unwrap();
         let registry = MetricsRegistry::new().unwrap();
-        let stream = Stream::new("s".into(), settings, params, options, &registry, ends, Vec::new());
+        let stream = Stream::new("s".into(), parameters, options, &registry, ends);
         let stream = Arc::new(stream);
         tokio::spawn(watch(Arc::clone(&stream)));
         stream

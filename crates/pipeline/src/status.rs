@@ -27,6 +27,32 @@ pub enum StreamState {
     Offline,
 }
 
+impl StreamState {
+    /// Every state, from the best of a running stream to the worst.
+    pub const ALL: [Self; 7] = [
+        Self::Offline,
+        Self::Online,
+        Self::Loading,
+        Self::DegradedInput,
+        Self::DegradedInference,
+        Self::DegradedOutput,
+        Self::Error,
+    ];
+
+    /// The state as it stands in the status, in events, and as a label of metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loading => "LOADING",
+            Self::Online => "ONLINE",
+            Self::DegradedInput => "DEGRADED_INPUT",
+            Self::DegradedInference => "DEGRADED_INFERENCE",
+            Self::DegradedOutput => "DEGRADED_OUTPUT",
+            Self::Error => "ERROR",
+            Self::Offline => "OFFLINE",
+        }
+    }
+}
+
 /// Why a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -134,4 +160,21 @@ pub struct StreamStatus {
     pub ended_at: Option<u64>,
     /// Why it ended; none while it runs.
     pub end_reason: Option<EndReason>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_json() {
+        for state in StreamState::ALL {
+            assert_eq!(json!(state), state.as_str());
+        }
+        for reason in EndReason::ALL {
+            assert_eq!(json!(reason), reason.as_str());
+        }
+    }
 }

@@ -5,10 +5,11 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cutrickle_error::chain;
 use tokio::sync::{Notify, oneshot};
 
 use crate::compose::{Part, Partly, check_names, collect, merge};
-use crate::stream::{Stream, one_line};
+use crate::stream::Stream;
 use crate::{Error, Params, Result, StreamParams};
 
 /// Updates that wait for the processor. What comes beyond becomes one with the newest of them.
@@ -147,7 +148,7 @@ impl Parameters {
             }
             return Some(Outcome::Taken(params));
         };
-        let reason = one_line(&refused);
+        let reason = chain(&*refused).to_string();
         if let Ok(Partly { taken, .. }) = refused.downcast::<Partly>().map(|partly| *partly) {
             merge(&mut self.state().in_force, taken, &self.parts);
         }

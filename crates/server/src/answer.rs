@@ -153,14 +153,8 @@ impl Overview {
 
 /// Of several states the one that is worst.
 pub(crate) fn worst(states: impl IntoIterator<Item = StreamState>) -> Option<StreamState> {
-    states.into_iter().max_by_key(|state| match state {
-        StreamState::Offline => 0,
-        StreamState::Online => 1,
-        StreamState::Loading => 2,
-        StreamState::DegradedInput => 3,
-        StreamState::DegradedInference => 4,
-        StreamState::Error => 5,
-    })
+    let rank = |state: &StreamState| StreamState::ALL.iter().position(|of| of == state);
+    states.into_iter().max_by_key(rank)
 }
 
 /// The answer of `/hardware/info`. The GPUs go by their numbers; without a driver there are none.

@@ -76,6 +76,7 @@ mod tests {
             metrics: Metrics { frames_in, fps: 30.0, ..Metrics::default() },
             params: Params::from_iter([("prompt".to_owned(), "a cat".into())]),
             backends: Backends::default(),
+            input: None,
             output_size: None,
             uptime_s: 1.0,
             last_error: None,

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::stream::one_line;
 use crate::{BoxError, Error, Params, Result};
+use cutrickle_error::one_line;
 
 /// A part of a composition as parameters see it.
 ///
