@@ -36,11 +36,11 @@ async fn receive(stream: &Stream, subscriber: &mut Subscriber) {
 
 async fn message(stream: &Stream, segment: &mut SegmentReader) -> Result<(), BoxError> {
     let message = segment.collect(MOST_MESSAGE).await?;
-    match parse(&message)? {
+    if let Some(params) = parse(&message)? {
         // Nobody waits for the processor's answer: a refusal is an error of the stream.
-        Some(params) => Ok(drop(stream.update_params(params)?)),
-        None => Ok(()),
+        drop(stream.update_params(params)?);
     }
+    Ok(())
 }
 
 /// The parameters in a message; none in one that only keeps the channel alive.

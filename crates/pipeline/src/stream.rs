@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use cutrickle_codec::{AudioFormat, open};
 use cutrickle_error::one_line;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::data::{Emitter, Lines};
 use crate::events::{Event, unix_millis};
 use crate::input::Measured;
 use crate::metrics::{Counter, Recorder};
 use crate::state::{Health, Recorded};
-use crate::updates::{Outcome as Update, Parameters};
+use crate::updates::{Answer, Outcome as Update, Parameters};
 use crate::{
     Backends, EndReason, Error, InputInfo, Metrics, MetricsRegistry, Params, Result, StreamOptions,
     StreamParams, StreamStatus,
@@ -148,10 +148,7 @@ impl Stream {
     }
 
     /// Takes new parameters; the processor is given its own before the next frame, and its answer is heard by the receiver.
-    pub(crate) fn update_params(
-        &self,
-        params: Params,
-    ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+    pub(crate) fn update_params(&self, params: Params) -> Result<Answer, Error> {
         let (answer, outcome) = self.parameters.submit(params)?;
         if let Some(outcome) = outcome {
             self.updated(outcome);

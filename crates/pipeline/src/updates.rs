@@ -40,6 +40,9 @@ struct Update {
     askers: Vec<oneshot::Sender<Result<(), Error>>>,
 }
 
+/// What becomes of new parameters, for who asked for them.
+pub(crate) type Answer = oneshot::Receiver<Result<(), Error>>;
+
 /// What became of new parameters.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -80,10 +83,7 @@ impl Parameters {
     /// # Errors
     /// [`Error::is_invalid`]: a value of the framework's own is of the wrong type, or a name that no part takes. Nothing is
     /// changed then.
-    pub(crate) fn submit(
-        &self,
-        mut params: Params,
-    ) -> Result<(oneshot::Receiver<Result<(), Error>>, Option<Outcome>), Error> {
+    pub(crate) fn submit(&self, mut params: Params) -> Result<(Answer, Option<Outcome>), Error> {
         let settings = StreamParams::take_from(&mut params)?;
         check_names(&params, &self.parts)?;
         let (asker, answer) = oneshot::channel();
@@ -173,12 +173,12 @@ impl Update {
 /// What becomes of new parameters: from [`Session::update_params`](crate::Session::update_params). Whoever drops it does not
 /// want to know; a refusal is then counted as an error of the stream, and stands in its status as `last_error`.
 pub struct Verdict {
-    answer: oneshot::Receiver<Result<(), Error>>,
+    answer: Answer,
     stream: Arc<Stream>,
 }
 
 impl Verdict {
-    pub(crate) fn new(answer: oneshot::Receiver<Result<(), Error>>, stream: Arc<Stream>) -> Self {
+    pub(crate) fn new(answer: Answer, stream: Arc<Stream>) -> Self {
         Self { answer, stream }
     }
 
