@@ -1,26 +1,25 @@
 //! Several publishers on one channel: each goes on, and the channel ends with the last of them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
 use bytes::Bytes;
 use cutrickle_trickle::{ClientConfig, Publisher, SegmentReader, ServerConfig, Start, Subscriber};
-use support::{Running, soon, until};
+use support::{Running, soon};
 
 fn publisher(url: &str) -> Publisher {
     Publisher::new(url, "video/MP2T", ClientConfig::default()).unwrap()
 }
 
-/// Publishes one segment and waits until the server has it.
-async fn publish(publisher: &mut Publisher, text: &'static str) -> u64 {
+/// Publishes one segment, and says whether the server has taken it. One that was sent while the other publisher took its
+/// number is lost.
+async fn publish(publisher: &mut Publisher, text: &'static str) -> bool {
     let mut segment = soon("a segment", publisher.segment()).await.unwrap();
-    soon("room", segment.write(Bytes::from_static(text.as_bytes()))).await.unwrap();
-    let counters = publisher.counters();
-    let taken = counters.segments();
-    segment.finish();
-    until("the segment", || counters.segments() > taken).await;
-    counters.segments()
+    for at in 0..text.len() {
+        soon("room", segment.write(Bytes::from_static(&text.as_bytes()[at..=at]))).await.unwrap();
+    }
+    soon("the segment", segment.delivered()).await.is_ok()
 }
 
 async fn text(mut segment: SegmentReader) -> Bytes {
@@ -32,51 +31,46 @@ async fn a_second_publisher_does_not_end_the_first() {
     let server = Running::start(ServerConfig::default()).await;
     let url = server.url("live");
     let mut first = publisher(&url);
-    publish(&mut first, "first").await;
+    assert!(publish(&mut first, "first").await);
     let mut second = publisher(&url);
-    let (of_first, of_second) = (first.counters(), second.counters());
-    for _ in 0..10 {
+    for _ in 0..5 {
         publish(&mut second, "second").await;
         publish(&mut first, "first").await;
     }
-    assert_eq!((of_first.segments_dropped(), of_second.segments_dropped()), (0, 0));
+    assert!(second.counters().segments() > 0 && first.counters().segments() > 1);
     soon("the end", second.close()).await.unwrap();
+    // Of what it may have sent into a segment of the second it knows by then.
+    publish(&mut first, "first").await;
     for _ in 0..10 {
-        publish(&mut first, "first").await;
+        assert!(publish(&mut first, "first").await);
     }
-    assert_eq!((of_first.segments(), of_first.segments_dropped()), (21, 0));
     soon("the end", first.close()).await.unwrap();
     assert_eq!(server.service.channels(), 0, "the channel ended with its last publisher");
 }
 
 #[tokio::test]
 async fn what_two_publishers_write_at_once_comes_in_whole_segments_of_either() {
-    let server = Running::start(ServerConfig { window: 100, ..ServerConfig::default() }).await;
+    let server = Running::start(ServerConfig { window: 1000, ..ServerConfig::default() }).await;
     let url = server.url("live");
     let (mut first, mut second) = (publisher(&url), publisher(&url));
-    publish(&mut first, "1").await;
+    let mut taken = [0, 0];
     for _ in 0..10 {
-        let mut of_first = soon("a segment", first.segment()).await.unwrap();
-        let mut of_second = soon("a segment", second.segment()).await.unwrap();
-        for _ in 0..10 {
-            soon("room", of_first.write(Bytes::from_static(b"1"))).await.unwrap();
-            soon("room", of_second.write(Bytes::from_static(b"2"))).await.unwrap();
-        }
-        let (one, two) = tokio::join!(
-            soon("the first's", of_first.delivered()),
-            soon("the second's", of_second.delivered())
-        );
-        one.unwrap();
-        two.unwrap();
+        let (one, two) = tokio::join!(publish(&mut first, "1111"), publish(&mut second, "2222"));
+        taken[0] += usize::from(one);
+        taken[1] += usize::from(two);
     }
+    assert!(taken.iter().all(|taken| *taken > 0), "{taken:?}");
     let mut subscriber = Subscriber::new(&url, Start::Seq(0), ClientConfig::default()).unwrap();
-    let mut seen = Vec::new();
-    while seen.len() < 21 {
+    let mut seen = [0, 0];
+    while seen.iter().sum::<usize>() < taken.iter().sum() {
         let segment = soon("a segment", subscriber.next()).await.unwrap().unwrap();
-        seen.push(text(segment).await);
+        match &text(segment).await[..] {
+            b"1111" => seen[0] += 1,
+            b"2222" => seen[1] += 1,
+            other => panic!("{other:?}"),
+        }
     }
-    let count = |text: &str| seen.iter().filter(|segment| *segment == text).count();
-    assert_eq!((count("1"), count("1111111111"), count("2222222222")), (1, 10, 10), "{seen:?}");
+    assert_eq!(seen, taken, "what was taken is there, and what is not was known to be lost");
 }
 
 #[tokio::test]
@@ -84,21 +78,22 @@ async fn readers_do_not_wait_for_a_publisher_that_came_and_died() {
     let server = Running::start(ServerConfig::default()).await;
     let url = server.url("live");
     let mut first = publisher(&url);
-    publish(&mut first, "a").await;
+    assert!(publish(&mut first, "a").await);
     let mut subscriber = Subscriber::new(&url, Start::Current, ClientConfig::default()).unwrap();
     assert_eq!(text(soon("a segment", subscriber.next()).await.unwrap().unwrap()).await, "a");
     // Its first segment has the number that the reader waits for, or one after it.
     let mut second = publisher(&url);
     let idle = soon("a segment", second.segment()).await.unwrap();
-    for _ in 0..2 {
-        publish(&mut first, "a").await;
-    }
-    for _ in 0..2 {
-        assert_eq!(text(soon("a segment", subscriber.next()).await.unwrap().unwrap()).await, "a");
+    // One of them may go into the second's segment, and be lost.
+    for _ in 0..3 {
+        if publish(&mut first, "a").await {
+            assert_eq!(text(soon("a segment", subscriber.next()).await.unwrap().unwrap()).await, "a");
+        }
     }
     drop((idle, second));
-    for _ in 0..2 {
-        publish(&mut first, "a").await;
-        assert_eq!(text(soon("a segment", subscriber.next()).await.unwrap().unwrap()).await, "a");
+    for _ in 0..3 {
+        if publish(&mut first, "a").await {
+            assert_eq!(text(soon("a segment", subscriber.next()).await.unwrap().unwrap()).await, "a");
+        }
     }
 }

@@ -144,6 +144,14 @@ impl Recover {
                 }
                 Progress::Unsent => self.wait_or_time_out(now).map_or_else(|v| v, Verdict::Renumber),
             },
+            // That segment is another publisher's, or was closed by one.
+            Ended::Answer { status: StatusCode::CONFLICT, .. } => match progress {
+                Progress::Unsent => self.wait_or_time_out(now).map_or_else(|v| v, Verdict::Renumber),
+                _ => {
+                    self.taken();
+                    Verdict::Lost { close: false }
+                }
+            },
             Ended::Answer { status: StatusCode::NOT_FOUND, .. } => self.missing(now, progress),
             Ended::Answer { status: StatusCode::PAYLOAD_TOO_LARGE, .. } => Verdict::Lost { close: false },
             Ended::Answer { status, .. } if is_passing(status) => self.broken(now, progress, Duration::ZERO),
@@ -278,6 +286,16 @@ mod tests {
     fn an_early_answer_to_an_unsent_segment_means_that_its_number_is_taken() {
         let (mut r, now) = recover();
         assert!(matches!(r.ended(now, Unsent, answer(200)), Verdict::Renumber(_)));
+    }
+
+    #[test]
+    fn what_went_into_a_segment_of_another_publisher_is_lost_and_publishing_goes_on() {
+        let (mut r, now) = recover();
+        for progress in [Partial, Whole] {
+            assert_eq!(r.ended(now, progress, answer(409)), Verdict::Lost { close: false });
+        }
+        assert!(matches!(r.ended(now, Unsent, answer(409)), Verdict::Renumber(_)));
+        assert!(!r.is_away());
     }
 
     #[test]

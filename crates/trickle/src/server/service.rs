@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::ServerConfig;
 use super::body::SegmentBody;
-use super::channel::{Index, Read, Write};
+use super::channel::{Index, Publisher, Read, Write};
 use super::hooks::{Hooks, Refusal};
 use super::local::{LocalPublisher, LocalSubscriber};
 use super::registry::{NoChannel, Registry, Shared, lock};
@@ -280,7 +280,7 @@ impl Service {
         };
         let segment = match written {
             Write::Open(segment) => segment,
-            Write::Ended { seq } => return ended(seq, is_terminated),
+            Write::Ended { seq } => return ended(seq, is_terminated, by),
             Write::TooFarAhead => return closing(text(StatusCode::BAD_REQUEST, "Too many open segments")),
         };
         let is_http_11 = head.version == http::Version::HTTP_11;
@@ -312,7 +312,7 @@ impl Post {
                 biased;
                 () = poll_fn(|context| self.writer.poll_ended(context)) => {
                     self.over = true;
-                    return ended(seq, self.writer.is_terminated());
+                    return ended(seq, self.writer.is_terminated(), self.writer.by());
                 }
                 frame = body.frame() => frame,
                 () = &mut keep_alive, if !self.writer.has_taken() && interim.is_some() => {
@@ -411,13 +411,16 @@ fn stream_not_found() -> Answer {
     text(StatusCode::NOT_FOUND, "Stream not found")
 }
 
-/// To a POST whose segment takes no bytes: it was closed, or its channel was.
-fn ended(seq: u64, terminated: bool) -> Answer {
-    let mut answer = closing(numbered(empty(StatusCode::OK), seq));
+/// To a POST whose segment takes no bytes (any more): it was closed, or its channel was. Publishers that say who they are
+/// know of 409: their bytes may have been sent already, and are not to be taken for written.
+fn ended(seq: u64, terminated: bool, by: Publisher) -> Answer {
     if terminated {
+        let mut answer = closing(numbered(empty(StatusCode::OK), seq));
         answer.headers_mut().insert(wire::CLOSED, self::terminated());
+        return answer;
     }
-    answer
+    let status = if by.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
+    closing(numbered(empty(status), seq))
 }
 
 fn no_such_segment(seq: u64, latest: u64) -> Answer {

@@ -29,6 +29,10 @@ impl Writer {
         self.segment.seq()
     }
 
+    pub(crate) fn by(&self) -> Publisher {
+        self.by
+    }
+
     /// Whether a byte has been written here.
     pub(crate) fn has_taken(&self) -> bool {
         self.taken
