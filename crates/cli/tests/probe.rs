@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::process::Output;
 use std::time::Duration;
 
-use cutrickle::StreamServer;
 use cutrickle::processors::{Invert, Mirror};
 use cutrickle::trickle::{Server, ServerConfig};
+use cutrickle::{Queueing, StreamOptions, StreamServer};
 use serde_json::Value;
 
 /// However slow the machine: what has not happened by then will not.
@@ -26,7 +26,10 @@ async fn trickle_server() -> String {
 }
 
 async fn worker<P: cutrickle::FrameProcessor>(processor: P) -> String {
-    let server = StreamServer::builder(processor).host("127.0.0.1").port(0).build().unwrap();
+    // What is looked for is what becomes of every picture, on a machine that may be slow.
+    let every_picture = |options: &mut StreamOptions| options.queueing = Queueing::All;
+    let server = StreamServer::builder(processor).with_options(every_picture).host("127.0.0.1").port(0);
+    let server = server.build().unwrap();
     let server = server.bind().await.unwrap();
     let url = format!("http://{}", server.local_addr());
     tokio::spawn(server.run(std::future::pending()));

@@ -7,7 +7,7 @@
 mod live;
 
 use cutrickle::processors::{Gain, MuteWhen, Pitch};
-use cutrickle::{AudioFrame, FrameProcessor, Result, StreamOptions, VideoFrame};
+use cutrickle::{AudioFrame, FrameProcessor, Result, VideoFrame};
 use live::{Clip, Stage, ended, measured, rises};
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ async fn added(processor: &impl FrameProcessor, params: Value) -> Option<Vec<f64
     let segments = Clip { seconds: 4, more: CLAP, ..Clip::default() }.segments()?;
     let before = offsets(&segments.concat());
     let stage = Stage::new().await;
-    let (session, viewer) = stage.start(processor, params, StreamOptions::default()).await;
+    let (session, viewer) = stage.start(processor, params, live::every_picture()).await;
     let mut source = stage.source();
     source.send_all(&segments, &viewer, 30).await;
     source.settled(&session).await;

@@ -141,7 +141,7 @@ pub struct StreamStatus {
     /// Its figures.
     #[serde(flatten)]
     pub metrics: Metrics,
-    /// The processor's parameters as last set.
+    /// The processor's parameters in force: those that it has taken.
     #[schema(value_type = Object)]
     pub params: Params,
     /// Which backend serves each stage.

@@ -36,23 +36,6 @@ async fn pictures_that_are_taken_and_published_come_out_with_the_sound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sound_flows_while_nobody_takes_the_pictures() {
-    let clip = Clip { seconds: 4, ..Clip::default() };
-    let Some(segments) = clip.segments() else { return };
-    let sounds: usize = segments.iter().map(|segment| judge(segment).audio.len()).sum();
-    let stage = Stage::new().await;
-    let (client, viewer) = connect(&stage, StreamOptions::default()).await;
-    let mut source = stage.source();
-    for segment in &segments {
-        source.send(segment).await;
-    }
-    // Packets of each segment's end come with the next one's beginning.
-    viewer.sounds(sounds - 1).await;
-    assert_eq!(client.status().metrics.frames_processed, 0);
-    client.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn pictures_of_a_reader_that_went_away_are_dropped_and_counted() {
     let Some(segments) = (Clip { seconds: 1, ..Clip::default() }).segments() else { return };
     let stage = Stage::new().await;

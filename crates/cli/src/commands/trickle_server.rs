@@ -17,11 +17,16 @@ pub struct Args {
     /// The path above the channels.
     #[arg(long, value_name = "PATH", default_value = "/")]
     base: String,
+    /// MiB that the segments of all channels may hold together; beyond that the channel that holds the most loses its
+    /// oldest segment.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    max_memory: u32,
 }
 
 /// Runs until a signal ends it. Prints the URL that channel names are appended to.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let config = ServerConfig { base: args.base, ..ServerConfig::default() };
+    let max_total_bytes = u64::from(args.max_memory) << 20;
+    let config = ServerConfig { base: args.base, max_total_bytes, ..ServerConfig::default() };
     let server = args
         .listen
         .bind(config)
