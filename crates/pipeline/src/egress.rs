@@ -40,7 +40,7 @@ pub(crate) struct Chunk {
 const SOUND_PATIENCE: Duration = Duration::from_millis(100);
 /// How much sound waits for pictures that were announced, before it goes out without them, in ticks.
 const PICTURE_PATIENCE: i64 = 2 * TICKS_PER_SECOND;
-/// The same while coded pictures come, none has failed, and none has been processed: of one a second, a decoder that
+/// The same while coded pictures come and none has come out of the decoder yet: of one a second, a decoder that
 /// puts them in order gives out the first after three.
 const DECODING_PATIENCE: i64 = 5 * TICKS_PER_SECOND;
 /// Pictures further apart than half of this are no slides whose next one a segment waits for.
@@ -346,8 +346,8 @@ impl Egress {
 
     fn patience_with_pictures(&self) -> i64 {
         let recorder = &self.stream.recorder;
-        let decoding =
-            recorder.arrived.get() > 0 && recorder.failed.get() == 0 && recorder.processed.get() == 0;
+        let out = [&recorder.failed, &recorder.processed, &*recorder.dropped];
+        let decoding = recorder.arrived.get() > 0 && out.iter().all(|counter| counter.get() == 0);
         if decoding { DECODING_PATIENCE } else { PICTURE_PATIENCE }
     }
 

@@ -374,7 +374,7 @@ fn a_processor_takes_sound_if_it_implements_that() {
         with_timeout(deaf(), Duration::from_secs(1)).boxed(),
         deaf().named("eyes").boxed(),
         switch("which").case("deaf", deaf()).boxed(),
-        map_tensor(|rgb| Ok(rgb)).boxed(),
+        map_tensor(Ok).boxed(),
         from_fn(|frame| Ok(Some(frame))).boxed(),
     ] {
         let mut wrapped = wrapped;
