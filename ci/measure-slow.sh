@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 each=${SECONDS_EACH:-20}
 size=${SIZE:-512x512}
 takes=${TAKES:-20 50 100 300 20,200}
-cargo build --release --locked --package cutrickle-cli --package cutrickle-benches --bin cutrickle --bin slow-worker "$@" >&2
-programs=${CARGO_TARGET_DIR:-target}/release
+[ -n "${PROGRAMS:-}" ] || cargo build --release --locked --package cutrickle-cli --package cutrickle-benches --bin cutrickle --bin slow-worker "$@" >&2
+programs=${PROGRAMS:-${CARGO_TARGET_DIR:-target}/release}
 log=$(mktemp -d)
 pids=()
 finish() { for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; wait; rm -rf "$log"; }

@@ -13,6 +13,8 @@ use cutrickle_mpegts::{
 const SHORTEST_SEGMENT: i64 = TICKS_PER_SECOND / 2;
 /// Sound without pictures is cut here.
 const SOUND_SEGMENT: i64 = TICKS_PER_SECOND;
+/// How far the sound of a file may lie ahead of its pictures for these to set the pace.
+const MAX_AHEAD: i64 = TICKS_PER_SECOND;
 /// Sound packets that may wait for the first keyframe: ten seconds' worth.
 const MOST_WAITING: usize = 500;
 
@@ -155,8 +157,9 @@ impl Cutter {
 
     fn sound_packet(&mut self, starts_segment: bool, pts: i64, packet: &[u8], mut data: BytesMut) {
         self.write(TrackKind::Audio, pts, pts, true, packet, &mut data);
-        // Files do not interleave by time exactly: where there are pictures, they alone set the pace.
-        let at = if self.program.is_some_and(|program| program.video().is_some()) { i64::MIN } else { pts };
+        // Files do not interleave by time exactly: where there are pictures they set the pace, unless they pause.
+        let pictures = self.program.is_some_and(|program| program.video().is_some());
+        let at = if pictures { pts.saturating_sub(MAX_AHEAD) } else { pts };
         self.queue(starts_segment, at, data);
     }
 
@@ -218,6 +221,8 @@ fn tracks(program: &Program) -> Option<MuxProgram> {
 
 #[cfg(test)]
 mod tests {
+    use cutrickle_mpegts::Codec;
+
     use super::*;
     use crate::source::CLIP;
 
@@ -279,6 +284,26 @@ mod tests {
         assert!(chunks.windows(2).all(|pair| pair[0].due <= pair[1].due));
         assert_eq!(chunks[0].due, 0);
         assert_eq!(chunks.last().map(|chunk| chunk.due), Some(319 * 3_000));
+    }
+
+    #[test]
+    fn sound_keeps_its_pace_while_pictures_pause() {
+        const ADTS: [u8; 8] = [0xFF, 0xF1, 0x4C, 0x80, 0x01, 0x1F, 0xFC, 0];
+        const IDR: [u8; 10] = [0, 0, 0, 1, 0x09, 0x10, 0, 0, 1, 0x65];
+        let mut muxer = Muxer::new(MuxProgram::new(Some(Codec::H264), Some(Codec::Aac)).unwrap());
+        let mut file = BytesMut::new();
+        muxer.begin_segment(&mut file);
+        let second = |n: i64| n * TICKS_PER_SECOND;
+        muxer.write_unit(TrackKind::Video, 0, 0, true, &IDR, &mut file).unwrap();
+        for at in (0..5).map(second) {
+            muxer.write_unit(TrackKind::Audio, at, at, true, &ADTS, &mut file).unwrap();
+        }
+        muxer.write_unit(TrackKind::Video, second(5), second(5), true, &IDR, &mut file).unwrap();
+        let mut remux = Remux::default();
+        remux.push(&file);
+        remux.start_over();
+        let due: Vec<_> = std::iter::from_fn(|| remux.pop()).map(|chunk| chunk.due).collect();
+        assert_eq!(due, [0, 0, 0, 1, 2, 3, 5].map(second));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Flags about how streams are run, for the commands that run a worker: what is dropped, and how long an outage is borne.
+//! Flags about how streams are run, for the commands that run a worker: what is dropped, and how long an outage may last.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub struct Queue {
     /// Which pictures a processor that is slower than its input is given.
     #[arg(long, value_enum, default_value_t = Which::Latest)]
     queue: Which,
-    /// How old a picture may get on its way, in milliseconds, before it is dropped; without effect on `--queue all`.
+    /// How far live video may fall behind, in milliseconds, before frames are dropped; without effect on `--queue all`.
     #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(1..=600_000), default_value_t = 1000)]
     max_latency: u64,
 }
@@ -18,9 +18,9 @@ pub struct Queue {
 /// Which pictures are processed.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Which {
-    /// The newest; what it is too slow for is dropped.
+    /// The newest frame each time; those in between are dropped.
     Latest,
-    /// All of them in order, up to a bound on how many wait: what is not live.
+    /// Every frame in order, as long as no more than `--max-queue-size` wait: for video that is not live.
     All,
 }
 
@@ -38,11 +38,12 @@ impl Queue {
 /// How long a stream outlives what it needs.
 #[derive(Debug, clap::Args)]
 pub struct Outages {
-    /// For how many seconds a trickle server that is out of reach is tried again before the stream ends; 30 for the
-    /// input and 600 for what is published if left out.
+    /// Seconds to keep trying a trickle server that is out of reach before the stream ends. Without it 30 for the input
+    /// and 600 for what is published.
     #[arg(long, value_name = "SECONDS")]
     retry_for: Option<u32>,
-    /// A stream ends after so many seconds without any picture or sound from its input; 0 waits for ever.
+    /// End a stream whose input brings no video and no audio for this many seconds, be it that its server is out of
+    /// reach; 0 waits forever.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     input_timeout: u32,
 }

@@ -31,11 +31,12 @@ impl Lateness {
         self.is_live() && duration(ticks) > self.max_latency
     }
 
-    /// How many processed frames may wait for the encoder. In live video one: a processor that is ahead of its encoder
-    /// waits, so that frames are dropped before the work on them is done and not after.
+    /// How many processed frames may wait for the encoder: in live video few, but enough for a keyframe, which takes it
+    /// several times as long as another frame. A processor that is ahead of its encoder waits, so that frames are dropped
+    /// before the work on them is done and not after.
     pub(crate) fn max_processed(&self) -> usize {
         match self.queueing {
-            Queueing::Latest => 1,
+            Queueing::Latest => 2,
             Queueing::All => 4,
         }
     }
@@ -43,27 +44,39 @@ impl Lateness {
 
 /// Says when each frame of a track is due, which is when it takes the place of the one before it.
 ///
-/// From a source that sends at the pace of its own timestamps, a frame is due when it arrives: whoever comes for one
-/// gets the newest. Many senders write a second of video at once. Each frame of such a burst is due a little after the
-/// one before it, so that a processor which keeps up with the input is given every one of them. A frame is never due
-/// later than `max_latency` after its arrival, which bounds the age that a burst, or a sender that was held up, can lead
-/// to.
+/// From a source that sends at the pace of its own timestamps, a frame is due when it is decoded: whoever comes for one
+/// gets the newest. But many senders write a second of video at once, and a decoder that reorders gives out two frames
+/// where a GOP ends. Each frame of such a burst is due a little after the one before it, so that a processor which keeps
+/// up with the input is given every one of them. A frame that is decoded in time is never due later than `max_latency`
+/// after its arrival, which bounds the age that a burst, or a sender that was held up, can lead to.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     last: Option<(i64, Instant)>,
+    /// The last time from one frame to the next that can be.
+    step: Duration,
 }
 
 impl Schedule {
-    /// When the frame of `timestamp` (90 kHz) that arrived at `arrived` is due.
-    pub(crate) fn due(&mut self, timestamp: i64, arrived: Instant, lateness: &Lateness) -> Instant {
+    /// When the frame of `timestamp` (90 kHz) is due that arrived at `arrived` and was decoded at `decoded`.
+    pub(crate) fn due(
+        &mut self,
+        timestamp: i64,
+        arrived: Instant,
+        decoded: Instant,
+        lateness: &Lateness,
+    ) -> Instant {
         // Faster than the input's own pace by a third. Frames that were held up on their way, and come all at once,
         // would otherwise leave all later ones due as late as they were.
         let paced = self.last.and_then(|(before, due)| {
             let step = duration(timestamp.saturating_sub(before)).min(Duration::from_secs(1));
-            due.checked_add(step * 3 / 4)
+            // Encoders that stamp keyframes alone leave next to nothing between the others.
+            if step > Duration::from_millis(1) {
+                self.step = step;
+            }
+            due.checked_add(self.step * 3 / 4)
         });
-        let latest = arrived.checked_add(lateness.max_latency).unwrap_or(arrived);
-        let due = paced.map_or(arrived, |paced| paced.clamp(arrived, latest));
+        let latest = arrived.checked_add(lateness.max_latency).unwrap_or(arrived).max(decoded);
+        let due = paced.map_or(decoded, |paced| paced.clamp(decoded, latest));
         self.last = Some((timestamp, due));
         due
     }
@@ -79,6 +92,7 @@ mod tests {
     use super::*;
 
     const FRAME: i64 = 3_000;
+    const FRAME_TIME: Duration = Duration::from_micros(33_333);
 
     fn millis(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -95,7 +109,7 @@ mod tests {
         arrivals
             .enumerate()
             .map(|(n, at)| {
-                let due = schedule.due(n as i64 * FRAME, start + millis(at), &lateness());
+                let due = schedule.due(n as i64 * FRAME, start + millis(at), start + millis(at), &lateness());
                 u64::try_from((due - start).as_millis()).unwrap()
             })
             .collect()
@@ -121,6 +135,31 @@ mod tests {
     }
 
     #[test]
+    fn frames_that_a_decoder_gives_out_together_are_due_one_after_the_other() {
+        // The last picture of a GOP comes out with the first of the next one, which arrived after it.
+        let (start, mut schedule) = (Instant::now(), Schedule::default());
+        let mut due = |n: i64, arrived| {
+            schedule.due(n * FRAME, start + millis(arrived), start + millis(66), &lateness())
+        };
+        assert_eq!((due(1, 33), due(2, 66)), (start + millis(66), start + millis(66) + FRAME_TIME * 3 / 4));
+    }
+
+    #[test]
+    fn a_frame_that_is_decoded_late_is_due_at_once() {
+        let (start, mut schedule) = (Instant::now(), Schedule::default());
+        schedule.due(0, start, start + millis(2_000), &lateness());
+        assert_eq!(schedule.due(FRAME, start, start + millis(2_001), &lateness()), start + millis(2_001));
+    }
+
+    #[test]
+    fn frames_without_stamps_of_their_own_keep_their_pace() {
+        let (start, mut schedule) = (Instant::now(), Schedule::default());
+        let mut due = |timestamp| schedule.due(timestamp, start, start, &lateness()) - start;
+        let step = FRAME_TIME * 3 / 4;
+        assert_eq!([0, FRAME, FRAME + 1, FRAME + 2].map(&mut due), [step * 0, step, step * 2, step * 3]);
+    }
+
+    #[test]
     fn no_frame_is_due_later_than_the_latency_that_is_allowed() {
         let due = due(std::iter::repeat_n(0, 200));
         assert_eq!(due.last(), Some(&1_000));
@@ -139,9 +178,9 @@ mod tests {
     fn a_jump_of_the_timestamps_delays_nothing_for_long() {
         let start = Instant::now();
         let mut schedule = Schedule::default();
-        schedule.due(0, start, &lateness());
+        schedule.due(0, start, start, &lateness());
         for (timestamp, at) in [(i64::MAX, 10), (i64::MIN, 20), (0, 2_000)] {
-            let due = schedule.due(timestamp, start + millis(at), &lateness());
+            let due = schedule.due(timestamp, start + millis(at), start + millis(at), &lateness());
             assert!(due - start <= millis(at + 1_000), "{timestamp}");
         }
     }

@@ -59,7 +59,8 @@ pub struct StreamOptions {
     /// For how long a trickle server that is out of reach is tried again. It goes before
     /// [`ClientConfig::retry_window`].
     pub retry: Retry,
-    /// A stream whose input brings no picture and no sound for so long ends; `None` waits for ever. 60 s.
+    /// A stream whose input brings no picture and no sound for so long ends, whatever the reason: an outage of the
+    /// input's server that [`retry`](Self::retry) is to outlast has to be shorter. `None` waits for ever. 60 s.
     pub input_timeout: Option<Duration>,
     /// Time from one output segment to the next, and so between IDR pictures.
     pub segment_duration: Duration,

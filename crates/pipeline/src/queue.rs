@@ -163,8 +163,12 @@ impl FrameQueue {
         Self { state: Mutex::default(), ready: Notify::new(), lateness, max_pictures, dropped }
     }
 
-    /// Appends a picture.
+    /// Appends a picture that was decoded just now.
     pub(crate) fn push_picture(&self, picture: Picture) {
+        self.push_decoded(picture, Instant::now());
+    }
+
+    fn push_decoded(&self, picture: Picture, decoded: Instant) {
         let mut state = lock(&self.state);
         if state.closed {
             return self.dropped.add(1);
@@ -173,7 +177,7 @@ impl FrameQueue {
             state.pictures.pop_front();
             self.dropped.add(1);
         }
-        let due = state.schedule.due(picture.frame.timestamp(), picture.arrived, &self.lateness);
+        let due = state.schedule.due(picture.frame.timestamp(), picture.arrived, decoded, &self.lateness);
         state.pictures.push_back((due, picture));
         drop(state);
         self.ready.notify_one();
@@ -296,6 +300,12 @@ mod tests {
         Picture { frame, arrived: start + FRAME * arrived }
     }
 
+    /// Puts a picture in that is decoded as it arrives.
+    fn push(queue: &FrameQueue, picture: Picture) {
+        let decoded = picture.arrived;
+        queue.push_decoded(picture, decoded);
+    }
+
     const FRAME: Duration = Duration::from_micros(33_333);
 
     async fn numbers(queue: &CodedQueue) -> Vec<i64> {
@@ -346,18 +356,18 @@ mod tests {
     #[test]
     fn who_wants_every_picture_gets_them_in_order_up_to_the_bound() {
         let (queue, start) = (decoded(Queueing::All, 3), Instant::now());
-        (0..10).for_each(|n| queue.push_picture(picture(i64::from(n), start, n)));
+        (0..10).for_each(|n| push(&queue, picture(i64::from(n), start, n)));
         let left: Vec<_> = std::iter::from_fn(|| taken(&queue, start + FRAME * 100)).collect();
         assert_eq!((queue.dropped.get(), left), (7, vec![7, 8, 9]));
         queue.close();
-        queue.push_picture(picture(11, start, 11));
+        push(&queue, picture(11, start, 11));
         assert_eq!(queue.dropped.get(), 8, "a closed queue takes nothing");
     }
 
     #[test]
     fn whoever_comes_late_for_live_video_gets_the_newest_picture() {
         let (queue, start) = (decoded(Queueing::Latest, 30), Instant::now());
-        (0..10).for_each(|n| queue.push_picture(picture(i64::from(n), start, n)));
+        (0..10).for_each(|n| push(&queue, picture(i64::from(n), start, n)));
         assert_eq!(taken(&queue, start + FRAME * 9), Some(9));
         assert_eq!((taken(&queue, start + FRAME * 9), queue.dropped.get()), (None, 9));
     }
@@ -365,7 +375,7 @@ mod tests {
     #[test]
     fn of_a_burst_a_processor_that_keeps_up_gets_every_picture() {
         let (queue, start) = (decoded(Queueing::Latest, 30), Instant::now());
-        (0..30).for_each(|n| queue.push_picture(picture(n, start, 0)));
+        (0..30).for_each(|n| push(&queue, picture(n, start, 0)));
         let worked: Vec<_> = (0..30).map(|n| taken(&queue, start + Duration::from_millis(24) * n)).collect();
         assert_eq!(worked, (0..30).map(Some).collect::<Vec<_>>());
     }
@@ -373,7 +383,7 @@ mod tests {
     #[test]
     fn of_a_burst_a_slower_processor_gets_the_pictures_that_are_due() {
         let (queue, start) = (decoded(Queueing::Latest, 30), Instant::now());
-        (0..30).for_each(|n| queue.push_picture(picture(n, start, 0)));
+        (0..30).for_each(|n| push(&queue, picture(n, start, 0)));
         // Picture n is due after n frames at four thirds of the input's pace.
         let worked: Vec<_> = (0..5).map(|n| taken(&queue, start + FRAME * 3 * n)).collect();
         assert_eq!(worked, [0, 4, 8, 12, 16].map(Some));
@@ -382,7 +392,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_discarded_is_counted_and_not_given_out() {
         let (queue, start) = (decoded(Queueing::All, 30), Instant::now());
-        (0..10).for_each(|n| queue.push_picture(picture(i64::from(n), start, n)));
+        (0..10).for_each(|n| push(&queue, picture(i64::from(n), start, n)));
         queue.discard();
         assert!(queue.pop().await.is_none());
         assert_eq!(queue.dropped.get(), 10);
