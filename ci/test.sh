@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --workspace --locked --no-run
 timeout 1200 cargo test --workspace --locked
-timeout 600 ci/templates.sh
+timeout 900 ci/templates.sh
 timeout 900 ci/schemathesis.sh
 # For the whole workspace, so that candle is not compiled once more for other features.
 timeout 900 cargo test --workspace --features cutrickle-codec/ffmpeg,cutrickle-codec/fdk-aac,cutrickle-stand-in/libavcodec \
