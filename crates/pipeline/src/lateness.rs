@@ -156,7 +156,10 @@ mod tests {
         let (start, mut schedule) = (Instant::now(), Schedule::default());
         let mut due = |timestamp| schedule.due(timestamp, start, start, &lateness()) - start;
         let step = FRAME_TIME * 3 / 4;
-        assert_eq!([0, FRAME, FRAME + 1, FRAME + 2].map(&mut due), [step * 0, step, step * 2, step * 3]);
+        assert_eq!(
+            [0, FRAME, FRAME + 1, FRAME + 2].map(&mut due),
+            [Duration::ZERO, step, step * 2, step * 3]
+        );
     }
 
     #[test]
