@@ -2,6 +2,7 @@
 # Measures what a processor slower than its input leads to: how old a frame is when the processor is given it, what the
 # worker adds to its latency, and how many get through. 30 frames a second, and a processor that takes 20, 50, 100 or
 # 300 ms, or 20 and 200 by turns. Prints a table in Markdown. SECONDS_EACH, SIZE and TAKES may be set.
+# PROGRAMS names a folder with the programs, where they need not be built.
 # Everything shares this machine: nothing else should run on it, and the load is noted with each row.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,13 +47,11 @@ buckets = [(float(le), float(n)) for le, n in re.findall(
 count = buckets[-1][1]
 # The upper bound of the bucket that the percentile lies in.
 age = lambda part: next(le for le, n in buckets if n >= part * count) * 1e3
-uptime = float(re.search(r'cutrickle_frames_processed_total\{[^}]*\} (\S+)', metrics)[1])
 latency, offset = figures["added_latency_ms"], figures["av_offset_ms"]
-fps = figures["received"] / figures["seconds"] if "received" in figures else None
-mean = sum(take) / len(take)
-wanted = min(30.0, 1000 / mean)
+fps = figures["received"] / figures["seconds"]
+wanted = min(30.0, 1000 * len(take) / sum(take))
 row = [sys.argv[3], f"{age(.5):.0f} / {age(.99):.0f}", f"{latency['p50']:.1f} / {latency['p99']:.1f}",
-       f"{fps:.2f}" if fps else json.dumps(figures)[:400], f"{100 * fps / wanted:.0f} %" if fps else "-",
+       f"{fps:.2f}", f"{100 * fps / wanted:.0f} %",
        f"{offset['worst']:.1f}" if offset else "-", sys.argv[4]]
 print("| " + " | ".join(row) + " |")
 PYTHON
