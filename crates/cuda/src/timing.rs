@@ -91,6 +91,7 @@ impl Gpu {
         if !timing.begun.fetch_add(1, Ordering::Relaxed).is_multiple_of(EVERY) {
             return None;
         }
+        self.bind().ok()?;
         let mut events = timing.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.collect().ok()?;
         if events.pending.len() >= MOST_PENDING {
@@ -111,8 +112,10 @@ impl Gpu {
     pub fn stage_time(&self, stage: Stage) -> StageTime {
         let mut events =
             self.timings().0[stage as usize].events.lock().unwrap_or_else(PoisonError::into_inner);
-        // What cannot be read any more is left out.
-        let _ = events.collect();
+        // Whoever asks may be on a thread of its own. What cannot be read any more is left out.
+        if self.bind().is_ok() {
+            let _ = events.collect();
+        }
         events.time
     }
 }
