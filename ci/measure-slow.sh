@@ -2,30 +2,18 @@
 # Measures what a processor slower than its input leads to: how old a frame is when the processor is given it, what the
 # worker adds to its latency, and how many get through. 30 frames a second, and a processor that takes 20, 50, 100 or
 # 300 ms, or 20 and 200 by turns. Prints a table in Markdown. SECONDS_EACH, SIZE and TAKES may be set.
-# PROGRAMS names a folder with the programs, where they need not be built.
 # Everything shares this machine: nothing else should run on it, and the load is noted with each row.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 each=${SECONDS_EACH:-20}
 size=${SIZE:-512x512}
 takes=${TAKES:-20 50 100 300 20,200}
-[ -n "${PROGRAMS:-}" ] || cargo build --release --locked --package cutrickle-cli --package cutrickle-benches --bin cutrickle --bin slow-worker "$@" >&2
-programs=${PROGRAMS:-${CARGO_TARGET_DIR:-target}/release}
-log=$(mktemp -d)
-pids=()
-finish() { for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; wait; rm -rf "$log"; }
-trap finish EXIT
-url_of() {
-  for _ in $(seq 500); do
-    url=$(grep -ohE 'http://[0-9.]+:[0-9]+' "$log/$1" | head -1) && [ -n "$url" ] && { echo "$url"; return; }
-    sleep 0.02
-  done
-  echo "$1 does not say where it listens:" >&2; cat "$log/$1" >&2; return 1
-}
+source ci/measuring.sh
+build --package cutrickle-cli --package cutrickle-benches --bin cutrickle --bin slow-worker "$@"
 NO_COLOR=1 "$programs/cutrickle" trickle-server --listen 127.0.0.1:0 --log info >"$log/trickle" 2>&1 & pids+=($!)
 trickle=$(url_of trickle)/
 
-echo "$(date -u +%F), $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)), $size, ${each} s each"
+echo "$(machine), $size, ${each} s each"
 echo
 echo "| the processor takes ms | age p50 / p99 ms, at most | added latency p50 / p99 ms | frames a second | of 1/T | A/V offset ms, worst | load |"
 echo "| --- | --- | --- | --- | --- | --- | --- |"

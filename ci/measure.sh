@@ -6,21 +6,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 each=${SECONDS_EACH:-20}
 sizes=${SIZES:-512x512 1280x720 1920x1080}
-cargo build --release --locked --package cutrickle-cli "$@" >&2
-cutrickle=${CARGO_TARGET_DIR:-target}/release/cutrickle
-log=$(mktemp -d)
-pids=()
-finish() { for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; wait; rm -rf "$log"; }
-trap finish EXIT
-
-# The first URL that a program started in the background prints.
-url_of() {
-  for _ in $(seq 500); do
-    url=$(grep -ohE 'http://[0-9.]+:[0-9]+' "$log/$1" | head -1) && [ -n "$url" ] && { echo "$url"; return; }
-    sleep 0.02
-  done
-  echo "$1 does not say where it listens:" >&2; cat "$log/$1" >&2; return 1
-}
+source ci/measuring.sh
+build --package cutrickle-cli "$@"
+cutrickle=$programs/cutrickle
 field() { python3 -c 'import json,sys; d=json.load(sys.stdin)
 for key in sys.argv[1].split("."): d=d[key] if d is not None else None
 print("-" if d is None else f"{d:.1f}" if isinstance(d,float) else d)' "$1" <<<"$figures"; }
@@ -29,7 +17,7 @@ now() { date +%s%N; }
 NO_COLOR=1 "$cutrickle" trickle-server --listen 127.0.0.1:0 --log info >"$log/trickle" 2>&1 & pids+=($!)
 trickle=$(url_of trickle)/
 
-echo "$(date -u +%F), $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)), ${each} s each, $*"
+echo "$(machine), ${each} s each, $*"
 echo
 echo "| size | CPU-ms a picture | added latency p50 / p99 ms | path p50 / p99 ms | lost | A/V offset ms | RSS idle / peak MB | start to IDLE ms | POST to first byte ms | sender late p99 ms | load |"
 echo "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
