@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the short clips that the tests of a GPU's decoder read, in a folder: each as a byte stream (.h264, .h265 with
-# access unit delimiters, .obu) or a transport stream (.ts), and what ffmpeg's own decoders make of it (.yuv: planar
-# 4:2:0, two bytes a sample above 8 bits), which is the judge.
+# Makes the short clips that the tests of a GPU's decoder read, in a folder. Each is a byte stream with access unit
+# delimiters (.h264, .h265) or a transport stream (.ts). Beside it are the frames that ffmpeg's own decoders decode it
+# to, which the tests compare with (.yuv: planar 4:2:0, two bytes per sample above 8 bits).
 #   ci/clips.sh FOLDER
 set -euo pipefail
 folder=${1:?folder}
@@ -18,16 +18,14 @@ x265() { # name size pixels parameters
 make h264.h264 320x180 yuv420p -c:v libx264 -threads 1 -bf 0 -x264-params aud=1:keyint=12
 x265 h265.h265 320x180 yuv420p bframes=0
 x265 h265-small.h265 256x144 yuv420p bframes=0
-# Coded as large as the first, of which it shows more.
+# Its coded size is the same as that of the first clip, but more of it is displayed.
 x265 h265-uncut.h265 320x184 yuv420p bframes=0
 x265 h265-10.h265 320x180 yuv420p10le bframes=0
-# Pictures that precede others in decoding and follow them in display, and refer to later ones.
+# Pictures are decoded in another order than they are displayed, and refer to later ones.
 x265 h265-b.ts 320x180 yuv420p bframes=4:b-pyramid=1:open-gop=1
 x265 h265-10-b.ts 320x180 yuv420p10le bframes=4:b-pyramid=1:open-gop=0
-# Pictures that are decoded and not shown, and later shown without being decoded.
-make av1.obu 320x180 yuv420p -c:v libaom-av1 -cpu-used 8 -lag-in-frames 19 -auto-alt-ref 1 -g 12 -threads 1 -b:v 500k
-make av1-10.obu 320x180 yuv420p10le -c:v libaom-av1 -cpu-used 8 -lag-in-frames 19 -auto-alt-ref 1 -g 12 -threads 1 -b:v 500k
-# 60 fields a second, the upper or the lower one first; the pictures that they were taken from are the judge.
+# 60 fields per second, with the upper or the lower field first. The tests compare with the frames that the fields were
+# taken from.
 for order in top bottom; do
   first=$([ $order = top ] && echo 1 || echo 0)
   source="testsrc2=size=320x192:rate=60,trim=end_frame=48"

@@ -10,5 +10,5 @@ long=$(git ls-files '*.rs' | xargs wc -l | awk '$2 != "total" && $1 > 600 { prin
 if [ -n "$long" ]; then printf 'files longer than 600 lines:\n%s\n' "$long"; exit 1; fi
 vague=$(git ls-files '*.rs' | grep -E '(^|/)(utils?|helpers?|common|manager)(/|\.rs$)' || true)
 if [ -n "$vague" ]; then printf 'modules without a role in their name:\n%s\n' "$vague"; exit 1; fi
-headless=$(git ls-files 'crates/*.rs' 'examples/*.rs' 'benches/*.rs' | while read -r f; do head -c 3 "$f" | grep -q '//!' || echo "  $f"; done)
+headless=$(git ls-files 'crates/*.rs' 'testing/*.rs' 'examples/*.rs' 'benches/*.rs' | while read -r f; do head -c 3 "$f" | grep -q '//!' || echo "  $f"; done)
 if [ -n "$headless" ]; then printf 'files that do not say what they are:\n%s\n' "$headless"; exit 1; fi

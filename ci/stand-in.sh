@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs a command with the stand-in driver in the place of NVIDIA's libraries:
 #   ci/stand-in.sh cargo test --workspace --features cuda
-# The variables that it understands are listed in crates/cuda/stand-in/src/lib.rs. STAND_IN_LIBRARY names a library
-# that was built before; without it, it is built. CARGO_TARGET_DIR is heeded.
+# testing/stand-in/src/lib.rs lists the variables that it understands. STAND_IN_LIBRARY names a library that was built
+# before; otherwise one is built, in CARGO_TARGET_DIR if that is set.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 library=${STAND_IN_LIBRARY:-}

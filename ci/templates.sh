@@ -21,7 +21,7 @@ for template in passthrough candle-model analytics audio; do
     # workspace carry lines of their sources.
     sed -i 's/"rt-multi-thread"\]/"rt-multi-thread", "fs", "io-std", "process", "signal", "test-util"]/' Cargo.toml
     sed -i '/^tokio = /a getrandom = { version = "0.4", features = ["std", "sys_rng"] }' Cargo.toml
-    for crate in cutrickle codec cuda cuda-delayload error frame models mpegts pipeline server trickle; do
+    for crate in cutrickle codec cuda cuda-delayload error frame media models mpegts pipeline server trickle; do
       printf '\n[profile.dev.package.%s]\ndebug = "line-tables-only"\n' "cutrickle${crate:+-$crate}"
     done | sed 's/cutrickle-cutrickle/cutrickle/' >> Cargo.toml
     cargo test --offline

@@ -1,4 +1,4 @@
-//! Pictures a second of a model that eight streams share: called by each stream itself, and by `Batched`.
+//! Frames per second of a model that eight streams share, called by each stream itself and by `Batched`.
 #![allow(missing_docs, reason = "criterion's macro makes an undocumented function")]
 
 use std::error::Error;
@@ -8,21 +8,22 @@ use std::time::{Duration, Instant};
 use candle_core::{DType, Device, Tensor};
 use criterion::{Criterion, Throughput};
 use cutrickle_frame::VideoFrame;
+use cutrickle_media::Timestamp;
 use cutrickle_pipeline::FrameProcessor;
 use cutrickle_pipeline::compose::{Batched, map_tensor};
 use tokio::runtime::Runtime;
 
 const STREAMS: u32 = 8;
-/// A picture's side.
+/// The width and height of a frame in pixels.
 const SIDE: usize = 64;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// N pictures to as many, (N, H, W, 3), u8 to float.
+/// Takes a batch of N frames as a tensor of u8 and of shape (N, H, W, 3), and returns as many as floats.
 trait Model: Fn(&Tensor) -> candle_core::Result<Tensor> + Clone + Send + 'static {}
 impl<F: Fn(&Tensor) -> candle_core::Result<Tensor> + Clone + Send + 'static> Model for F {}
 
-/// Two convolutions of 3x3, 3 to 16 to 3 channels: much arithmetic for each weight.
+/// Two 3x3 convolutions, from 3 to 16 to 3 channels, which do a lot of arithmetic with each weight.
 fn convolution() -> candle_core::Result<impl Model> {
     let device = Device::Cpu;
     let widen = Tensor::randn(0f32, 0.1, (16, 3, 3, 3), &device)?;
@@ -34,7 +35,8 @@ fn convolution() -> candle_core::Result<impl Model> {
     })
 }
 
-/// Two full connections over 1,024 features: 101 MB of weights, each of which is used once for each picture.
+/// Two fully connected layers with 1,024 features in between. Each of their 101 MB of weights is used once
+/// per frame.
 fn connection() -> candle_core::Result<impl Model> {
     let (device, pixels) = (Device::Cpu, SIDE * SIDE * 3);
     let narrow = Tensor::randn(0f32, 0.01, (1024, pixels), &device)?;
@@ -45,14 +47,16 @@ fn connection() -> candle_core::Result<impl Model> {
     })
 }
 
-/// The time that eight streams of `pictures` each take, every picture answered before its stream's next.
-fn play<P: FrameProcessor>(processor: &P, runtime: &Runtime, pictures: u64) -> Outcome<Duration> {
+/// The time that eight streams take for `frames` frames each. A stream sends a frame when the one before has
+/// come back.
+fn play<P: FrameProcessor>(processor: &P, runtime: &Runtime, frames: u64) -> Outcome<Duration> {
     let begin = Barrier::new(STREAMS as usize + 1);
     let stream = |n: u32, mut processor: P| -> Outcome<()> {
         let pixels = Tensor::full(n as u8, (SIDE, SIDE, 3), &Device::Cpu)?;
         begin.wait();
-        for picture in 0..pictures {
-            let frame = VideoFrame::from_tensor(pixels.clone(), picture as i64 * 3000)?;
+        for index in 0..frames {
+            let timestamp = Timestamp::from_ticks(index as i64 * 3000);
+            let frame = VideoFrame::from_tensor(pixels.clone(), timestamp)?;
             runtime.block_on(processor.process_video(frame))?;
         }
         Ok(())

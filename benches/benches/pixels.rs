@@ -1,12 +1,13 @@
-//! What a picture costs on the CPU between decoder and encoder: to RGB, back, and to another size.
+//! What a frame costs on the CPU between decoder and encoder: conversion to RGB and back, and scaling.
 #![allow(missing_docs, reason = "criterion's macro makes an undocumented function")]
 
 use std::error::Error;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use cutrickle_frame::{Colour, I420, Scaler, VideoFrame};
+use cutrickle_frame::{I420, Scaler, VideoFrame};
+use cutrickle_media::{Colour, Timestamp};
 
-/// A picture whose samples are all different from their neighbours.
+/// A picture whose samples differ from those next to them.
 fn picture(width: u32, height: u32) -> Result<I420, Box<dyn Error>> {
     let mut picture = I420::new(width, height)?;
     for plane in picture.planes_mut() {
@@ -25,12 +26,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         group.throughput(Throughput::Elements(u64::from(width) * u64::from(height)));
         let colour = Colour::unspecified(height);
         let source = picture(width, height)?;
-        let frame = VideoFrame::from_i420(picture(width, height)?, colour, 0);
+        let frame = VideoFrame::from_i420(picture(width, height)?, colour, Timestamp::ZERO);
         let rgb = frame.tensor()?;
         group.bench_function(BenchmarkId::new("I420 to RGB", &size), |bencher| {
-            // A frame keeps its conversion, so each round takes one that has none.
+            // A frame keeps the pixels that it has converted, so each round uses a new frame.
             bencher.iter_batched(
-                || picture(width, height).map(|picture| VideoFrame::from_i420(picture, colour, 0)),
+                || {
+                    let frame = |picture| VideoFrame::from_i420(picture, colour, Timestamp::ZERO);
+                    picture(width, height).map(frame)
+                },
                 |frame| frame.map(|frame| frame.tensor()),
                 criterion::BatchSize::LargeInput,
             );

@@ -1,1 +1,1 @@
-//! Criterion benches and load clients.
+//! Criterion benchmarks and load clients.

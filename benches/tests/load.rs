@@ -1,4 +1,5 @@
-//! The load client against the server that it is for: it delivers, counts, and loses nothing.
+//! Runs the load client against the trickle server, and checks that it delivers and counts everything and
+//! loses nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader};
@@ -6,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-/// Ended with the test.
+/// The process of a trickle server, which is killed when this is dropped.
 struct Server(Child);
 
 impl Server {
@@ -50,8 +51,8 @@ fn every_write_reaches_every_subscriber() {
 #[test]
 fn as_fast_as_it_goes_nothing_is_garbled() {
     let (_server, url) = Server::start();
-    // The server's window is a few milliseconds long here: a subscriber that the machine holds up for longer loses
-    // segments, as it should.
+    // At this rate the server's window is only a few milliseconds long. A subscriber that is delayed for
+    // longer than that loses segments, which is correct.
     let figures = load(&url, &[&LOAD[..], &["--rate", "max"]].concat());
     for none in ["wrong_writes", "broken_connections"] {
         assert_eq!(figures[none], 0, "{figures}");

@@ -31,7 +31,7 @@ fn compile() -> Result<PathBuf, String> {
         println!("cargo:rerun-if-env-changed={variable}");
     }
     let variable = |name| env::var_os(name).ok_or_else(|| format!("cargo did not set {name}"));
-    let kernels = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("../../kernels");
+    let kernels = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("kernels");
     println!("cargo:rerun-if-changed={}", kernels.display());
     let image = Path::new(&variable("OUT_DIR")?).join("kernels.fatbin");
     let nvcc = nvcc();

@@ -1,5 +1,5 @@
-//! A worker whose processor takes as long as it is told, for measuring what a model slower than its input leads to.
-//! Prints the URL of its REST API, and serves until it is ended.
+//! A worker whose processor takes a given time for each frame, to measure what happens if a model is slower
+//! than its input. It prints the URL of its REST API and serves until it is stopped.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -8,19 +8,20 @@ use clap::Parser;
 use cutrickle::Queueing;
 use cutrickle::prelude::*;
 
-/// Serves a processor that hands each frame on after a while.
+/// Serves a processor that returns each frame after a while.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Port of the REST API; 0 takes a free one.
+    /// The port of the REST API; 0 picks a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// How long a frame takes, in milliseconds; of several numbers each in turn, for as many frames as `--run` says.
+    /// How many milliseconds a frame takes. Several numbers are used in turn, each for as many frames as
+    /// `--run` says.
     #[arg(long, value_name = "MILLISECONDS", value_delimiter = ',', default_value = "90")]
     takes: Vec<u64>,
-    /// For how many frames a number holds before the next one's turn.
+    /// How many frames take the same time before the next number is used.
     #[arg(long, default_value_t = 10)]
     run: usize,
-    /// Process every frame in order, in the place of the newest.
+    /// Process every frame in order, instead of only the newest one.
     #[arg(long)]
     all: bool,
 }
@@ -36,7 +37,7 @@ impl FrameProcessor for Slow {
     async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
         let turn = self.seen / self.run.max(1) % self.takes.len().max(1);
         self.seen += 1;
-        // On the stream's own thread, as a model computes.
+        // Blocks the thread of the stream, as a model does.
         std::thread::sleep(self.takes.get(turn).copied().unwrap_or_default());
         Ok(Some(frame))
     }

@@ -1,4 +1,5 @@
-//! The trickle server by itself, for measuring it: prints its URL and serves until it is interrupted.
+//! The trickle server on its own, so that it can be measured. It prints its URL and serves until it is
+//! interrupted.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -8,13 +9,14 @@ use clap::Parser;
 use cutrickle_trickle::{Server, ServerConfig};
 use tokio::runtime::Builder;
 
-/// Serves trickle channels, and nothing else, until it is interrupted.
+/// Serves trickle channels until it is interrupted.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Address and port; port 0 takes a free one.
+    /// The address and port to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Threads; without it half of the machine's cores, the rest being for the clients.
+    /// The number of threads. By default half of the cores are used, so that the others are left for the
+    /// clients.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 }
@@ -22,7 +24,7 @@ struct Args {
 fn main() -> io::Result<()> {
     let args = Args::parse();
     let half = || available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
-    // On a single thread the tasks need not be handed from one to another.
+    // With a single thread, tasks do not have to move between threads.
     let mut runtime = match args.threads.map_or_else(half, usize::from) {
         1 => Builder::new_current_thread(),
         threads => {

@@ -1,8 +1,13 @@
-//! What this machine has for live video: devices, their decoders and encoders, and which backend serves each stage.
+//! What this machine has for live video: devices, their decoders and encoders, and which backend serves each role by
+//! the table of backends.
 
+use candle_core::Device;
 #[cfg(feature = "cuda")]
 use cutrickle_error::chain;
+use cutrickle_media::VideoCodec;
 use serde::Serialize;
+
+use crate::{Backends, Role};
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -14,9 +19,9 @@ pub struct Machine {
     /// The GPUs.
     pub devices: Vec<DeviceFindings>,
     /// Decodes video that is in host memory.
-    pub host_decoder: &'static str,
+    pub host_decoder: String,
     /// Encodes video that is in host memory.
-    pub host_encoder: &'static str,
+    pub host_encoder: String,
 }
 
 /// One GPU.
@@ -39,15 +44,15 @@ pub struct DeviceFindings {
     /// Why its encoder cannot be used, where it cannot.
     pub no_encoder: Option<String>,
     /// Which backend will decode H.264.
-    pub video_decode: &'static str,
+    pub video_decode: String,
     /// Which backend will encode H.264.
-    pub video_encode: &'static str,
+    pub video_encode: String,
 }
 
 /// A kind of video that a GPU decodes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Decodes {
-    /// `H264`, `H265` or `Av1`.
+    /// `H264` or `H265`.
     pub codec: String,
     /// Bits of a sample.
     pub bits: u32,
@@ -57,13 +62,13 @@ pub struct Decodes {
 
 /// Looks at this machine. Opens every GPU, and a session of its encoder, for a moment.
 pub fn machine() -> Machine {
-    let names = crate::open::backends();
+    let backends = Backends::builtin();
     let mut machine = Machine {
         built_with_cuda: cfg!(feature = "cuda"),
         no_gpu: None,
         devices: Vec::new(),
-        host_decoder: names.video_decode,
-        host_encoder: names.video_encode,
+        host_decoder: on_cpu(&backends, Role::VideoDecode),
+        host_encoder: on_cpu(&backends, Role::VideoEncode),
     };
     #[cfg(feature = "cuda")]
     match cutrickle_cuda::Gpu::count() {
@@ -85,6 +90,16 @@ pub fn machine() -> Machine {
     machine
 }
 
+/// The first backend of the CPU that plays this role for H.264.
+fn on_cpu(backends: &Backends, role: Role) -> String {
+    let name = match role {
+        Role::VideoEncode => backends.first_video_encoder(VideoCodec::H264, &Device::Cpu),
+        _ => backends.first_video_decoder(VideoCodec::H264, &Device::Cpu),
+    };
+    let rows = backends.rows().into_iter().filter(|row| row.role == role);
+    rows.map(|row| row.name).find(|row| name.is_some_and(|name| row.starts_with(name))).unwrap_or_default()
+}
+
 #[cfg(feature = "cuda")]
 fn device(ordinal: usize, machine: &Machine) -> cutrickle_cuda::Result<DeviceFindings> {
     use cutrickle_cuda::{Gpu, nvdec, nvenc};
@@ -93,7 +108,7 @@ fn device(ordinal: usize, machine: &Machine) -> cutrickle_cuda::Result<DeviceFin
     let (major, minor) = gpu.compute_capability()?;
     let mut decodes = Vec::new();
     let mut no_decoder = None;
-    for codec in [nvdec::Codec::H264, nvdec::Codec::H265, nvdec::Codec::Av1] {
+    for codec in VideoCodec::ALL {
         for bits in [8, 10] {
             match nvdec::capabilities(&gpu, codec, bits) {
                 Ok(found) => decodes.push(Decodes {
@@ -117,8 +132,8 @@ fn device(ordinal: usize, machine: &Machine) -> cutrickle_cuda::Result<DeviceFin
         name: gpu.name()?,
         compute_capability: format!("{major}.{minor}"),
         memory_mb: gpu.memory()?.1 >> 20,
-        video_decode: if decodes_h264 { crate::video::nvdec::BACKEND } else { machine.host_decoder },
-        video_encode: if encodes_h264 { crate::video::nvenc::BACKEND } else { machine.host_encoder },
+        video_decode: if decodes_h264 { crate::video::nvdec::BACKEND.into() } else { machine.host_decoder.clone() },
+        video_encode: if encodes_h264 { crate::video::nvenc::BACKEND.into() } else { machine.host_encoder.clone() },
         decodes,
         no_decoder,
         encodes,

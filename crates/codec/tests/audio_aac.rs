@@ -1,14 +1,19 @@
-//! AAC-LC out of ADTS, with ffmpeg as the encoder.
+//! Decoding of AAC-LC in ADTS frames that ffmpeg encoded.
 #![allow(clippy::unwrap_used)]
 
 mod audio_signal;
 
 use audio_signal::{Noise, adts_frames, amplitude, ffmpeg, frequency};
-use cutrickle_codec::audio::symphonia_aac::AacLcDecoder;
 use cutrickle_codec::audio::{channels, packet_duration};
-use cutrickle_codec::{AudioDecoder, AudioFormat, Error};
+use cutrickle_codec::{AudioDecoder, Backends, Error};
+use cutrickle_media::AudioCodec;
 
-/// One second of 440 Hz on the left at 0.5, and 1000 Hz at 0.25 on the right where there is one.
+fn decoder() -> Box<dyn AudioDecoder> {
+    Backends::builtin().open_audio_decoder(AudioCodec::Aac).unwrap()
+}
+
+/// One second of 440 Hz with an amplitude of 0.5 on the left, and with two channels also 1000 Hz with 0.25 on
+/// the right.
 fn tones(rate: u32, channels: usize) -> Option<Vec<Vec<u8>>> {
     let left = "0.5*sin(2*PI*440*t)";
     let expression = match channels {
@@ -19,8 +24,8 @@ fn tones(rate: u32, channels: usize) -> Option<Vec<Vec<u8>>> {
     Some(adts_frames(&ffmpeg(&arguments, &[])?))
 }
 
-/// All frames' samples, a row a channel.
-fn decoded(decoder: &mut AacLcDecoder, frames: &[Vec<u8>]) -> Vec<Vec<f32>> {
+/// The samples of all frames, with one row per channel.
+fn decoded(decoder: &mut dyn AudioDecoder, frames: &[Vec<u8>]) -> Vec<Vec<f32>> {
     let mut rows: Vec<Vec<f32>> = Vec::new();
     for frame in frames {
         let samples = decoder.decode(frame).unwrap();
@@ -49,9 +54,9 @@ fn tones_keep_their_frequency_level_and_side() {
     for rate in [44_100, 48_000] {
         for count in [1, 2] {
             let Some(frames) = tones(rate, count) else { return };
-            let mut decoder = AacLcDecoder::new();
+            let mut decoder = decoder();
             assert_eq!(decoder.decode(&frames[0]).unwrap().sample_rate, rate);
-            let rows = decoded(&mut decoder, &frames[1..]);
+            let rows = decoded(&mut *decoder, &frames[1..]);
             assert_eq!(rows.len(), count);
             assert_tones(&rows, rate);
         }
@@ -63,26 +68,26 @@ fn a_frame_tells_its_duration_and_channels_undecoded() {
     for (rate, count) in [(44_100, 1), (48_000, 2), (22_050, 2)] {
         let Some(frames) = tones(rate, count) else { return };
         for frame in &frames {
-            assert_eq!(packet_duration(AudioFormat::Aac, frame), Some((1024, rate)));
-            assert_eq!(channels(AudioFormat::Aac, frame), Some(count));
+            assert_eq!(packet_duration(AudioCodec::Aac, frame), Some((1024, rate)));
+            assert_eq!(channels(AudioCodec::Aac, frame), Some(count));
         }
     }
-    assert_eq!(packet_duration(AudioFormat::Aac, &[0xff, 0xf1, 0x50]), None);
-    assert_eq!(channels(AudioFormat::Aac, &[]), None);
+    assert_eq!(packet_duration(AudioCodec::Aac, &[0xff, 0xf1, 0x50]), None);
+    assert_eq!(channels(AudioCodec::Aac, &[]), None);
 }
 
 #[test]
 fn a_change_of_rate_and_channels_is_followed() {
-    let mut decoder = AacLcDecoder::new();
+    let mut decoder = decoder();
     for (rate, count) in [(48_000, 2), (44_100, 1), (44_100, 2)] {
         let Some(frames) = tones(rate, count) else { return };
-        let rows = decoded(&mut decoder, &frames);
+        let rows = decoded(&mut *decoder, &frames);
         assert_eq!(rows.len(), count);
         assert_tones(&rows, rate);
     }
 }
 
-/// An LC frame of ten bytes of nothing with the given header fields.
+/// A frame whose header has these fields, followed by ten bytes of zero.
 fn frame(profile: u8, rate_index: u8, channels: u8) -> Vec<u8> {
     let length = 17u8;
     let mut frame = vec![
@@ -100,7 +105,7 @@ fn frame(profile: u8, rate_index: u8, channels: u8) -> Vec<u8> {
 
 #[test]
 fn an_error_names_what_was_wrong() {
-    let error = |packet: &[u8]| -> Error { AacLcDecoder::new().decode(packet).unwrap_err() };
+    let error = |packet: &[u8]| -> Error { decoder().decode(packet).unwrap_err() };
     let mut several = frame(1, 3, 2);
     several[6] |= 2;
     for (packet, words, unsupported) in [
@@ -126,7 +131,7 @@ fn an_error_names_what_was_wrong() {
 #[test]
 fn the_core_of_he_aac_is_decoded() {
     let Some(mut frames) = tones(24_000, 2) else { return };
-    // A fill element of eight bytes that says it is SBR data, before the end element.
+    // Inserts a fill element of eight bytes, which claims to be SBR data, before the end element.
     let fill: Vec<bool> =
         bits(0b110, 3).chain(bits(8, 4)).chain(bits(0xd, 4)).chain((0..60).map(|n| n % 3 == 0)).collect();
     for frame in &mut frames {
@@ -141,7 +146,7 @@ fn the_core_of_he_aac_is_decoded() {
         frame[4] = (length >> 3) as u8;
         frame[5] = (length << 5) as u8 | frame[5] & 0x1f;
     }
-    let rows = decoded(&mut AacLcDecoder::new(), &frames);
+    let rows = decoded(&mut *decoder(), &frames);
     assert_eq!(rows.len(), 2);
     assert!((frequency(&rows[0][4_096..20_480], 24_000) - 440.0).abs() < 0.5);
     assert!((amplitude(&rows[1][4_096..20_480], 1_000.0, 24_000) - 0.25).abs() < 0.01);
@@ -155,12 +160,12 @@ fn bits(value: u32, count: u32) -> impl Iterator<Item = bool> {
 fn damaged_frames_are_errors_and_good_ones_after_them_are_decoded() {
     let Some(frames) = tones(44_100, 2) else { return };
     let mut noise = Noise(1);
-    let mut decoder = AacLcDecoder::new();
+    let mut decoder = decoder();
     for _ in 0..20 {
         for frame in &frames {
             let mut damaged = frame.clone();
             match noise.next() % 3 {
-                // The header stays, so that the payload's parser is met.
+                // Keeps the header, so that the damage reaches the parser of the payload.
                 0 => {
                     let random = noise.bytes(damaged.len() - 7);
                     damaged[7..].copy_from_slice(&random);
@@ -174,15 +179,15 @@ fn damaged_frames_are_errors_and_good_ones_after_them_are_decoded() {
             drop(decoder.decode(&damaged));
         }
     }
-    // The first good frame may be refused: it tells that a damaged one left the decoder with another layout.
+    // The first good frame may be refused, if a damaged frame left the decoder with another channel layout.
     drop(decoder.decode(&frames[0]));
-    assert_tones(&decoded(&mut decoder, &frames[1..]), 44_100);
+    assert_tones(&decoded(&mut *decoder, &frames[1..]), 44_100);
 }
 
 #[test]
 fn random_bytes_are_errors() {
     let mut noise = Noise(2);
-    let mut decoder = AacLcDecoder::new();
+    let mut decoder = decoder();
     for _ in 0..2_000 {
         let length = noise.next() as usize % 64;
         assert!(decoder.decode(&noise.bytes(length)).is_err());

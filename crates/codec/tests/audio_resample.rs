@@ -1,10 +1,11 @@
-//! The resampler keeps frequency, level and time for every pair of rates, however the input is cut.
+//! The resampler keeps frequency, level and timing for every pair of sample rates, and however the input is
+//! split.
 #![allow(clippy::unwrap_used)]
 
 mod audio_signal;
 
 use audio_signal::{amplitude, click, frequency, peak, sine, tone_to_noise};
-use cutrickle_codec::audio::resample::Resampler;
+use cutrickle_codec::audio::Resampler;
 
 const RATES: [u32; 9] = [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 88_200, 96_000];
 
@@ -85,7 +86,7 @@ fn equal_rates_need_none_and_absurd_ones_are_refused() {
     for (from, to, channels) in [(0, 48_000, 1), (48_000, 0, 1), (u32::MAX, 48_000, 1), (44_100, 48_000, 0)] {
         assert!(Resampler::between(from, to, channels).unwrap_err().is_unsupported());
     }
-    // No common divisor: large blocks, but right.
+    // Rates without a common divisor need large blocks, but the output is right.
     let out = resampled(44_101, 48_000, &sine(1_000.0, 0.5, 44_101, 88_202), 1024);
     assert!((frequency(&out[9_600..86_400], 48_000) - 1_000.0).abs() < 0.1);
 }

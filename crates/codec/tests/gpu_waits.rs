@@ -1,17 +1,20 @@
-//! What the host waits for on a picture's way through the GPU: the encoder's bitstream, or, where the device has no
-//! encoder, one copy of the picture. Counted by the stand-in driver (ci/stand-in.sh); a driver that does not count cannot
-//! be asked, and the test says so. Alone in its file: the counts are the process's.
+//! What the host waits for while a frame passes through the GPU: the bitstream of the encoder or, if the
+//! device has no encoder, one copy of the frame. The stand-in driver (ci/stand-in.sh) counts the waits. Other
+//! drivers do not, and then the test prints that and checks nothing. It is alone in its file, because the
+//! counts are those of the whole process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod gpu_clip;
 
 use std::ffi::{CString, c_char};
 
-use cutrickle_codec::{VideoCodec, open};
-use gpu_clip::{device, encoder_for, units};
+use cutrickle_codec::Backends;
+use cutrickle_frame::Origin;
+use cutrickle_media::VideoCodec;
+use gpu_clip::{device, encoder_for, open_decoder, units};
 use libloading::Library;
 
-/// Everything by which the driver makes the host wait, or could.
+/// Everything in the driver that makes the host wait, or could make it wait.
 const WAITS: [&str; 9] = [
     "cuCtxSynchronize",
     "cuEventSynchronize",
@@ -27,18 +30,18 @@ const WAITS: [&str; 9] = [
 struct Counts(Library);
 
 impl Counts {
-    /// The counts of a driver that counts.
+    /// Opens the driver. Returns `None` if it does not count.
     fn open() -> Option<Self> {
-        // SAFETY: the driver is open already; its initialisers have run.
+        // SAFETY: the driver has already been loaded, so no initialiser runs.
         let driver = unsafe { Library::new("libcuda.so.1") }.expect("there is a driver");
-        // SAFETY: only whether it is there is asked.
+        // SAFETY: this only looks whether the symbol exists.
         let counts = unsafe { driver.get::<*const ()>(b"standInCalls\0") }.is_ok();
         counts.then_some(Self(driver))
     }
 
     fn of(&self, name: &str) -> u64 {
         let name = CString::new(name).unwrap();
-        // SAFETY: this is its type in the stand-in; the name is a C string for as long as the call.
+        // SAFETY: the symbol has this type in the stand-in driver, and the C string outlives the call.
         unsafe {
             let calls = self.0.get::<extern "C" fn(*const c_char) -> u64>(b"standInCalls\0").unwrap();
             calls(name.as_ptr())
@@ -57,22 +60,23 @@ fn the_host_waits_once_a_picture_and_for_its_output_alone() {
         println!("this driver does not count: nothing is asserted");
         return;
     };
-    let mut decoder = open::video_decoder(VideoCodec::H264, &device).unwrap();
+    let mut decoder = open_decoder(VideoCodec::H264, &device);
     let mut encoder = None;
     let mut before = None;
-    // The first second is warming up: memory that is allocated, surfaces, events.
+    // The first second is a warm-up, in which memory, surfaces and events are allocated.
     const WARM: usize = 30;
     for (at, unit) in units.iter().take(2 * WARM).enumerate() {
         if at == WARM {
             before = Some((counts.waits(), counts.of("nvEncLockBitstream")));
         }
         let mut frames = Vec::new();
-        decoder.decode(&unit.borrow(), &mut |frame| frames.push(frame)).unwrap();
+        decoder.decode(unit, Origin::now(), &mut |frame| frames.push(frame)).unwrap();
         let [frame] = <[_; 1]>::try_from(frames).unwrap();
         let pixels = frame.tensor().unwrap();
         let frame = frame.replace_tensor(pixels).unwrap();
-        let encoder =
-            encoder.get_or_insert_with(|| open::video_encoder(encoder_for(&frame), &device).unwrap());
+        let encoder = encoder.get_or_insert_with(|| {
+            Backends::builtin().open_video_encoder(encoder_for(&frame), &device).unwrap()
+        });
         encoder.encode(&frame, at % 30 == 0).unwrap();
     }
     let (waits, locks) = before.unwrap();
@@ -85,9 +89,9 @@ fn the_host_waits_once_a_picture_and_for_its_output_alone() {
     let locked = counts.of("nvEncLockBitstream") - locks;
     let on_gpu = encoder.unwrap().backend() == "nvenc";
     for (name, times) in &waited {
-        // Without an encoder on the device each picture is copied to the host once.
+        // Without an encoder on the device every frame is copied to the host once.
         let wanted = if *name == "cuEventSynchronize" && !on_gpu { WARM as u64 } else { 0 };
-        assert_eq!(*times, wanted, "{name} in {WARM} pictures: {waited:?}");
+        assert_eq!(*times, wanted, "{name} in {WARM} frames: {waited:?}");
     }
     assert_eq!(locked, if on_gpu { WARM as u64 } else { 0 });
 }

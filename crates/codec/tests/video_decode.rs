@@ -1,27 +1,28 @@
-//! openh264's decoder against ffmpeg's: the same pictures, each as early as its stream allows. B-frames are the
-//! exception: the library's are not exact.
+//! The decoder of openh264 compared with that of ffmpeg: the same frames, each as early as its stream allows.
+//! B-frames are an exception, because those of openh264 are not exact.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod video_media;
 
-use cutrickle_codec::video::openh264::H264Decoder;
-use cutrickle_frame::{Colour, Matrix, VideoFrame};
-use video_media::{Media, decode_all, h264, has_ffmpeg, psnr, samples, source};
+use cutrickle_frame::VideoFrame;
+use cutrickle_media::{Colour, Matrix, Timestamp};
+use video_media::{Media, check_origins, decode_all, h264, has_ffmpeg, openh264, psnr, samples, source};
 
-/// Every frame right after its unit, sample for sample what ffmpeg decodes.
+/// Checks that every frame comes out right after its access unit, with exactly the samples that ffmpeg
+/// decodes.
 #[track_caller]
 fn at_once(media: &Media) {
-    let mut decoder = H264Decoder::new().unwrap();
-    let (frames, counts) = decode_all(&mut decoder, &media.units);
+    let (frames, counts) = decode_all(&mut *openh264(), &media.units);
     assert!(counts[..media.units.len()].iter().all(|n| *n == 1), "{counts:?}");
     alike(media, &frames, f64::INFINITY);
 }
 
-/// All frames in display order, at least `bound` dB from ffmpeg's: infinity stands for the same samples.
+/// Checks that all frames are there in display order, and that each has a PSNR of at least `bound` dB
+/// compared with that of ffmpeg. Infinity stands for equal samples.
 #[track_caller]
 fn alike(media: &Media, frames: &[VideoFrame], bound: f64) {
     assert_eq!(frames.len(), media.pictures.len());
-    let mut timestamps: Vec<i64> = media.units.iter().map(|unit| unit.timestamp).collect();
+    let mut timestamps: Vec<Timestamp> = media.units.iter().map(|unit| unit.pts).collect();
     timestamps.sort_unstable();
     for (index, (frame, picture)) in frames.iter().zip(&media.pictures).enumerate() {
         assert_eq!((frame.width(), frame.height()), (media.width, media.height));
@@ -70,12 +71,33 @@ fn frames_of_a_stream_with_b_frames_come_out_in_display_order_and_none_is_lost()
         &["-bf", "2", "-x264-params", "cabac=0:weightb=0"],
     ] {
         let media = h264(&source(640, 360, 45), options);
-        let mut decoder = H264Decoder::new().unwrap();
-        let (frames, counts) = decode_all(&mut decoder, &media.units);
+        let (frames, counts) = decode_all(&mut *openh264(), &media.units);
         alike(&media, &frames, 55.0);
-        // Held back no longer than the parameter sets say: at most two frames for x264's pyramids.
+        // Frames are held back no longer than the parameter sets require, which is two frames for a pyramid
+        // of x264.
         assert!(*counts.last().unwrap() <= 2, "{options:?}: {counts:?}");
     }
+}
+
+#[test]
+fn units_with_equal_timestamps_give_a_frame_each_with_the_origin_of_its_own_unit() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let mut units = h264(&source(320, 240, 4), &["-bf", "0"]).units;
+    (units[2].pts, units[2].dts) = (units[1].pts, units[1].dts);
+    check_origins(&mut *openh264(), &[&units]);
+}
+
+#[test]
+fn frames_that_are_reordered_have_the_origins_of_their_own_units() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let units = h264(&source(320, 240, 15), &["-bf", "3"]).units;
+    assert!(!units.is_sorted_by_key(|unit| unit.pts), "there are B-frames");
+    // Every timestamp appears twice.
+    check_origins(&mut *openh264(), &[&units, &units]);
 }
 
 #[test]
@@ -101,7 +123,7 @@ fn colour_is_what_the_stream_signals() {
     }
     let colour = |options: &[&str], height| {
         let media = h264(&source(128, height, 1), options);
-        decode_all(&mut H264Decoder::new().unwrap(), &media.units).0[0].colour()
+        decode_all(&mut *openh264(), &media.units).0[0].colour()
     };
     let signalled = |matrix, primaries, transfer, range| {
         ["-colorspace", matrix, "-color_primaries", primaries, "-color_trc", transfer, "-color_range", range]

@@ -1,21 +1,25 @@
-//! openh264's encoder, judged by ffmpeg and ffprobe.
+//! The encoder of openh264. Its output is checked with ffmpeg and ffprobe.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod video_media;
 
-use cutrickle_codec::video::openh264::{H264Decoder, H264Encoder};
-use cutrickle_codec::{
-    Coding, EncodedVideo, EncoderConfig, RateControl, VideoCodec, VideoDecoder, VideoEncoder, VideoUnit,
-};
-use cutrickle_frame::{Colour, I420, VideoFrame};
-use video_media::{Folder, has_ffmpeg, psnr, run, samples, text};
+use candle_core::Device;
+use cutrickle_codec::{Backends, Coding, EncoderConfig, RateControl, Result, VideoEncoder};
+use cutrickle_frame::{I420, Origin, VideoFrame};
+use cutrickle_media::{AccessUnit, Colour, Size, Timestamp, VideoCodec};
+use video_media::{Folder, has_ffmpeg, openh264, psnr, run, samples, text};
 
 fn config(width: u32, height: u32) -> EncoderConfig {
     let (bitrate, colour, coding) = (4_000_000, Colour::BT709, Coding::default());
-    EncoderConfig { width, height, fps: 30.0, bitrate, coding, colour }
+    EncoderConfig { size: Size::new(width, height), fps: 30.0, bitrate, coding, colour }
 }
 
-/// A picture whose luma and chroma are functions of place and time.
+/// Opens the encoder of openh264.
+fn open(config: EncoderConfig) -> Result<Box<dyn VideoEncoder>> {
+    Backends::builtin().open_video_encoder_named("openh264", config, &Device::Cpu)
+}
+
+/// A frame whose luma and chroma are functions of place and time.
 fn picture(width: u32, height: u32, number: u32, kind: &str) -> VideoFrame {
     let mut picture = I420::new(width, height).unwrap();
     let mut grain = 1 + u64::from(number);
@@ -36,36 +40,36 @@ fn picture(width: u32, height: u32, number: u32, kind: &str) -> VideoFrame {
             }
         }
     }
-    VideoFrame::from_i420(picture, Colour::BT709, i64::from(number) * 3000)
+    VideoFrame::from_i420(picture, Colour::BT709, Timestamp::from_ticks(i64::from(number) * 3000))
 }
 
-/// Types of the NAL units of one access unit.
+/// The types of the NAL units in an access unit.
 fn kinds(data: &[u8]) -> Vec<u8> {
     let starts = data.windows(4).filter(|w| w[..3] == [0, 0, 1]);
     starts.map(|w| w[3] & 0x1f).collect()
 }
 
-fn stream(units: &[EncodedVideo]) -> Vec<u8> {
+fn stream(units: &[AccessUnit]) -> Vec<u8> {
     units.iter().flat_map(|unit| &unit.data[..]).copied().collect()
 }
 
-fn encode(config: EncoderConfig, kind: &str, frames: u32) -> Vec<EncodedVideo> {
-    let mut encoder = H264Encoder::new(config).unwrap();
-    let frame = |n| encoder.encode(&picture(config.width, config.height, n, kind), false).unwrap();
-    (0..frames).map(frame).collect()
+fn encode(config: EncoderConfig, kind: &str, frames: u32) -> Vec<AccessUnit> {
+    let mut encoder = open(config).unwrap();
+    let Size { width, height } = config.size;
+    (0..frames).map(|n| encoder.encode(&picture(width, height, n, kind), false).unwrap()).collect()
 }
 
 #[test]
 fn idr_pictures_come_where_they_are_asked_for_and_carry_their_parameter_sets() {
-    let mut encoder = H264Encoder::new(config(512, 512)).unwrap();
+    let mut encoder = open(config(512, 512)).unwrap();
     for number in 0..90 {
         let asked = [7, 8, 40].contains(&number);
-        // A cut in the middle must not make one of its own.
+        // A scene cut in the middle must not cause an IDR picture.
         let kind = if number < 60 { "natural" } else { "gradient" };
         let frame = picture(512, 512, number, kind);
         let unit = encoder.encode(&frame, asked).unwrap();
         assert_eq!(unit.keyframe, number == 0 || asked, "frame {number}");
-        assert_eq!(unit.timestamp, frame.timestamp());
+        assert_eq!(unit.pts, frame.timestamp());
         let expected = if unit.keyframe { vec![7, 8, 5, 5] } else { vec![1, 1] };
         assert_eq!(kinds(&unit.data), expected, "frame {number}");
     }
@@ -85,7 +89,7 @@ fn ffmpeg_decodes_every_frame_without_complaint_and_finds_no_b_frames() {
             .output()
             .unwrap();
         let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
-        // A raw stream has no timestamps, which is all that ffmpeg may say.
+        // A raw stream has no timestamps. That is the only warning that is allowed.
         let complaints: Vec<&str> = complaints
             .lines()
             .filter(|l| !l.contains("Timestamps are unset") && !l.trim().is_empty())
@@ -132,12 +136,10 @@ fn the_colour_is_signalled() {
 fn our_own_decoder_gives_each_frame_back_at_once_and_close_to_the_original() {
     for (kind, bound) in [("flat", 50.0), ("gradient", 40.0), ("natural", 36.0)] {
         let units = encode(config(640, 360), kind, 30);
-        let mut decoder = H264Decoder::new().unwrap();
+        let mut decoder = openh264();
         for (number, unit) in (0..).zip(&units) {
             let mut frames = Vec::new();
-            let (data, timestamp) = (&unit.data[..], unit.timestamp);
-            let unit = VideoUnit { data, timestamp, keyframe: unit.keyframe, damaged: false };
-            decoder.decode(&unit, &mut |frame| frames.push(frame)).unwrap();
+            decoder.decode(unit, Origin::now(), &mut |frame| frames.push(frame)).unwrap();
             assert_eq!(frames.len(), 1, "{kind} {number}");
             assert_eq!(frames[0].colour(), Colour::BT709);
             let likeness = psnr(&samples(&frames[0]), &samples(&picture(640, 360, number, kind)));
@@ -160,40 +162,41 @@ fn the_bitrate_is_kept() {
 fn a_constant_quality_takes_the_bits_that_it_needs() {
     let of = |quality, bitrate| {
         let coding = Coding { rate: RateControl::Quality(quality), ..Coding::default() };
-        // But for the first, whose level goes by the bitrate.
+        // Without the first unit, because the level in its parameter sets depends on the bitrate.
         stream(&encode(EncoderConfig { bitrate, coding, ..config(320, 240) }, "natural", 30)[1..])
     };
     let (good, poor) = (of(20, 100_000), of(40, 100_000));
     assert!(good.len() > 2 * poor.len(), "{} and {} bytes", good.len(), poor.len());
-    assert!(good == of(20, 4_000_000), "the bitrate is of account");
+    assert!(good == of(20, 4_000_000), "the bitrate makes a difference");
 }
 
 #[test]
 fn timestamps_that_jump_do_not_stop_it() {
-    let mut encoder = H264Encoder::new(config(320, 240)).unwrap();
+    let mut encoder = open(config(320, 240)).unwrap();
     for (number, timestamp) in
         [0, 3000, -450_000, 324_000_000, i64::MAX, i64::MIN, 3000].into_iter().enumerate()
     {
+        let timestamp = Timestamp::from_ticks(timestamp);
         let frame = picture(320, 240, number as u32, "natural").at(timestamp);
         let unit = encoder.encode(&frame, false).unwrap();
-        assert_eq!((unit.timestamp, unit.keyframe), (timestamp, number == 0));
+        assert_eq!((unit.pts, unit.keyframe), (timestamp, number == 0));
     }
 }
 
 #[test]
 fn what_it_cannot_encode_is_an_error_that_says_why() {
-    assert!(H264Encoder::new(config(15, 480)).err().unwrap().to_string().contains("15x480"));
-    assert!(H264Encoder::new(config(16_000, 16_000)).is_err());
-    assert!(H264Encoder::new(EncoderConfig { fps: 0.0, ..config(64, 64) }).is_err());
-    assert!(H264Encoder::new(EncoderConfig { fps: f64::NAN, ..config(64, 64) }).is_err());
-    assert!(H264Encoder::new(EncoderConfig { bitrate: 0, ..config(64, 64) }).is_err());
-    let like = |coding| H264Encoder::new(EncoderConfig { coding, ..config(64, 64) });
+    assert!(open(config(15, 480)).err().unwrap().to_string().contains("15x480"));
+    assert!(open(config(16_000, 16_000)).is_err());
+    assert!(open(EncoderConfig { fps: 0.0, ..config(64, 64) }).is_err());
+    assert!(open(EncoderConfig { fps: f64::NAN, ..config(64, 64) }).is_err());
+    assert!(open(EncoderConfig { bitrate: 0, ..config(64, 64) }).is_err());
+    let like = |coding| open(EncoderConfig { coding, ..config(64, 64) });
     for quality in [0, 52] {
         assert!(like(Coding { rate: RateControl::Quality(quality), ..Coding::default() }).is_err());
     }
     let h265 = like(Coding { codec: VideoCodec::H265, ..Coding::default() });
     assert!(h265.err().unwrap().is_unsupported());
-    let mut encoder = H264Encoder::new(config(320, 240)).unwrap();
+    let mut encoder = open(config(320, 240)).unwrap();
     let error = encoder.encode(&picture(322, 240, 0, "flat"), false).unwrap_err().to_string();
     assert!(error.contains("322x240") && error.contains("320x240"), "{error}");
     assert!(encoder.encode(&picture(320, 240, 0, "flat"), false).unwrap().keyframe);
@@ -205,15 +208,13 @@ fn encoders_and_decoders_open_and_close_on_any_thread() {
         .map(|_| {
             std::thread::spawn(|| {
                 for _ in 0..25 {
-                    let mut encoder = H264Encoder::new(config(320, 256)).unwrap();
+                    let mut encoder = open(config(320, 256)).unwrap();
                     let unit = encoder.encode(&picture(320, 256, 0, "gradient"), false).unwrap();
-                    // Dropped on another thread than they were made on.
+                    // The encoder is dropped on another thread than the one it was opened on.
                     std::thread::spawn(move || {
-                        let unit =
-                            VideoUnit { data: &unit.data, timestamp: 0, keyframe: true, damaged: false };
-                        let mut decoder = H264Decoder::new().unwrap();
+                        let mut decoder = openh264();
                         let mut frames = 0;
-                        decoder.decode(&unit, &mut |_| frames += 1).unwrap();
+                        decoder.decode(&unit, Origin::now(), &mut |_| frames += 1).unwrap();
                         drop(encoder);
                         assert_eq!(frames, 1);
                     })
@@ -228,18 +229,18 @@ fn encoders_and_decoders_open_and_close_on_any_thread() {
 
 #[test]
 fn a_new_rate_holds_from_the_next_frame_on_without_an_idr_picture() {
-    let mut encoder = H264Encoder::new(config(512, 512)).unwrap();
-    // Two seconds, and the bytes of the second one: rate control takes a while to settle.
-    let settled = |encoder: &mut H264Encoder, from: u32| -> usize {
+    let mut encoder = open(config(512, 512)).unwrap();
+    // Encodes two seconds and counts the bytes of the last one, as rate control takes a while to settle.
+    let settled = |encoder: &mut dyn VideoEncoder, from: u32| -> usize {
         let encode = |n| encoder.encode(&picture(512, 512, n, "natural"), false).unwrap();
         let units: Vec<_> = (from..from + 60).map(encode).collect();
-        assert!(units.iter().all(|unit| !unit.keyframe || unit.timestamp == 0));
+        assert!(units.iter().all(|unit| !unit.keyframe || unit.pts == Timestamp::ZERO));
         units[30..].iter().map(|unit| unit.data.len()).sum()
     };
-    let before = settled(&mut encoder, 0);
+    let before = settled(&mut *encoder, 0);
     encoder.set_rate(30.0, 500_000).unwrap();
     assert_eq!((encoder.config().fps, encoder.config().bitrate), (30.0, 500_000));
-    let after = settled(&mut encoder, 60);
+    let after = settled(&mut *encoder, 60);
     assert!(after * 2 < before, "{after} bytes in a second, and {before} at 4 Mbit/s");
     assert!(encoder.set_rate(30.0, 0).is_err() && encoder.set_rate(f64::NAN, 1000).is_err());
     assert_eq!(encoder.config().bitrate, 500_000);

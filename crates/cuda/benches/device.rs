@@ -1,13 +1,16 @@
-//! What a device does in a second: the kernels beside a plain copy, and the decoder beside a bare loop over its library.
+//! Measures how much a device gets done in a second: the kernels compared with a plain copy, and the decoder
+//! compared with a bare loop over its library.
 //!
 //!     ROUNDS=20 cargo bench --package cutrickle-cuda --features cuda --bench device -- CLIP.h264
 //!
-//! CLIP.h264 is an Annex B byte stream in which every picture begins with an access unit delimiter (`ci/gpu.sh` makes
-//! one); without it the decoder is left out. Times are the device's own, by events, with all of a round's work enqueued
-//! before the device comes to it; each line is the median of the rounds. A picture of 1080p is so little work that a
-//! device takes most of the time of one to begin and to end it. So each kernel is timed with one picture after another on
-//! a stream, as a stream of video has them, and with all of them as one graph of four branches, where pictures overlap;
-//! and so is a copy of as many bytes.
+//! CLIP.h264 is an Annex B byte stream in which every access unit begins with a delimiter; `ci/gpu.sh` makes
+//! one. Without it, the decoder is left out.
+//!
+//! The device measures times itself, with events. All of a round's work is enqueued before the device gets to
+//! it, and each line shows the median of the rounds. A 1080p frame is so little work that a device spends
+//! most of its time on starting and finishing it. Therefore each kernel is timed twice, and so is a copy of
+//! as many bytes: with one frame after another on a stream, as in a stream of video, and with all frames in
+//! one graph of four branches, where frames overlap.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a tool of the project's own")]
 
 mod bare_cuvid;
@@ -18,14 +21,15 @@ use std::time::Instant;
 use cudarc::driver::sys::{CUevent_flags, CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaGraph, CudaSlice, DriverError};
 use cutrickle_cuda::cudarc;
-use cutrickle_cuda::kernels::{ColourSpace, Element, Fit, Layout, Matrix, ModelInput, SurfaceFormat};
-use cutrickle_cuda::nvdec::{Codec, Decoder};
+use cutrickle_cuda::kernels::SurfaceFormat;
+use cutrickle_cuda::nvdec::Decoder;
 use cutrickle_cuda::{Gpu, HostPicture, Picture, Sample, TensorPixels};
+use cutrickle_media::{ColourSpace, Element, Matrix, ModelInput, VideoCodec};
 use half::f16;
 
 /// 1080p.
 const SIZE: (u32, u32) = (1920, 1080);
-/// Pictures in turn: together more than any device's cache.
+/// How many frames take turns. Together they are larger than any device's cache.
 const PICTURES: usize = 32;
 const COLOUR: ColourSpace = ColourSpace { matrix: Matrix::Bt709, full_range: false };
 
@@ -38,16 +42,16 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Two halves of memory, and copies from one to the other that keep the device busy while work is enqueued.
+/// Copies memory to keep the device busy while work is enqueued.
 struct Busy {
     from: CudaSlice<u8>,
     to: CudaSlice<u8>,
 }
 
 impl Busy {
-    /// Bytes of a half.
+    /// The number of bytes in a copy.
     const LENGTH: usize = 256 << 20;
-    /// About a millisecond of a fast device.
+    /// As many copies as take a fast device about a millisecond.
     const COPIES: usize = 8;
 
     fn new(gpu: &Gpu) -> Self {
@@ -60,7 +64,8 @@ impl Busy {
     }
 }
 
-/// Seconds that the device takes over what `work` enqueues: the median, after one round that does not count.
+/// The median of the seconds that the device takes for what `work` enqueues, after one round that is not
+/// counted.
 fn time(gpu: &Gpu, busy: &mut Busy, mut work: impl FnMut()) -> f64 {
     let stream = gpu.stream();
     let mut times = Vec::new();
@@ -77,11 +82,12 @@ fn time(gpu: &Gpu, busy: &mut Busy, mut work: impl FnMut()) -> f64 {
     median(times)
 }
 
-/// Branches of a graph.
+/// The number of branches in a graph.
 const BRANCHES: usize = 4;
 
-/// Seconds one after another and in a graph, for what `prepare` makes ready for a picture on the device with the stream
-/// that it is to go on. The second is none where the driver has no graphs.
+/// The seconds for all frames one after another, and in a graph if the driver supports graphs.
+///
+/// `prepare` prepares the work for one frame on the stream of the device that it is given.
 fn both_ways<W: FnMut()>(
     gpu: &Arc<Gpu>,
     busy: &mut Busy,
@@ -93,7 +99,8 @@ fn both_ways<W: FnMut()>(
     let branch = || Gpu::on(gpu.stream().context().new_stream().unwrap()).unwrap();
     let branches: Vec<_> = (0..BRANCHES).map(|_| branch()).collect();
     let mut works: Vec<W> = (0..PICTURES).map(|number| prepare(&branches[number % BRANCHES])).collect();
-    // Outside of the graph first, with the one in sixteen whose time is taken by events that a graph does not allow.
+    // One launch in sixteen is timed with events, which are not allowed in a graph. Running the work once
+    // outside of the graph makes sure that this launch is not captured.
     works.iter_mut().for_each(|work| work());
     branches.iter().for_each(|branch| branch.stream().synchronize().unwrap());
     let graph = match capture(&branches, || works.iter_mut().for_each(|work| work())) {
@@ -103,12 +110,12 @@ fn both_ways<W: FnMut()>(
             return (one_stream, None);
         }
     };
-    // It is launched on the stream that it was captured on.
+    // The graph is launched on the stream that it was captured on.
     let seconds = time(&branches[0], busy, || graph.launch().unwrap());
     (one_stream, Some(seconds))
 }
 
-/// What `work` enqueues on the streams, as one graph in which each of them is a branch.
+/// Captures what `work` enqueues on the streams as one graph, in which each stream is a branch.
 fn capture(branches: &[Arc<Gpu>], work: impl FnOnce()) -> Result<CudaGraph, DriverError> {
     let first = branches[0].stream();
     first.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED)?;
@@ -118,13 +125,13 @@ fn capture(branches: &[Arc<Gpu>], work: impl FnOnce()) -> Result<CudaGraph, Driv
     for branch in &branches[1..] {
         first.wait(&branch.stream().record_event(None)?)?;
     }
-    // The flag does nothing here, where a graph allocates nothing; cudarc's type has no value for none.
+    // The flag has no effect on a graph that allocates nothing, but cudarc's type has no value for no flags.
     let graph =
         first.end_capture(CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH)?;
     Ok(graph.expect("a graph of what was captured"))
 }
 
-/// Bytes by chance, xorshift: what devices take for zeros says nothing of pictures.
+/// Random bytes by xorshift, because devices process zeros faster than real frames.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut next = || {
@@ -136,7 +143,7 @@ fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// A picture to convert, and what it is uploaded from.
+/// The host memory that frames to convert are uploaded from.
 struct Source {
     format: SurfaceFormat,
     luma: Vec<u8>,
@@ -157,7 +164,7 @@ impl Source {
     }
 }
 
-/// One line: the time of a picture and the share of a plain copy's rate, one after another and in a graph.
+/// Prints the time for a frame and its rate compared with a plain copy's, one after another and in a graph.
 fn line(name: &str, bytes_a_picture: usize, (one, graph): (f64, Option<f64>), copy: f64) {
     let figures = |seconds: f64| {
         let rate = (bytes_a_picture * PICTURES) as f64 / seconds;
@@ -193,13 +200,10 @@ fn kernels(gpu: &Arc<Gpu>) {
         line(&format!("{format:?} to RGB u8"), picture_bytes + 3 * pixels, seconds, copy);
         for (width, height) in [SIZE, (640, 640)] {
             let input = ModelInput {
-                width,
-                height,
-                layout: Layout::Chw,
                 element: Element::F16,
-                fit: Fit::Stretch,
                 mean: [0.485, 0.456, 0.406],
                 std: [0.229, 0.224, 0.225],
+                ..ModelInput::new(width, height)
             };
             let elements = (3 * width * height) as usize;
             let seconds = both_ways(gpu, &mut busy, |gpu| {
@@ -235,7 +239,7 @@ fn to_nv12<T: Sample>(gpu: &Arc<Gpu>, busy: &mut Busy, rgb: &[T], copy: f64) {
     line(&format!("RGB {:?} to NV12", T::ELEMENT), bytes, seconds, copy);
 }
 
-/// The pictures of a byte stream, by their delimiters.
+/// Splits a byte stream into access units at their delimiters.
 fn units(stream: &[u8]) -> Vec<&[u8]> {
     let delimiter = [0, 0, 0, 1, 9];
     let mut begins: Vec<usize> = stream
@@ -264,7 +268,7 @@ fn decoder(gpu: &Arc<Gpu>, clip: &str) {
     };
     let bare = rate(&mut || bare_cuvid::decode(gpu, &units));
     let ours = rate(&mut || {
-        let mut decoder = Decoder::new(gpu, Codec::H264).unwrap();
+        let mut decoder = Decoder::new(gpu, VideoCodec::H264).unwrap();
         let mut count = 0;
         for unit in &units {
             let keyframe = unit.windows(4).any(|w| w[..3] == [0, 0, 1] && w[3] & 31 == 5);
@@ -283,13 +287,13 @@ fn decoder(gpu: &Arc<Gpu>, clip: &str) {
 fn main() {
     let gpu = Gpu::open(0).expect("a device");
     println!("{}, {} rounds", gpu.name().unwrap(), rounds());
-    // Which cudarc would record in the middle of a graph.
-    // SAFETY: what is used on a stream is made on it, and branches are joined before anything of theirs is freed.
+    // With event tracking, cudarc would record events in the middle of a graph. SAFETY: memory is allocated
+    // on the stream that uses it, and branches are joined before their memory is freed.
     unsafe { gpu.stream().context().disable_event_tracking() };
     kernels(&gpu);
-    // SAFETY: as the framework has it.
+    // SAFETY: tracking is on by default, and turning it on adds nothing but events.
     unsafe { gpu.stream().context().enable_event_tracking() };
-    // Cargo adds an argument of its own.
+    // Cargo adds the argument `--bench`.
     match std::env::args().skip(1).find(|argument| argument != "--bench") {
         Some(clip) => decoder(&gpu, &clip),
         None => println!("decoding: no clip was named"),

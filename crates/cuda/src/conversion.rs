@@ -5,10 +5,10 @@ use std::sync::Arc;
 use cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut, DeviceRepr};
 use half::{bf16, f16};
 
+use cutrickle_media::{ColourSpace, Element, ModelInput, Size};
+
 use crate::device::driver;
-use crate::kernels::{
-    ColourSpace, Element, ModelInput, OverlayBlend, Pixels, RgbToNv12, SurfaceFormat, YuvToModel, YuvToRgb,
-};
+use crate::kernels::{OverlayBlend, Pixels, RgbToNv12, SurfaceFormat, YuvToModel, YuvToRgb};
 use crate::{Error, Gpu, Picture, Result, Stage};
 
 /// A type of a tensor's elements.
@@ -160,12 +160,12 @@ impl Picture {
         self.width() as usize * self.height() as usize * 3
     }
 
-    /// The picture as a model's input: 3 x `input.height` x `input.width` elements in `input.layout`.
+    /// The picture as a model's input: three values a pixel, in `input.layout`.
     ///
     /// # Errors
     /// A `T` that is not `input.element`; what [`YuvToModel::new`] refuses; the driver's.
     pub fn to_model<T: Sample>(&self, colour: ColourSpace, input: &ModelInput) -> Result<CudaSlice<T>> {
-        let mut output = allocate::<T>(self.gpu(), model_length(input))?;
+        let mut output = allocate::<T>(self.gpu(), self.model_length(input))?;
         self.write_model(colour, input, &mut output)?;
         Ok(output)
     }
@@ -183,7 +183,7 @@ impl Picture {
         if input.element != T::ELEMENT {
             return Err(Error::new(format!("{:?} elements in a buffer of {:?}", input.element, T::ELEMENT)));
         }
-        check_room(self.gpu(), output, model_length(input))?;
+        check_room(self.gpu(), output, self.model_length(input))?;
         let _timed = self.gpu().sample(Stage::Convert);
         self.read(|surface| {
             let (address, _guard) = output.device_ptr_mut(self.gpu().stream());
@@ -192,6 +192,11 @@ impl Picture {
             // SAFETY: `surface` is this picture, `address` has all the elements, and both are freed on the stream.
             unsafe { self.gpu().launch(kernel, parameters.grid(), &parameters) }
         })
+    }
+
+    fn model_length(&self, input: &ModelInput) -> usize {
+        let Size { width, height } = input.size_of(self.width(), self.height());
+        width as usize * height as usize * 3
     }
 
     /// A new NV12 picture of `pixels`: u8 from 0 to 255, floats from 0 to 1.
@@ -229,10 +234,6 @@ impl Picture {
             unsafe { gpu.launch(RgbToNv12::kernel(T::ELEMENT), parameters.grid(T::ELEMENT), &parameters) }
         })
     }
-}
-
-fn model_length(input: &ModelInput) -> usize {
-    input.width as usize * input.height as usize * 3
 }
 
 /// Whether `memory` has so many elements, and is freed in the order of the stream that writes them.

@@ -268,7 +268,6 @@ pub(crate) fn failure(call: &str, code: c_int) -> Error {
         801 => Error::unsupported(what),
         _ => Error::new(what),
     }
-    .with_code(code)
 }
 
 /// The error of one of cudarc's calls.
@@ -276,7 +275,7 @@ pub(crate) fn driver(call: &str, error: &DriverError) -> Error {
     let code = error.0 as c_int;
     let said = error.error_string().map(CStr::to_string_lossy).unwrap_or_default();
     match without_gpu(code, &said) {
-        Some(what) => Error::unavailable(what).with_code(code),
+        Some(what) => Error::unavailable(what),
         None => failure(call, code),
     }
 }

@@ -18,9 +18,9 @@ mod fit;
 mod model;
 mod parameters;
 
-pub use colour::{ColourSpace, FixedToRgb, FixedToYuv, FloatToRgb, Matrix};
-pub use fit::{Fit, Span};
-pub use model::{Axis, Layout, ModelInput, YuvToModel};
+pub use colour::{FixedToRgb, FixedToYuv, FloatToRgb};
+pub use fit::Span;
+pub use model::{Axis, YuvToModel};
 pub use parameters::{OverlayBlend, Pixels, RgbToNv12, Surface, YuvToRgb, covered};
 
 use crate::{Error, Result};
@@ -79,30 +79,6 @@ impl SurfaceFormat {
         match self {
             Self::Nv12 => 8,
             Self::P010 => 10,
-        }
-    }
-}
-
-/// The type of a tensor's elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Element {
-    /// 0 to 255.
-    U8,
-    /// IEEE 754 binary16.
-    F16,
-    /// The upper half of a binary32.
-    Bf16,
-    /// IEEE 754 binary32.
-    F32,
-}
-
-impl Element {
-    /// Bytes.
-    pub fn size(self) -> u64 {
-        match self {
-            Self::U8 => 1,
-            Self::F16 | Self::Bf16 => 2,
-            Self::F32 => 4,
         }
     }
 }

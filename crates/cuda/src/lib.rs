@@ -1,8 +1,8 @@
 //! NVIDIA devices for live video: kernels, surfaces, decoder, encoder.
 //!
-//! Without the feature `cuda` this builds on any machine, with no toolkit, and describes only: what the
-//! kernels are called, what they are launched with, and the numbers of each colour space. With it there are
-//! the compiled kernels and all that runs on a device:
+//! Without the feature `cuda` this builds on any machine, with no toolkit, and only describes: what the kernels
+//! are called, what they are launched with, and the coefficients of each colour space. With it there are the
+//! compiled kernels and everything that runs on a device:
 //!
 //! - [`Gpu`]: one device and the one stream that all work on it is ordered by. Nothing here uses another, and
 //!   nothing ever uses the NULL stream.
@@ -30,8 +30,6 @@ pub mod nvenc;
 #[cfg(feature = "cuda")]
 mod picture;
 #[cfg(feature = "cuda")]
-mod signal;
-#[cfg(feature = "cuda")]
 mod timing;
 #[cfg(feature = "cuda")]
 mod transfer;
@@ -46,8 +44,6 @@ pub use cudarc;
 pub use device::Gpu;
 #[cfg(feature = "cuda")]
 pub use picture::Picture;
-#[cfg(feature = "cuda")]
-pub use signal::Signal;
 #[cfg(feature = "cuda")]
 pub use timing::{EVERY as TIMED_ONE_IN, Stage, StageTime, TimedWork};
 #[cfg(feature = "cuda")]

@@ -1,8 +1,9 @@
-//! The decoder on a device gives what ffmpeg's decoders give, to the bit: H.264, H.265 and AV1, of 8 and of 10 bits, and
-//! through changes of format in the middle. Needs a device, and fails without one: real hardware, or the stand-in driver
-//! with its feature `libavcodec` (ci/gpu-path.sh).
+//! The decoder on a device returns exactly what ffmpeg's decoders do, for H.264 of 8 bits and H.265 of 8 and
+//! 10 bits, even if the format changes in the middle of a stream.
 //!
-//! The clips are made by `ci/clips.sh`, or lie in the folder that `CUTRICKLE_CLIPS` names.
+//! These tests fail without a device. It is either real hardware or the stand-in driver with its feature
+//! `libavcodec` (ci/gpu-path.sh). `ci/clips.sh` makes the clips, unless `CUTRICKLE_CLIPS` names a folder with
+//! them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -12,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use cutrickle_cuda::cudarc::driver::CudaSlice;
 use cutrickle_cuda::kernels::SurfaceFormat;
-use cutrickle_cuda::nvdec::{Codec, Decoder, Target, capabilities};
+use cutrickle_cuda::nvdec::{Decoder, capabilities};
 use cutrickle_cuda::{Download, Gpu, HostPicture};
+use cutrickle_media::{Size, VideoCodec};
 
 static CLIPS: LazyLock<PathBuf> = LazyLock::new(|| {
     if let Some(folder) = std::env::var_os("CUTRICKLE_CLIPS") {
@@ -22,19 +24,19 @@ static CLIPS: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clips");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci/clips.sh");
     let made = Command::new("bash").arg(script).arg(&folder).status().unwrap();
-    assert!(made.success(), "ci/clips.sh needs ffmpeg with libx264, libx265 and libaom");
+    assert!(made.success(), "ci/clips.sh needs ffmpeg with libx264 and libx265");
     folder
 });
 
 const PICTURES: usize = 24;
 
-/// A coded clip and what ffmpeg decodes it to.
+/// A coded clip and the frames that ffmpeg decodes it to.
 struct Clip {
-    codec: Codec,
+    codec: VideoCodec,
     format: SurfaceFormat,
     width: usize,
     height: usize,
-    /// Access units, or temporal units.
+    /// Access units.
     units: Vec<Vec<u8>>,
     pictures: Vec<Vec<u8>>,
 }
@@ -43,16 +45,13 @@ impl Clip {
     fn read(name: &str, size: (usize, usize), format: SurfaceFormat) -> Self {
         let path = CLIPS.join(name);
         let bytes = std::fs::read(&path).unwrap();
-        // What every unit begins with: a delimiter.
+        // Every access unit begins with a delimiter.
         let (codec, delimiter): (_, &[u8]) = match path.extension().and_then(|kind| kind.to_str()) {
-            Some("h264") => (Codec::H264, &[0, 0, 0, 1, 9]),
-            Some("h265") => (Codec::H265, &[0, 0, 0, 1, 0x46, 1]),
-            _ => (Codec::Av1, &[0x12, 0]),
+            Some("h264") => (VideoCodec::H264, &[0, 0, 0, 1, 9]),
+            Some("h265") => (VideoCodec::H265, &[0, 0, 0, 1, 0x46, 1]),
+            other => panic!("{name}: clips of {other:?} have no known codec"),
         };
-        let units = match codec {
-            Codec::Av1 => cut(&bytes, &temporal_units(&bytes)),
-            _ => units_of(&bytes, delimiter),
-        };
+        let units = units_of(&bytes, delimiter);
         let raw = std::fs::read(path.with_extension("yuv")).unwrap();
         let (width, height) = size;
         let of_a_picture =
@@ -62,7 +61,7 @@ impl Clip {
         Self { codec, format, width, height, units, pictures }
     }
 
-    /// Holds a decoded picture against the one of this number.
+    /// Compares a decoded frame with the one that has this number.
     #[track_caller]
     fn judge(&self, number: usize, picture: &HostPicture<'_>) {
         let size = (picture.width as usize, picture.height as usize);
@@ -71,40 +70,15 @@ impl Clip {
     }
 }
 
-/// The pieces of a stream that begin with a delimiter.
+/// Splits a stream into access units, each of which begins with a delimiter.
 fn units_of(bytes: &[u8], delimiter: &[u8]) -> Vec<Vec<u8>> {
     let begins: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(delimiter)).collect();
-    cut(bytes, &begins)
-}
-
-fn cut(bytes: &[u8], begins: &[usize]) -> Vec<Vec<u8>> {
     let ends = begins.iter().skip(1).copied().chain([bytes.len()]);
     begins.iter().zip(ends).map(|(begin, end)| bytes[*begin..end].to_vec()).collect()
 }
 
-/// Where temporal delimiters stand; each OBU says how long it is (AV1, 5.3.2).
-fn temporal_units(bytes: &[u8]) -> Vec<usize> {
-    let (mut at, mut begins) = (0, Vec::new());
-    while at < bytes.len() {
-        if bytes[at] >> 3 & 0xf == 2 {
-            begins.push(at);
-        }
-        let mut header = 1 + usize::from(bytes[at] >> 2 & 1);
-        let mut size = 0;
-        for shift in (0..).step_by(7) {
-            let byte = bytes[at + header];
-            header += 1;
-            size |= usize::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        at += header + size;
-    }
-    begins
-}
-
-/// As ffmpeg writes it: planes without padding, samples of more than 8 bits in the lower ones.
+/// The frame as ffmpeg writes it: packed planes, with samples of more than 8 bits in the lower bits of two
+/// bytes.
 fn planar(picture: &HostPicture<'_>) -> Vec<u8> {
     let (width, height) = (picture.width as usize, picture.height as usize);
     let sample = picture.format.sample_size() as usize;
@@ -132,7 +106,7 @@ fn gpu() -> Arc<Gpu> {
     Gpu::open(0).expect("these tests need a device")
 }
 
-/// Decodes a clip, each unit of which must show its picture at once.
+/// Decodes a clip, in which every access unit must return its frame at once.
 fn decodes(clip: &Clip, decoder: &mut Decoder, download: &mut Download) {
     for (number, unit) in clip.units.iter().enumerate() {
         let mut out = Vec::new();
@@ -142,29 +116,22 @@ fn decodes(clip: &Clip, decoder: &mut Decoder, download: &mut Download) {
     }
 }
 
-/// A decoder for AV1, which not every GPU has: one that has none is to say so.
-fn decoder_for(gpu: &Arc<Gpu>, clip: &Clip) -> Option<Decoder> {
+/// Opens a decoder for a clip, whose format every GPU decodes.
+fn decoder_for(gpu: &Arc<Gpu>, clip: &Clip) -> Decoder {
     let bits = clip.format.depth();
     let there = capabilities(gpu, clip.codec, bits).is_ok();
-    assert!(there || clip.codec == Codec::Av1, "every GPU decodes {:?} of {bits} bits", clip.codec);
-    match Decoder::new(gpu, clip.codec) {
-        Err(e) if !there => {
-            assert!(e.is_unsupported(), "{e}");
-            println!("not tested: {e}");
-            None
-        }
-        decoder => Some(decoder.unwrap()),
-    }
+    assert!(there, "every GPU decodes {bits}-bit {}", clip.codec.title());
+    Decoder::new(gpu, clip.codec).unwrap()
 }
 
 fn decodes_alone(name: &str, format: SurfaceFormat) {
     let gpu = gpu();
     let clip = Clip::read(name, (320, 180), format);
-    let Some(mut decoder) = decoder_for(&gpu, &clip) else { return };
+    let mut decoder = decoder_for(&gpu, &clip);
     decodes(&clip, &mut decoder, &mut Download::new(gpu));
 }
 
-/// Copies enough on the device to keep it from what follows for some milliseconds, whatever device it is.
+/// Delays the work that follows by a few milliseconds, on a device of any speed, by copying memory.
 struct Delay {
     from: CudaSlice<u8>,
     to: CudaSlice<u8>,
@@ -225,17 +192,7 @@ fn h265_of_ten_bits_is_decoded_to_the_bit() {
     decodes_alone("h265-10.h265", SurfaceFormat::P010);
 }
 
-#[test]
-fn av1_is_decoded_to_the_bit_and_in_the_order_of_display() {
-    decodes_alone("av1.obu", SurfaceFormat::Nv12);
-}
-
-#[test]
-fn av1_of_ten_bits_is_decoded_to_the_bit_and_in_the_order_of_display() {
-    decodes_alone("av1-10.obu", SurfaceFormat::P010);
-}
-
-/// Peak signal to noise ratio of planes of as many bytes, in dB.
+/// The peak signal-to-noise ratio of two planes of the same size, in dB.
 fn psnr(a: &[u8], b: &[u8]) -> f64 {
     let squares: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum();
     10.0 * (255.0 * 255.0 * a.len() as f64 / squares.max(1e-9)).log10()
@@ -254,7 +211,7 @@ fn an_interlaced_picture_becomes_the_one_at_its_earlier_fields_time() {
         let fields = std::fs::read(CLIPS.join(name).with_extension("yuv")).unwrap();
         let fields: Vec<&[u8]> = fields.chunks(width * height * 3 / 2).collect();
         let units = units_of(&bytes, &[0, 0, 0, 1, 9]);
-        let mut decoder = Decoder::new(&gpu, Codec::H264).unwrap();
+        let mut decoder = Decoder::new(&gpu, VideoCodec::H264).unwrap();
         let mut download = Download::new(Arc::clone(&gpu));
         let mut pictures = Vec::new();
         for (number, unit) in units.iter().enumerate() {
@@ -269,7 +226,7 @@ fn an_interlaced_picture_becomes_the_one_at_its_earlier_fields_time() {
         for (number, picture) in pictures.iter().enumerate() {
             let likeness = |field: usize| psnr(&picture[..width * height], &fields[field][..width * height]);
             let (earlier, later) = (likeness(2 * number), likeness(2 * number + 1));
-            // Fields that are only woven are as far from either.
+            // Without deinterlacing, a frame would be equally unlike both.
             assert!(earlier > later + 1.5, "{name}, picture {number}: {earlier:.1} dB, the later {later:.1}");
             least = least.min(earlier);
         }
@@ -282,14 +239,14 @@ fn an_interlaced_picture_becomes_the_one_at_its_earlier_fields_time() {
 fn a_decoder_follows_changes_of_size_crop_and_depth() {
     let gpu = gpu();
     let mut download = Download::new(Arc::clone(&gpu));
-    let mut decoder = Decoder::new(&gpu, Codec::H265).unwrap();
+    let mut decoder = Decoder::new(&gpu, VideoCodec::H265).unwrap();
     let counted = |decoder: &Decoder| (decoder.counters().recreated, decoder.counters().reconfigured);
     let steps = [
         ("h265.h265", (320, 180), SurfaceFormat::Nv12, (0, 0)),
-        // As large, of which more is shown; then less in all: the same decoder.
+        // The same coded size with a larger displayed area, and then a smaller size, keep the decoder.
         ("h265-uncut.h265", (320, 184), SurfaceFormat::Nv12, (0, 1)),
         ("h265-small.h265", (256, 144), SurfaceFormat::Nv12, (0, 2)),
-        // Another depth takes another decoder, and so does a larger size than it was made for.
+        // Another depth needs a new decoder, and so does a size larger than the decoder was created for.
         ("h265-10.h265", (320, 180), SurfaceFormat::P010, (1, 2)),
         ("h265-small.h265", (256, 144), SurfaceFormat::Nv12, (2, 2)),
         ("h265.h265", (320, 180), SurfaceFormat::Nv12, (3, 2)),
@@ -304,16 +261,11 @@ fn a_decoder_follows_changes_of_size_crop_and_depth() {
 fn a_target_size_is_reached_at_a_keyframe_in_every_format() {
     let gpu = gpu();
     let mut download = Download::new(Arc::clone(&gpu));
-    for (name, format) in [
-        ("h265.h265", SurfaceFormat::Nv12),
-        ("h265-10.h265", SurfaceFormat::P010),
-        ("av1.obu", SurfaceFormat::Nv12),
-        ("av1-10.obu", SurfaceFormat::P010),
-    ] {
+    for (name, format) in [("h265.h265", SurfaceFormat::Nv12), ("h265-10.h265", SurfaceFormat::P010)] {
         let clip = Clip::read(name, (320, 180), format);
-        let Some(mut decoder) = decoder_for(&gpu, &clip) else { continue };
+        let mut decoder = decoder_for(&gpu, &clip);
         decodes(&clip, &mut decoder, &mut download);
-        decoder.scale_to(Some(Target { width: 160, height: 160 }));
+        decoder.scale_to(Some(Size::new(160, 160)));
         let mut sizes = Vec::new();
         for (number, unit) in clip.units.iter().enumerate() {
             decoder
@@ -338,12 +290,12 @@ fn damage_costs_pictures_until_the_next_keyframe_and_no_more() {
         for (number, unit) in clip.units.iter().enumerate() {
             let mut unit = unit.clone();
             if number == 5 {
-                // What stands behind the slice's header.
+                // Everything from here on is slice data.
                 let from = unit.len() / 3;
                 unit[from..].iter_mut().enumerate().for_each(|(at, byte)| *byte = (at * 151 + 89) as u8 | 1);
             }
             let mut out = Vec::new();
-            // An error is allowed for what cannot be decoded.
+            // The decoder may return an error for access units that it cannot decode.
             let _ = decoder.decode(&unit, number % 12 == 0, &mut |decoded| out.push(decoded));
             if !(5..12).contains(&number) {
                 assert_eq!(out.len(), 1, "{name}, unit {number}");

@@ -1,14 +1,16 @@
-//! That the kernels are called on both sides what they are called here, and that the image is one.
+//! Checks that Rust and the sources of the kernels agree on the kernels' names, and that the image is a fat
+//! binary.
 
 use std::collections::BTreeSet;
 
-use cutrickle_cuda::kernels::{Element, OverlayBlend, RgbToNv12, SurfaceFormat, YuvToModel, YuvToRgb};
+use cutrickle_cuda::kernels::{OverlayBlend, RgbToNv12, SurfaceFormat, YuvToModel, YuvToRgb};
+use cutrickle_media::Element;
 
 const SOURCES: [&str; 4] = [
-    include_str!("../../../kernels/overlay.cu"),
-    include_str!("../../../kernels/rgb_to_nv12.cu"),
-    include_str!("../../../kernels/yuv_to_model.cu"),
-    include_str!("../../../kernels/yuv_to_rgb.cu"),
+    include_str!("../kernels/overlay.cu"),
+    include_str!("../kernels/rgb_to_nv12.cu"),
+    include_str!("../kernels/yuv_to_model.cu"),
+    include_str!("../kernels/yuv_to_rgb.cu"),
 ];
 
 #[test]
@@ -34,7 +36,7 @@ fn every_kernel_has_its_name_and_every_name_its_kernel() {
 #[test]
 fn the_image_begins_as_the_driver_wants_it() {
     use cutrickle_cuda::kernels::IMAGE;
-    // The magic number of a fat binary, and the alignment of its head.
+    // A fat binary begins with this magic number, and its header has to be aligned.
     assert_eq!(IMAGE.first_chunk(), Some(&0xBA55_ED50u32.to_le_bytes()));
     assert_eq!(IMAGE.as_ptr().addr() % 8, 0);
 }

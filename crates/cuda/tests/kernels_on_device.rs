@@ -1,16 +1,18 @@
-//! The kernels on a device give what their host build gives: every byte where 8 bits come out, every bit where floats do.
-//! Needs a device, and fails without one: real hardware, or the stand-in's memory and order (ci/stand-in.sh), where the
-//! kernels themselves are the host build and the copies, launches and their order are what is tested.
+//! The kernels on a device return exactly what their host builds do.
+//!
+//! These tests fail without a device. It is either real hardware or the stand-in driver (ci/stand-in.sh),
+//! whose kernels are the host builds, so that only copies, launches and their order are tested.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
-use cutrickle_cuda::kernels::{ColourSpace, Element, Fit, Layout, Matrix, ModelInput, SurfaceFormat};
+use cutrickle_cuda::kernels::SurfaceFormat;
 use cutrickle_cuda::{Download, Gpu, HostPicture, Picture, Sample, TensorPixels};
 use cutrickle_host_kernels as host;
+use cutrickle_media::{ColourSpace, Element, Fit, Layout, Matrix, ModelInput, Size};
 use half::{bf16, f16};
 
-/// Numbers by chance, the same in every run: xorshift, 64 bits.
+/// A 64-bit generator of the xorshift family, whose numbers are the same in every run.
 struct Chance(u64);
 
 impl Chance {
@@ -29,7 +31,7 @@ impl Chance {
         (0..count).map(|_| (self.bits() >> 32) as u8).collect()
     }
 
-    /// Tiny and odd ones, those about what a thread takes at once, and usual ones.
+    /// The size of a frame: tiny, odd, close to the width that a thread processes at once, or usual.
     fn size(&mut self) -> (u32, u32) {
         match self.below(4) {
             0 => (1 + self.below(4), 1 + self.below(4)),
@@ -45,7 +47,7 @@ impl Chance {
     }
 }
 
-/// A decoded picture in host memory.
+/// A decoded frame in host memory.
 struct Scene {
     format: SurfaceFormat,
     width: u32,
@@ -135,8 +137,7 @@ fn rgb_on_the_device_is_the_host_builds() {
 fn model_input(chance: &mut Chance, element: Element) -> ModelInput {
     let (width, height) = [(640, 640), (224, 224), (33, 7), (1, 1), (513, 300)][chance.below(5) as usize];
     ModelInput {
-        width,
-        height,
+        size: Some(Size::new(width, height)),
         layout: [Layout::Chw, Layout::Hwc][chance.below(2) as usize],
         element,
         fit: [Fit::Stretch, Fit::Crop, Fit::Letterbox([0.5, 0.4, 0.3])][chance.below(3) as usize],
@@ -155,18 +156,19 @@ fn models_match<T: Sample + Clone + Default>(seed: u64) {
         let on_device = picture.to_model::<T>(colour, &input).unwrap();
         let got = bytes_of(&values(&gpu, &on_device));
         let mut want = vec![0; got.len()];
-        let (width, height) = (input.width as usize, input.height as usize);
+        let Size { width, height } = input.size_of(scene.width, scene.height);
+        let (width, height) = (width as usize, height as usize);
         let row_stride = if input.layout == Layout::Hwc { 3 * width } else { width };
         let output = host::ModelOutput { bytes: &mut want, row_stride, plane_stride: row_stride * height };
-        // The host build wants its own alignment: a vector's of bytes is that of the allocator, which is enough.
+        // A vector of bytes is aligned as the allocator aligns everything, which is enough for the elements.
         host::yuv_to_model(&scene.host(colour), &input, output, None).unwrap();
         assert!(got == want, "{}x{} {:?} {colour:?} {input:?}", scene.width, scene.height, scene.format);
     }
 }
 
-/// The bytes of numbers.
+/// The bytes of the values.
 fn bytes_of<T: Sample>(values: &[T]) -> Vec<u8> {
-    // SAFETY: the types of `Sample` are plain numbers without padding.
+    // SAFETY: the types that implement `Sample` are plain numbers without padding.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) }.to_vec()
 }
 
@@ -220,7 +222,7 @@ fn pixels_match<T: Sample + Clone>(seed: u64, value: impl Fn(&mut Chance) -> T) 
 #[test]
 fn nv12_on_the_device_is_the_host_builds() {
     pixels_match::<u8>(43, |chance| chance.below(256) as u8);
-    // Beyond 0 to 1 too: they are clamped.
+    // Values outside of 0 to 1 are clamped.
     let float = |chance: &mut Chance| chance.below(4096) as f32 / 3072.0 - 0.16;
     pixels_match::<f16>(47, |chance| f16::from_f32(float(chance)));
     pixels_match::<bf16>(53, |chance| bf16::from_f32(float(chance)));
@@ -261,7 +263,7 @@ fn work_of_several_threads_keeps_its_order() {
                     let picture = Picture::upload(&gpu, &scene.borrow()).unwrap();
                     let rgb =
                         picture.to_rgb(ColourSpace { matrix: Matrix::Bt709, full_range: true }).unwrap();
-                    // Freed while the conversion may not have begun: the stream's order alone protects it.
+                    // The conversion may not have begun yet, so only the stream's order protects the memory.
                     drop(picture);
                     let (width, height) = (scene.width, scene.height);
                     let pixels = TensorPixels {

@@ -1,12 +1,112 @@
-//! How errors are printed: an error and its causes, in one line.
+//! The one shape of error that the crates share, and how an error is printed.
 //!
-//! The `Display` of an error in these crates is its own text without its cause, which `source()` gives. Whoever prints
-//! an error to a person prints [`chain`] of it, so each cause is said exactly once. What went wrong where is the other
-//! crates' to say.
+//! [`declare!`] makes a crate's error type: opaque, with a text that says where, a cause, and a question for each kind
+//! that a caller may want to tell apart. The `Display` of an error is its own text without its cause, which `source()`
+//! gives. Whoever prints an error for a person prints [`chain`] of it, so that each cause is said exactly once. What
+//! went wrong is for the other crates to say.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::fmt::{self, Display};
+
+/// The cause of an error, and what functions return that may fail in any way.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Declares a crate's error type.
+///
+/// Each kind has a variant, a constructor and, where callers may ask for it, a question. The type has `because`, which
+/// adds a cause; its `Display` is its own text, and its `Debug` the whole [`chain`], since that is what `main` prints of
+/// an error that it returns.
+///
+/// ```
+/// cutrickle_error::declare! {
+///     /// Why a unit could not be decoded.
+///     pub struct Error: Kind {
+///         /// A failure of `what`.
+///         Failed => pub(crate) failed;
+///         /// Input that the decoder will never take, and what would.
+///         Unsupported => pub(crate) unsupported,
+///             /// Trying the next unit is useless.
+///             is_unsupported;
+///     }
+/// }
+///
+/// let error = Error::unsupported("4:2:2 H.264").because(std::io::Error::other("no decoder"));
+/// assert!(error.is_unsupported());
+/// assert_eq!(error.to_string(), "4:2:2 H.264");
+/// assert_eq!(format!("{error:?}"), "4:2:2 H.264: no decoder");
+/// # let _ = Error::failed("a unit");
+/// ```
+#[macro_export]
+macro_rules! declare {
+    (
+        $(#[$about:meta])*
+        pub struct $name:ident: $kinds:ident {
+            $(
+                $(#[$constructs:meta])*
+                $kind:ident => $visible:vis $constructor:ident $(,
+                    $(#[$asks:meta])*
+                    $question:ident
+                )?;
+            )+
+        }
+    ) => {
+        $(#[$about])*
+        ///
+        /// Its text is one line without the cause, which is its `source`; `{:?}` prints both.
+        pub struct $name {
+            kind: $kinds,
+            what: ::std::string::String,
+            source: ::std::option::Option<$crate::BoxError>,
+        }
+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        enum $kinds {
+            $($kind,)+
+        }
+
+        impl $name {
+            $(
+                $(#[$constructs])*
+                #[allow(dead_code, reason = "some kinds come with a feature alone")]
+                $visible fn $constructor(what: impl ::std::convert::Into<::std::string::String>) -> Self {
+                    Self { kind: $kinds::$kind, what: what.into(), source: ::std::option::Option::None }
+                }
+                $(
+                    $(#[$asks])*
+                    pub fn $question(&self) -> bool {
+                        self.kind == $kinds::$kind
+                    }
+                )?
+            )+
+
+            /// The same error with its cause.
+            #[must_use]
+            pub fn because(mut self, source: impl ::std::convert::Into<$crate::BoxError>) -> Self {
+                self.source = ::std::option::Option::Some(source.into());
+                self
+            }
+        }
+
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(&self.what)
+            }
+        }
+
+        impl ::std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::fmt::Display::fmt(&$crate::chain(self), f)
+            }
+        }
+
+        impl ::std::error::Error for $name {
+            fn source(&self) -> ::std::option::Option<&(dyn ::std::error::Error + 'static)> {
+                self.source.as_deref().map(|cause| cause as _)
+            }
+        }
+    };
+}
 
 /// `error` and what caused it as one line: `what: its cause: the cause of that`.
 ///
@@ -104,6 +204,26 @@ mod tests {
             chain(&Told::because("recording", file)).to_string(),
             "recording: writing x: the disk is full"
         );
+    }
+
+    declare! {
+        /// Why a test failed.
+        pub struct Declared: Kinds {
+            /// A failure.
+            Failed => pub(crate) failed;
+            /// A refusal.
+            Refused => pub(crate) refused,
+                /// It was refused.
+                is_refused;
+        }
+    }
+
+    #[test]
+    fn a_declared_error_says_its_cause_once_and_answers_its_question() {
+        let error = Declared::failed("scaling").because(std::io::Error::other("no memory"));
+        assert_eq!((error.to_string(), format!("{error:?}")), ("scaling".into(), "scaling: no memory".into()));
+        assert_eq!(chain(&error).to_string(), "scaling: no memory");
+        assert!(!error.is_refused() && Declared::refused("scaling").is_refused());
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! One piece of sound of a live stream.
+//! A stretch of audio of a live stream.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use candle_core::{DType, Device, Tensor};
+use cutrickle_media::Timestamp;
 
-use crate::{Error, Result, TICKS_PER_SECOND};
+use crate::{Error, Result};
 
 /// Decodes the packets of one audio track, in order, when a frame's samples are asked for.
 pub trait DecodeAudio: Send + Sync {
@@ -17,12 +18,12 @@ pub trait DecodeAudio: Send + Sync {
     fn decode(&self, packet: &Bytes) -> Result<Vec<Vec<f32>>>;
 }
 
-/// A stretch of sound with its time. Until its samples are replaced it carries the packet it came in, and is
+/// A stretch of audio with its time. Until its samples are replaced it carries the packet it came in, and is
 /// sent on as that packet.
 #[derive(Clone)]
 pub struct AudioFrame {
     content: Content,
-    timestamp: i64,
+    timestamp: Timestamp,
     sample_rate: u32,
 }
 
@@ -33,8 +34,13 @@ enum Content {
 }
 
 impl AudioFrame {
-    /// A frame from one encoded packet. `timestamp` counts 90 kHz ticks, `sample_rate` Hz.
-    pub fn from_packet(data: Bytes, timestamp: i64, sample_rate: u32, decoder: Arc<dyn DecodeAudio>) -> Self {
+    /// A frame from one encoded packet; `sample_rate` in Hz.
+    pub fn from_packet(
+        data: Bytes,
+        timestamp: Timestamp,
+        sample_rate: u32,
+        decoder: Arc<dyn DecodeAudio>,
+    ) -> Self {
         let content = Content::Packet { data, decoder, samples: OnceLock::new() };
         Self { content, timestamp, sample_rate }
     }
@@ -43,9 +49,9 @@ impl AudioFrame {
     ///
     /// # Errors
     /// Another shape or type; a rate outside 8-192 kHz; more than 8 channels.
-    pub fn from_tensor(samples: Tensor, sample_rate: u32, timestamp: i64) -> Result<Self> {
+    pub fn from_tensor(samples: Tensor, sample_rate: u32, timestamp: Timestamp) -> Result<Self> {
         if !(8_000..=192_000).contains(&sample_rate) {
-            return Err(Error::new(format!("sound at {sample_rate} Hz: 8000 to 192000 are possible")));
+            return Err(Error::new(format!("audio at {sample_rate} Hz: 8000 to 192000 are possible")));
         }
         Ok(Self { content: Content::Samples(accept_samples(samples)?), timestamp, sample_rate })
     }
@@ -93,11 +99,11 @@ impl AudioFrame {
 
     /// Presentation time of the first sample, in seconds.
     pub fn pts(&self) -> f64 {
-        self.timestamp as f64 / TICKS_PER_SECOND as f64
+        self.timestamp.seconds()
     }
 
-    /// Presentation time of the first sample, exact, in 90 kHz ticks.
-    pub fn timestamp(&self) -> i64 {
+    /// Presentation time of the first sample, exact.
+    pub fn timestamp(&self) -> Timestamp {
         self.timestamp
     }
 }
@@ -116,11 +122,11 @@ fn accept_samples(samples: Tensor) -> Result<Tensor> {
     let dims = samples.dims();
     let [1..=8, _] = *dims else {
         return Err(Error::new(format!(
-            "sound of shape {dims:?}: a frame takes (channels, samples) with 1 to 8 channels"
+            "audio of shape {dims:?}: a frame takes (channels, samples) with 1 to 8 channels"
         )));
     };
     if !samples.dtype().is_float() {
-        return Err(Error::new(format!("sound of type {:?}: a frame takes floats", samples.dtype())));
+        return Err(Error::new(format!("audio of type {:?}: a frame takes floats", samples.dtype())));
     }
     Ok(samples.to_dtype(DType::F32)?)
 }
@@ -130,6 +136,10 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    fn second() -> Timestamp {
+        Timestamp::from_ticks(90_000)
+    }
 
     struct Counting(AtomicUsize);
 
@@ -143,7 +153,7 @@ mod tests {
     #[test]
     fn samples_are_decoded_once_and_only_when_asked_for() {
         let decoder = Arc::new(Counting(AtomicUsize::new(0)));
-        let frame = AudioFrame::from_packet(Bytes::from_static(&[1]), 90_000, 48_000, decoder.clone());
+        let frame = AudioFrame::from_packet(Bytes::from_static(&[1]), second(), 48_000, decoder.clone());
         assert_eq!(decoder.0.load(Ordering::Relaxed), 0);
         assert_eq!(frame.tensor().unwrap().dims(), [2, 4]);
         frame.tensor().unwrap();
@@ -154,7 +164,7 @@ mod tests {
     #[test]
     fn replaced_samples_drop_the_packet() {
         let decoder = Arc::new(Counting(AtomicUsize::new(0)));
-        let frame = AudioFrame::from_packet(Bytes::from_static(&[1]), 0, 48_000, decoder);
+        let frame = AudioFrame::from_packet(Bytes::from_static(&[1]), second(), 48_000, decoder);
         let half = (frame.tensor().unwrap() * 0.5).unwrap();
         assert!(frame.replace_tensor(half).unwrap().packet().is_none());
     }
@@ -162,8 +172,8 @@ mod tests {
     #[test]
     fn wrong_shapes_and_types_are_refused_by_name() {
         let flat = Tensor::zeros(4, DType::F32, &Device::Cpu).unwrap();
-        assert!(AudioFrame::from_tensor(flat, 48_000, 0).unwrap_err().to_string().contains("[4]"));
+        assert!(AudioFrame::from_tensor(flat, 48_000, second()).unwrap_err().to_string().contains("[4]"));
         let integers = Tensor::zeros((2, 4), DType::U8, &Device::Cpu).unwrap();
-        assert!(AudioFrame::from_tensor(integers, 48_000, 0).unwrap_err().to_string().contains("U8"));
+        assert!(AudioFrame::from_tensor(integers, 48_000, second()).unwrap_err().to_string().contains("U8"));
     }
 }

@@ -1,11 +1,12 @@
 //! Between I420 pictures and RGB tensors on the host, by the SIMD kernels of the `yuv` crate.
 
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
+use cutrickle_media::{Colour, Matrix};
 use yuv::{
     BufferStoreMut, YuvConversionMode, YuvPlanarImage, YuvPlanarImageMut, YuvRange, YuvStandardMatrix,
 };
 
-use crate::{Colour, Error, I420, Matrix, Result, range};
+use crate::{Error, I420, Result, range};
 
 /// `picture` as a tensor of shape (H, W, 3), u8, RGB.
 pub(crate) fn i420_to_rgb(picture: &I420, colour: Colour) -> Result<Tensor> {
@@ -23,7 +24,7 @@ pub(crate) fn i420_to_rgb(picture: &I420, colour: Colour) -> Result<Tensor> {
     };
     let mut rgb = vec![0; width as usize * height as usize * 3];
     yuv::yuv420_to_rgb(&image, &mut rgb, width * 3, range(colour), matrix(colour))
-        .map_err(|e| Error::caused_by(format!("I420 to RGB, {width}x{height}"), e))?;
+        .map_err(|e| Error::new(format!("I420 to RGB, {width}x{height}")).because(e))?;
     Ok(Tensor::from_vec(rgb, (height as usize, width as usize, 3), &Device::Cpu)?)
 }
 
@@ -62,7 +63,7 @@ pub(crate) fn rgb_to_i420(tensor: &Tensor, colour: Colour) -> Result<I420> {
         matrix(colour),
         YuvConversionMode::Balanced,
     )
-    .map_err(|e| Error::caused_by(format!("RGB to I420, {width}x{height}"), e))?;
+    .map_err(|e| Error::new(format!("RGB to I420, {width}x{height}")).because(e))?;
     drop(storage);
     Ok(picture)
 }

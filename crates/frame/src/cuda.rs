@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::cuda_backend::CudaDevice;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Device, Layout, Storage, Tensor};
-use cutrickle_cuda::kernels::{self, Element, SurfaceFormat};
+use cutrickle_cuda::kernels::SurfaceFormat;
 use cutrickle_cuda::{
     Copied, CopyStage, Download, Gpu, HostPicture, Picture, Sample, Stage, StageTime, TensorPixels,
     TensorPixelsMut,
 };
 
-use crate::{Colour, Error, I420, ModelInput, Result};
+use cutrickle_media::{Colour, Element, ModelInput};
+
+use crate::{Error, I420, Result};
 
 /// The CUDA device `ordinal` for tensors and pictures.
 ///
@@ -22,12 +24,12 @@ use crate::{Colour, Error, I420, ModelInput, Result};
 /// No driver, no such device, or one that does not take the kernels; the text says which.
 pub fn cuda_device(ordinal: usize) -> Result<Device> {
     // Asked first: what candle says of a machine without a driver is a code.
-    let count = Gpu::count().map_err(|e| Error::caused_by(format!("cuda:{ordinal}"), e))?;
+    let count = Gpu::count().map_err(|e| Error::new(format!("cuda:{ordinal}")).because(e))?;
     if ordinal >= count {
         return Err(Error::new(format!("cuda:{ordinal}: no such GPU, the driver knows of {count}")));
     }
     let device = Device::new_cuda_with_stream(ordinal)
-        .map_err(|e| Error::caused_by(format!("opening cuda:{ordinal}"), e))?;
+        .map_err(|e| Error::new(format!("opening cuda:{ordinal}")).because(e))?;
     gpu(&device)?;
     Ok(device)
 }
@@ -45,7 +47,7 @@ pub fn gpu(device: &Device) -> Result<Arc<Gpu>> {
     if let Some(gpu) = open.iter().find(|gpu| Arc::ptr_eq(gpu.stream(), &stream)) {
         return Ok(Arc::clone(gpu));
     }
-    let gpu = Gpu::on(stream).map_err(|e| Error::caused_by("preparing the device", e))?;
+    let gpu = Gpu::on(stream).map_err(|e| Error::new("preparing the device").because(e))?;
     open.push(Arc::clone(&gpu));
     Ok(gpu)
 }
@@ -86,7 +88,7 @@ pub fn gpu_figures() -> Vec<GpuFigures> {
 }
 
 fn cuda(device: &Device) -> Result<&CudaDevice> {
-    device.as_cuda_device().map_err(|e| Error::caused_by("a picture on a device that is none of CUDA's", e))
+    device.as_cuda_device().map_err(|e| Error::new("a picture on a device that is none of CUDA's").because(e))
 }
 
 /// Counts a tensor in host memory that goes to `device`.
@@ -104,7 +106,7 @@ pub(crate) fn is_on(picture: &Picture, device: &Device) -> bool {
 
 /// `picture` as a tensor of shape (H, W, 3), u8, RGB, on `device`, which it is on.
 pub(crate) fn rgb_of(picture: &Picture, colour: Colour, device: &Device) -> Result<Tensor> {
-    let rgb = picture.to_rgb(colour.space()).map_err(|e| Error::caused_by("a picture to RGB", e))?;
+    let rgb = picture.to_rgb(colour.space()).map_err(|e| Error::new("a picture to RGB").because(e))?;
     let storage = CudaStorage::wrap_cuda_slice(rgb, cuda(device)?.clone());
     let shape = (picture.height() as usize, picture.width() as usize, 3);
     Ok(Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false))
@@ -117,33 +119,18 @@ pub(crate) fn model_of(
     input: &ModelInput,
     device: &Device,
 ) -> Result<Option<Tensor>> {
-    let element = match input.dtype {
-        DType::F16 => Element::F16,
-        DType::BF16 => Element::Bf16,
-        DType::F32 => Element::F32,
-        _ => return Ok(None),
-    };
-    let (width, height) = input.size.unwrap_or((picture.width(), picture.height()));
-    let wanted = kernels::ModelInput {
-        width,
-        height,
-        layout: input.layout,
-        element,
-        fit: input.fit,
-        mean: input.mean,
-        std: input.std,
-    };
     let (space, on) = (colour.space(), cuda(device)?.clone());
-    let storage = match element {
+    let storage = match input.element {
+        Element::U8 => return Ok(None),
         Element::F16 => {
-            picture.to_model(space, &wanted).map(|v| CudaStorage::wrap_cuda_slice::<half::f16>(v, on))
+            picture.to_model(space, input).map(|v| CudaStorage::wrap_cuda_slice::<half::f16>(v, on))
         }
         Element::Bf16 => {
-            picture.to_model(space, &wanted).map(|v| CudaStorage::wrap_cuda_slice::<half::bf16>(v, on))
+            picture.to_model(space, input).map(|v| CudaStorage::wrap_cuda_slice::<half::bf16>(v, on))
         }
-        _ => picture.to_model(space, &wanted).map(|v| CudaStorage::wrap_cuda_slice::<f32>(v, on)),
+        Element::F32 => picture.to_model(space, input).map(|v| CudaStorage::wrap_cuda_slice::<f32>(v, on)),
     };
-    let storage = storage.map_err(|e| Error::caused_by("a picture to a model's input", e))?;
+    let storage = storage.map_err(|e| Error::new("a picture to a model's input").because(e))?;
     let shape = input.shape(picture.width(), picture.height());
     Ok(Some(Tensor::from_storage(Storage::Cuda(storage), &shape, BackpropOp::none(), false)))
 }
@@ -153,7 +140,7 @@ pub(crate) fn picture_of(pixels: &Tensor, colour: Colour) -> Result<Picture> {
     let gpu = gpu(pixels.device())?;
     let (height, width, _) = pixels.dims3()?;
     let new = Picture::new(&gpu, SurfaceFormat::Nv12, width as u32, height as u32);
-    let mut picture = new.map_err(|e| Error::caused_by("pixels to NV12", e))?;
+    let mut picture = new.map_err(|e| Error::new("pixels to NV12").because(e))?;
     fill(&mut picture, pixels, colour)?;
     Ok(picture)
 }
@@ -192,7 +179,7 @@ where
         height: picture.height(),
         channels: channels as u32,
     };
-    picture.fill(&pixels, colour.space()).map_err(|e| Error::caused_by("pixels to NV12", e))
+    picture.fill(&pixels, colour.space()).map_err(|e| Error::new("pixels to NV12").because(e))
 }
 
 /// Blends packed RGBA over packed RGB, in place, on their device.
@@ -230,7 +217,7 @@ pub(crate) fn i420_of(picture: &Picture) -> Result<I420> {
         place(&idle).map(|at| idle.swap_remove(at))
     };
     let mut download = taken.unwrap_or_else(|| Download::new(Arc::clone(picture.gpu())));
-    let host = download.fetch(picture).map_err(|e| Error::caused_by("a picture to the host", e))?;
+    let host = download.fetch(picture).map_err(|e| Error::new("a picture to the host").because(e))?;
     let i420 = planes_of(&host)?;
     let mut idle = idle();
     if idle.len() < MOST_IDLE {

@@ -4,13 +4,14 @@
 //! The loops are written so that the compiler makes SIMD of them; a large output is cut into bands of rows for the
 //! thread pool that candle computes on, so there are never more threads than that has.
 
-use cutrickle_cuda::kernels::{Fit, FloatToRgb, Layout, Span, SurfaceFormat};
+use cutrickle_cuda::kernels::{FloatToRgb, Span, SurfaceFormat};
+use cutrickle_media::{Colour, Fit, Layout, ModelInput, Size};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 use crate::resample::{Axis, down};
-use crate::{Colour, I420, ModelInput, Plane};
+use crate::{I420, Plane};
 
 /// Fewer pixels of output than this are not worth a second thread.
 const BAND_PIXELS: usize = 65_536;
@@ -70,8 +71,8 @@ impl Element for u8 {
 
 /// The whole output, in `input`'s order.
 pub(crate) fn run<T: Element>(source: &Source<'_>, input: &ModelInput) -> Vec<T> {
-    let from = source.size();
-    let (width, height) = input.size.unwrap_or(from);
+    let (width, height) = source.size();
+    let Size { width, height } = input.size_of(width, height);
     let (width, height) = (width as usize, height as usize);
     let pass = Pass::new(source, input, width, height);
     let mut out = vec![T::default(); 3 * width * height];

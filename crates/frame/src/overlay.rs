@@ -102,6 +102,7 @@ fn blend(over: u8, under: u8, alpha: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
+    use cutrickle_media::Timestamp;
 
     use super::*;
 
@@ -131,8 +132,8 @@ mod tests {
         let picture = bytes(4, 6, 4, 2);
         let over = picture.to_vec3::<u8>().unwrap();
         for at in [[0, 0], [3, 2], [-2, -3], [11, 7], [14, 0], [0, -4], [i32::MIN, i32::MAX]] {
-            let frame = VideoFrame::from_tensor(target.clone(), 7).unwrap().overlay(&picture, at).unwrap();
-            assert_eq!(frame.timestamp(), 7);
+            let frame = VideoFrame::from_tensor(target.clone(), Timestamp::from_ticks(7)).unwrap().overlay(&picture, at).unwrap();
+            assert_eq!(frame.timestamp().ticks(), 7);
             let after = frame.tensor().unwrap().to_vec3::<u8>().unwrap();
             for (y, x, c) in
                 (0..height).flat_map(|y| (0..width).flat_map(move |x| (0..3).map(move |c| (y, x, c))))
@@ -149,11 +150,11 @@ mod tests {
     #[test]
     fn frames_of_any_channels_are_drawn_on_and_other_overlays_are_refused() {
         for channels in [1, 3, 4] {
-            let frame = VideoFrame::from_tensor(bytes(4, 4, channels, 3), 0).unwrap();
+            let frame = VideoFrame::from_tensor(bytes(4, 4, channels, 3), Timestamp::ZERO).unwrap();
             let drawn = frame.overlay(&bytes(2, 2, 4, 4), [1, 1]).unwrap();
             assert_eq!(drawn.tensor().unwrap().dims(), [4, 4, 3]);
         }
-        let frame = VideoFrame::from_tensor(bytes(4, 4, 3, 3), 0).unwrap();
+        let frame = VideoFrame::from_tensor(bytes(4, 4, 3, 3), Timestamp::ZERO).unwrap();
         let said = frame.overlay(&bytes(2, 2, 3, 4), [1, 1]).unwrap_err().to_string();
         assert!(said.contains("(H, W, 4)"), "{said}");
     }

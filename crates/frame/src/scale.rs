@@ -45,7 +45,7 @@ impl Scaler {
 
     fn error(&self, from: &I420, e: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         let (width, height) = (self.width, self.height);
-        Error::caused_by(format!("scaling {}x{} to {width}x{height}", from.width(), from.height()), e)
+        Error::new(format!("scaling {}x{} to {width}x{height}", from.width(), from.height())).because(e)
     }
 }
 

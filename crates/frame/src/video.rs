@@ -1,23 +1,26 @@
 //! One picture of a live stream on its way from the decoder to the encoder.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
+use cutrickle_media::{Colour, Timestamp};
 
 #[cfg(feature = "cuda")]
 use cutrickle_cuda::Picture;
 
 #[cfg(feature = "cuda")]
 use crate::cuda;
-use crate::{Colour, Error, I420, Result, TICKS_PER_SECOND, convert};
+use crate::{Error, FrameId, I420, Origin, Result, convert};
 
-/// One picture with its time.
+/// One picture with its time and its [`Origin`], which new pixels do not change.
 ///
 /// Cloning is cheap: pixels are shared by reference count.
 #[derive(Debug, Clone)]
 pub struct VideoFrame {
     pixels: Pixels,
-    timestamp: i64,
+    timestamp: Timestamp,
+    origin: Origin,
     colour: Colour,
     device: Device,
     /// The pixels as RGB, once somebody asked for them.
@@ -36,39 +39,46 @@ enum Pixels {
 }
 
 impl VideoFrame {
-    /// A frame from a decoder's picture. `timestamp` counts 90 kHz ticks.
-    pub fn from_i420(picture: I420, colour: Colour, timestamp: i64) -> Self {
+    /// A frame from a decoder's picture, of an origin of its own.
+    pub fn from_i420(picture: I420, colour: Colour, timestamp: Timestamp) -> Self {
         Self {
             pixels: Pixels::I420(Arc::new(picture)),
             timestamp,
+            origin: Origin::now(),
             colour,
             device: Device::Cpu,
             rgb: OnceLock::new(),
         }
     }
 
-    /// A frame from a picture that a decoder left in the memory of `device`. `timestamp` counts 90 kHz ticks.
+    /// A frame from a picture that a decoder left in the memory of `device`, of an origin of its own.
     ///
     /// # Errors
     /// A picture that is not on `device`.
     #[cfg(feature = "cuda")]
-    pub fn from_picture(picture: Picture, colour: Colour, timestamp: i64, device: Device) -> Result<Self> {
+    pub fn from_picture(
+        picture: Picture,
+        colour: Colour,
+        timestamp: Timestamp,
+        device: Device,
+    ) -> Result<Self> {
         if !cuda::is_on(&picture, &device) {
             return Err(Error::new(format!("a picture on {:?} for a frame on {device:?}", picture.gpu())));
         }
         let pixels = Pixels::Device(Arc::new(picture));
-        Ok(Self { pixels, timestamp, colour, device, rgb: OnceLock::new() })
+        Ok(Self { pixels, timestamp, origin: Origin::now(), colour, device, rgb: OnceLock::new() })
     }
 
-    /// A frame from pixels of shape (H, W, 1|3|4), u8 (0-255) or float (0-1). `timestamp` counts 90 kHz ticks.
+    /// A frame from pixels of shape (H, W, 1|3|4), u8 (0-255) or float (0-1), of an origin of its own.
     ///
     /// # Errors
     /// Another shape or type; the text says which.
-    pub fn from_tensor(pixels: Tensor, timestamp: i64) -> Result<Self> {
+    pub fn from_tensor(pixels: Tensor, timestamp: Timestamp) -> Result<Self> {
         let pixels = convert::accept_pixels(pixels)?;
         let colour = Colour::unspecified(pixels.dims()[0] as u32);
         let device = pixels.device().clone();
-        Ok(Self { pixels: Pixels::Rgb(pixels), timestamp, colour, device, rgb: OnceLock::new() })
+        let pixels = Pixels::Rgb(pixels);
+        Ok(Self { pixels, timestamp, origin: Origin::now(), colour, device, rgb: OnceLock::new() })
     }
 
     /// The pixels: (H, W, 3), u8, 0-255, RGB, on the frame's device. Converted on first use, then shared. A frame
@@ -135,7 +145,7 @@ impl VideoFrame {
     /// What [`to_model`](Self::to_model) gives, made by one kernel, where the decoder left the picture in the memory of
     /// the frame's device and the elements are floats.
     #[cfg(feature = "cuda")]
-    pub(crate) fn to_model_on_device(&self, input: &crate::ModelInput) -> Result<Option<Tensor>> {
+    pub(crate) fn to_model_on_device(&self, input: &cutrickle_media::ModelInput) -> Result<Option<Tensor>> {
         match &self.pixels {
             Pixels::Device(picture) => cuda::model_of(picture, self.colour, input, &self.device),
             Pixels::I420(_) | Pixels::Rgb(_) => Ok(None),
@@ -151,7 +161,7 @@ impl VideoFrame {
     pub fn write_to(&self, input: &mut Picture) -> Result<()> {
         match &self.pixels {
             Pixels::Device(picture) if picture.format() == input.format() => {
-                input.copy_picture(picture).map_err(|e| Error::caused_by("a frame to an encoder's input", e))
+                input.copy_picture(picture).map_err(|e| Error::new("a frame to an encoder's input").because(e))
             }
             Pixels::Rgb(tensor) => cuda::fill(input, tensor, self.colour),
             Pixels::Device(_) | Pixels::I420(_) => {
@@ -179,10 +189,37 @@ impl VideoFrame {
         Ok(Self { pixels, device: device.clone(), rgb, ..self })
     }
 
-    /// The same picture at another time, in 90 kHz ticks.
+    /// The same picture at another time.
     #[must_use]
-    pub fn at(self, timestamp: i64) -> Self {
+    pub fn at(self, timestamp: Timestamp) -> Self {
         Self { timestamp, ..self }
+    }
+
+    /// The same picture of another origin.
+    #[must_use]
+    pub fn of(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// The same picture in the place of `other`: at its time, and of its origin.
+    #[must_use]
+    pub fn in_place_of(self, other: &Self) -> Self {
+        Self { timestamp: other.timestamp, origin: other.origin, ..self }
+    }
+
+    /// Which frame it is, and when it arrived.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Which frame it is. New pixels do not change it.
+    pub fn id(&self) -> FrameId {
+        self.origin.id()
+    }
+
+    /// When its access unit arrived.
+    pub fn arrived(&self) -> Instant {
+        self.origin.arrived()
     }
 
     /// Width in pixels.
@@ -207,11 +244,11 @@ impl VideoFrame {
 
     /// Presentation time in seconds.
     pub fn pts(&self) -> f64 {
-        self.timestamp as f64 / TICKS_PER_SECOND as f64
+        self.timestamp.seconds()
     }
 
-    /// Presentation time, exact, in 90 kHz ticks.
-    pub fn timestamp(&self) -> i64 {
+    /// Presentation time, exact.
+    pub fn timestamp(&self) -> Timestamp {
         self.timestamp
     }
 
@@ -235,7 +272,7 @@ impl TryFrom<Tensor> for VideoFrame {
     type Error = Error;
 
     fn try_from(pixels: Tensor) -> Result<Self> {
-        Self::from_tensor(pixels, 0)
+        Self::from_tensor(pixels, Timestamp::ZERO)
     }
 }
 
@@ -248,7 +285,7 @@ mod tests {
     use super::*;
 
     fn frame() -> VideoFrame {
-        VideoFrame::from_i420(I420::new(64, 48).unwrap(), Colour::BT709, 45_000)
+        VideoFrame::from_i420(I420::new(64, 48).unwrap(), Colour::BT709, Timestamp::from_ticks(45_000))
     }
 
     #[test]
@@ -269,11 +306,23 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_is_the_same_whatever_its_pixels_and_no_two_are() {
+        let (one, other) = (frame(), frame());
+        assert_ne!(one.id(), other.id());
+        let origin = one.origin();
+        let pixels = Tensor::full(200u8, (48, 64, 3), &Device::Cpu).unwrap();
+        let changed = one.replace_tensor(pixels.clone()).unwrap().to(&Device::Cpu).unwrap();
+        assert_eq!((changed.origin(), changed.arrived()), (origin, origin.arrived()));
+        let made = VideoFrame::try_from(pixels).unwrap().in_place_of(&changed);
+        assert_eq!((made.origin(), made.timestamp()), (origin, changed.timestamp()));
+    }
+
+    #[test]
     fn replaced_pixels_keep_time_and_colour_and_may_change_size() {
         let big = Tensor::full(200u8, (96, 128, 3), &Device::Cpu).unwrap();
         let frame = frame().replace_tensor(big).unwrap();
         assert_eq!((frame.width(), frame.height()), (128, 96));
-        assert_eq!((frame.timestamp(), frame.pts()), (45_000, 0.5));
+        assert_eq!((frame.timestamp().ticks(), frame.pts()), (45_000, 0.5));
         assert_eq!(frame.colour(), Colour::BT709);
         assert_eq!((frame.i420().unwrap().width(), frame.i420().unwrap().height()), (128, 96));
     }

@@ -1,13 +1,15 @@
-//! A model's input against a plain computation in f64: any size, fit, layout and colour space.
+//! The input of a model compared with a straightforward computation in f64, for any size, fit, layout and
+//! colour space.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use candle_core::{DType, Device, Tensor};
-use cutrickle_frame::{Colour, Fit, I420, Layout, Matrix, ModelInput, VideoFrame};
+use cutrickle_frame::{I420, VideoFrame};
+use cutrickle_media::{Colour, Element, Fit, Layout, Matrix, ModelInput, Size, Timestamp};
 
-/// Of R'G'B' 0 to 1, before the cast.
-const TOLERANCE: f64 = 1.0 / 255.0;
+/// How far R'G'B' from 0 to 1 may be off before it is converted to the type of the elements.
+const MAX_ERROR: f64 = 1.0 / 255.0;
 
-/// Numbers by chance, the same in every run: xorshift, 64 bits.
+/// A xorshift generator of random numbers with 64 bits, which gives the same sequence every time.
 struct Chance(u64);
 
 impl Chance {
@@ -18,7 +20,7 @@ impl Chance {
         u32::try_from((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % u64::from(end)).unwrap()
     }
 
-    /// Tiny and odd ones among usual ones.
+    /// The length of a side in pixels. Some are tiny or odd.
     fn side(&mut self) -> u32 {
         match self.below(3) {
             0 => 1 + self.below(4),
@@ -43,7 +45,7 @@ fn colours() -> Vec<Colour> {
         .collect()
 }
 
-/// H.273, 8.3, from code values to R'G'B' 0 to 1.
+/// Converts code values to R'G'B' from 0 to 1 (H.273, section 8.3).
 fn rgb([y, cb, cr]: [f64; 3], colour: Colour) -> [f64; 3] {
     let (kr, kb) = match colour.matrix {
         Matrix::Bt601 => (0.299, 0.114),
@@ -56,9 +58,10 @@ fn rgb([y, cb, cr]: [f64; 3], colour: Colour) -> [f64; 3] {
     [r, (y - kr * r - kb * b) / (1.0 - kr - kb), b].map(|c| c.clamp(0.0, 1.0))
 }
 
-/// The samples that output pixel `i` of `pixels` takes, with their weights, if these cover `length` of `count` samples
-/// from `begin` on: two of them where there are more pixels than samples, else all that it covers. Beyond an edge its
-/// sample repeats.
+/// The samples that contribute to pixel `i` of the output, with their weights. The `pixels` of the output
+/// cover `length` of `count` samples from `begin` on. If there are more pixels than samples, each pixel lies
+/// between two samples; otherwise it takes all samples that it covers. Beyond an edge the sample at that edge
+/// is repeated.
 fn taps(begin: f64, length: f64, pixels: usize, count: usize, i: usize) -> Vec<(usize, f64)> {
     let scale = length / pixels as f64;
     let clamp = |at: f64| at.clamp(0.0, count as f64 - 1.0) as usize;
@@ -76,7 +79,8 @@ fn taps(begin: f64, length: f64, pixels: usize, count: usize, i: usize) -> Vec<(
     taps
 }
 
-/// Where one axis of a picture goes: begin and length in its pixels, first and number of the output's.
+/// Maps one axis of a picture: where the part that is used begins and how long it is in the picture's pixels,
+/// and the first pixel and the number of pixels that it fills in the output.
 type Span = (f64, f64, usize, usize);
 
 fn spans(from: [f64; 2], to: [usize; 2], fit: Fit) -> [Span; 2] {
@@ -94,10 +98,10 @@ fn spans(from: [f64; 2], to: [usize; 2], fit: Fit) -> [Span; 2] {
     })
 }
 
-/// R'G'B' 0 to 1 of pixel (`column`, `row`) of the output.
+/// R'G'B' from 0 to 1 of the pixel at (`column`, `row`) in the output.
 fn expected(picture: &I420, colour: Colour, input: &ModelInput, [column, row]: [usize; 2]) -> [f64; 3] {
     let from = [picture.width(), picture.height()];
-    let (width, height) = input.size.unwrap_or((from[0], from[1]));
+    let Size { width, height } = input.size.unwrap_or(Size::new(from[0], from[1]));
     let [x, y] = spans(from.map(f64::from), [width as usize, height as usize], input.fit);
     let inside = |span: Span, at: usize| at.checked_sub(span.2).filter(|at| *at < span.3);
     let (Some(column), Some(row)) = (inside(x, column), inside(y, row)) else {
@@ -107,7 +111,8 @@ fn expected(picture: &I420, colour: Colour, input: &ModelInput, [column, row]: [
     let planes = picture.planes();
     let value = |plane: usize| {
         let (plane, chroma) = (&planes[plane], plane > 0);
-        // Across, a chroma sample's middle is that of an even column (H.264, E.2.1); down, it spans two rows.
+        // Horizontally, the centre of a chroma sample is that of an even column (H.264, section E.2.1).
+        // Vertically, the sample spans two rows.
         let (x_begin, y_begin, half) =
             if chroma { ((x.0 + 0.5) / 2.0, y.0 / 2.0, 2.0) } else { (x.0, y.0, 1.0) };
         let columns = taps(x_begin, x.1 / half, x.3, plane.width, column);
@@ -123,7 +128,7 @@ fn expected(picture: &I420, colour: Colour, input: &ModelInput, [column, row]: [
     rgb([value(0), value(1), value(2)], colour)
 }
 
-/// The tensor as f64 by channel, row and column.
+/// The elements of the tensor as f64, by channel, row and column.
 fn values(tensor: &Tensor, layout: Layout) -> Vec<Vec<Vec<f64>>> {
     let tensor = tensor.to_dtype(DType::F64).unwrap();
     match layout {
@@ -134,12 +139,18 @@ fn values(tensor: &Tensor, layout: Layout) -> Vec<Vec<Vec<f64>>> {
     .unwrap()
 }
 
-/// Checks `samples` pixels of the output by chance, all where there are no more.
+/// Checks `samples` randomly chosen pixels of the output, or all of them if there are not more than that.
 fn check(picture: &I420, colour: Colour, input: &ModelInput, chance: &mut Chance, samples: usize) {
-    let frame = VideoFrame::from_i420(picture.clone(), colour, 0);
+    let frame = VideoFrame::from_i420(picture.clone(), colour, Timestamp::ZERO);
     let tensor = frame.to_model(input).unwrap();
     assert_eq!(tensor.dims(), input.shape(picture.width(), picture.height()));
-    assert_eq!(tensor.dtype(), input.dtype);
+    let (dtype, scale, step) = match input.element {
+        Element::U8 => (DType::U8, 255.0, 0.0),
+        Element::F16 => (DType::F16, 1.0, 2f64.powi(-11)),
+        Element::Bf16 => (DType::BF16, 1.0, 2f64.powi(-9)),
+        Element::F32 => (DType::F32, 1.0, 2f64.powi(-22)),
+    };
+    assert_eq!(tensor.dtype(), dtype);
     let got = values(&tensor, input.layout);
     let (height, width) = (got[0].len(), got[0][0].len());
     for n in 0..samples.min(width * height) {
@@ -147,16 +158,10 @@ fn check(picture: &I420, colour: Colour, input: &ModelInput, chance: &mut Chance
         let (column, row) = (at % width, at / width);
         for (c, want) in expected(picture, colour, input, [column, row]).into_iter().enumerate() {
             let (mean, std) = (f64::from(input.mean[c]), f64::from(input.std[c]));
-            let (scale, step) = match input.dtype {
-                DType::F16 => (1.0, 2f64.powi(-11)),
-                DType::BF16 => (1.0, 2f64.powi(-9)),
-                DType::U8 => (255.0, 0.0),
-                _ => (1.0, 2f64.powi(-22)),
-            };
             let (got, want) = (got[c][row][column], (want - mean) / std * scale);
-            let cast = if input.dtype == DType::U8 { 0.5 } else { got.abs() * step };
+            let cast = if input.element == Element::U8 { 0.5 } else { got.abs() * step };
             assert!(
-                (got - want).abs() <= TOLERANCE * scale / std + cast,
+                (got - want).abs() <= MAX_ERROR * scale / std + cast,
                 "channel {c} at ({column}, {row}) of {}x{} {colour:?} as {input:?}: {got}, not {want}",
                 picture.width(),
                 picture.height()
@@ -170,14 +175,14 @@ fn every_layout_type_and_fit_is_as_the_standard_says_at_any_size() {
     let mut chance = Chance(71);
     let normal = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
     for colour in colours() {
-        for dtype in [DType::F32, DType::F16, DType::BF16, DType::U8] {
+        for element in [Element::F32, Element::F16, Element::Bf16, Element::U8] {
             for layout in [Layout::Chw, Layout::Hwc] {
                 for fit in [Fit::Stretch, Fit::Crop, Fit::Letterbox([0.1, 0.5, 0.9])] {
                     let (width, height) = (chance.side(), chance.side());
                     let picture = picture(&mut chance, width, height);
-                    let size = (chance.below(4) > 0).then(|| (chance.side(), chance.side()));
-                    let (mean, std) = if dtype == DType::U8 { ([0.0; 3], [1.0; 3]) } else { normal };
-                    let input = ModelInput { size, fit, layout, dtype, mean, std };
+                    let size = (chance.below(4) > 0).then(|| Size::new(chance.side(), chance.side()));
+                    let (mean, std) = if element == Element::U8 { ([0.0; 3], [1.0; 3]) } else { normal };
+                    let input = ModelInput { size, fit, layout, element, mean, std };
                     check(&picture, colour, &input, &mut chance, 4000);
                 }
             }
@@ -201,7 +206,7 @@ fn pictures_up_to_4k_are_right_to_the_last_pixel_of_their_bands() {
 fn a_frame_that_was_replaced_gives_its_new_pixels() {
     let pixels: Vec<u8> = (0..4 * 6 * 3).map(|n| (n * 3) as u8).collect();
     let tensor = Tensor::from_vec(pixels.clone(), (4, 6, 3), &Device::Cpu).unwrap();
-    let frame = VideoFrame::from_i420(I420::new(64, 48).unwrap(), Colour::BT709, 0);
+    let frame = VideoFrame::from_i420(I420::new(64, 48).unwrap(), Colour::BT709, Timestamp::ZERO);
     let frame = frame.replace_tensor(tensor).unwrap();
     let input = ModelInput { layout: Layout::Hwc, ..ModelInput::default() };
     let got: Vec<f32> = frame.to_model(&input).unwrap().flatten_all().unwrap().to_vec1().unwrap();

@@ -1,6 +1,7 @@
 //! Cuts AAC in ADTS (ISO/IEC 14496-3, 1.A.2.2) into frames, across PES packets, and stamps them.
 
 use bytes::{Bytes, BytesMut};
+use cutrickle_media::Timestamp;
 
 use crate::clock::SampleClock;
 use crate::stream::Cut;
@@ -43,7 +44,7 @@ pub(crate) struct AdtsSplitter {
     clock: SampleClock,
     /// A PES packet's stamp and how far into `buf` that packet begins: it belongs to the first frame
     /// that begins there or later.
-    mark: Option<(usize, i64)>,
+    mark: Option<(usize, Timestamp)>,
     fixed: Option<u32>,
     /// Whether `buf` is known to begin with a frame.
     aligned: bool,
@@ -53,7 +54,7 @@ pub(crate) struct AdtsSplitter {
 
 impl AdtsSplitter {
     /// A PES packet begins.
-    pub(crate) fn begin(&mut self, pts: Option<i64>) {
+    pub(crate) fn begin(&mut self, pts: Option<Timestamp>) {
         self.settle();
         self.searching = false;
         if let Some(pts) = pts {
@@ -156,7 +157,7 @@ mod tests {
     fn drain(splitter: &mut AdtsSplitter) -> Vec<(i64, usize)> {
         let mut units = Vec::new();
         while let Cut::Unit(pts, data) = splitter.next() {
-            units.push((pts, data.len()));
+            units.push((pts.ticks(), data.len()));
         }
         units
     }
@@ -165,11 +166,11 @@ mod tests {
     fn a_stamp_belongs_to_the_first_frame_that_begins_in_its_packet() {
         let bytes = [frame(100, 1), frame(120, 2), frame(90, 3)].concat();
         let mut splitter = AdtsSplitter::default();
-        splitter.begin(Some(1_000));
+        splitter.begin(Some(Timestamp::from_ticks(1_000)));
         splitter.feed(&bytes[..150]);
         assert_eq!(drain(&mut splitter), [(1_000, 100)]);
         // The second frame began in the first packet, so this stamp is the third frame's.
-        splitter.begin(Some(50_000));
+        splitter.begin(Some(Timestamp::from_ticks(50_000)));
         splitter.feed(&bytes[150..]);
         assert_eq!(drain(&mut splitter), [(2_920, 120), (50_000, 90)]);
     }
@@ -177,12 +178,12 @@ mod tests {
     #[test]
     fn after_a_loss_it_starts_at_the_next_header() {
         let mut splitter = AdtsSplitter::default();
-        splitter.begin(Some(0));
+        splitter.begin(Some(Timestamp::from_ticks(0)));
         splitter.feed(&frame(64, 0));
         assert_eq!(drain(&mut splitter), [(0, 64)]);
         splitter.feed(&[1; 30]);
         assert!(matches!(splitter.next(), Cut::Lost));
-        splitter.begin(Some(9_000));
+        splitter.begin(Some(Timestamp::from_ticks(9_000)));
         splitter.feed(&[[7; 33].to_vec(), frame(70, 0xFF), frame(80, 4)].concat());
         assert_eq!(drain(&mut splitter), [(9_000, 70), (10_920, 80)]);
     }

@@ -1,7 +1,7 @@
 //! A glance at NAL units in Annex B byte streams: is this a keyframe, does it begin with a delimiter.
 //! Looks no further than the first slice; parameter sets and slices are the decoder's business.
 
-use crate::codec::Codec;
+use cutrickle_media::VideoCodec;
 
 /// The first bytes of each NAL unit.
 fn nal_heads(data: &[u8]) -> impl Iterator<Item = u8> + '_ {
@@ -11,32 +11,31 @@ fn nal_heads(data: &[u8]) -> impl Iterator<Item = u8> + '_ {
     })
 }
 
-const fn nal_type(codec: Codec, head: u8) -> u8 {
+const fn nal_type(codec: VideoCodec, head: u8) -> u8 {
     match codec {
-        Codec::H265 => (head >> 1) & 0x3F,
-        _ => head & 0x1F,
+        VideoCodec::H264 => head & 0x1F,
+        VideoCodec::H265 => (head >> 1) & 0x3F,
     }
 }
 
 /// Whether the unit's first slice belongs to a picture that decoding can start at: IDR (ITU-T H.264,
 /// table 7-1, type 5) or IRAP (ITU-T H.265, table 7-1, types 16 to 21).
-pub(crate) fn is_keyframe(codec: Codec, data: &[u8]) -> bool {
+pub(crate) fn is_keyframe(codec: VideoCodec, data: &[u8]) -> bool {
     let types = nal_heads(data).map(|head| nal_type(codec, head));
     match codec {
-        Codec::H264 => types.into_iter().find(|kind| matches!(kind, 1..=5)) == Some(5),
-        Codec::H265 => matches!(types.into_iter().find(|&kind| kind < 32), Some(16..=21)),
-        Codec::Aac | Codec::Opus => false,
+        VideoCodec::H264 => types.into_iter().find(|kind| matches!(kind, 1..=5)) == Some(5),
+        VideoCodec::H265 => matches!(types.into_iter().find(|&kind| kind < 32), Some(16..=21)),
     }
 }
 
 /// The access unit delimiter that `data` lacks, to be written before it; empty where it has one.
 ///
 /// It allows every slice type (ITU-T H.264, table 7-5, value 7; ITU-T H.265, table 7-2, value 2).
-pub(crate) fn missing_delimiter(codec: Codec, data: &[u8]) -> &'static [u8] {
+pub(crate) fn missing_delimiter(codec: VideoCodec, data: &[u8]) -> &'static [u8] {
     let first = nal_heads(data).next().map(|head| nal_type(codec, head));
     match codec {
-        Codec::H264 if first != Some(9) => &[0, 0, 0, 1, 0x09, 0xF0],
-        Codec::H265 if first != Some(35) => &[0, 0, 0, 1, 0x46, 0x01, 0x50],
+        VideoCodec::H264 if first != Some(9) => &[0, 0, 0, 1, 0x09, 0xF0],
+        VideoCodec::H265 if first != Some(35) => &[0, 0, 0, 1, 0x46, 0x01, 0x50],
         _ => &[],
     }
 }
@@ -48,18 +47,18 @@ mod tests {
     #[test]
     fn the_first_slice_decides_what_a_keyframe_is() {
         let idr = [0, 0, 0, 1, 9, 0xF0, 0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 1, 0, 0, 1, 0x65, 1];
-        assert!(is_keyframe(Codec::H264, &idr));
-        assert!(!is_keyframe(Codec::H264, &[0, 0, 1, 0x41, 1, 0, 0, 1, 0x65, 1]));
-        assert!(is_keyframe(Codec::H265, &[0, 0, 1, 0x40, 1, 0, 0, 1, 0x2A, 1]));
-        assert!(!is_keyframe(Codec::H265, &[0, 0, 1, 0x02, 1]));
-        assert!(!is_keyframe(Codec::H264, &[]));
+        assert!(is_keyframe(VideoCodec::H264, &idr));
+        assert!(!is_keyframe(VideoCodec::H264, &[0, 0, 1, 0x41, 1, 0, 0, 1, 0x65, 1]));
+        assert!(is_keyframe(VideoCodec::H265, &[0, 0, 1, 0x40, 1, 0, 0, 1, 0x2A, 1]));
+        assert!(!is_keyframe(VideoCodec::H265, &[0, 0, 1, 0x02, 1]));
+        assert!(!is_keyframe(VideoCodec::H264, &[]));
     }
 
     #[test]
     fn a_delimiter_is_added_only_where_it_is_missing() {
-        assert!(missing_delimiter(Codec::H264, &[0, 0, 0, 1, 9, 0x10, 0, 0, 1, 0x65]).is_empty());
-        assert_eq!(missing_delimiter(Codec::H264, &[0, 0, 1, 0x65, 0]).len(), 6);
-        assert!(missing_delimiter(Codec::H265, &[0, 0, 1, 0x46, 1, 0x50]).is_empty());
-        assert_eq!(missing_delimiter(Codec::H265, &[7]).len(), 7);
+        assert!(missing_delimiter(VideoCodec::H264, &[0, 0, 0, 1, 9, 0x10, 0, 0, 1, 0x65]).is_empty());
+        assert_eq!(missing_delimiter(VideoCodec::H264, &[0, 0, 1, 0x65, 0]).len(), 6);
+        assert!(missing_delimiter(VideoCodec::H265, &[0, 0, 1, 0x46, 1, 0x50]).is_empty());
+        assert_eq!(missing_delimiter(VideoCodec::H265, &[7]).len(), 7);
     }
 }

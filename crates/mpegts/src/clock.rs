@@ -1,8 +1,10 @@
 //! The 90 kHz clock: unwrapping of 33-bit stamps, and stamps counted in samples without drift.
 //! Jumps of the clock are `timeline`'s business.
 
-/// Ticks of the clock in one second.
-pub const TICKS_PER_SECOND: i64 = 90_000;
+use cutrickle_media::{Ticks, Timestamp};
+
+/// Ticks of the clock in one second, for the arithmetic within this crate.
+pub(crate) const TICKS_PER_SECOND: i64 = Ticks::PER_SECOND.get();
 
 /// The period of a 33-bit stamp, about 26.5 hours.
 pub const WRAP: i64 = 1 << 33;
@@ -23,7 +25,7 @@ impl Unwrapper {
     }
 
     /// The 64-bit stamp of `raw`, of which the low 33 bits count.
-    pub fn unwrap(&mut self, raw: u64) -> i64 {
+    pub fn unwrap(&mut self, raw: u64) -> Timestamp {
         let raw = (raw as i64) & (WRAP - 1);
         let value = match self.last {
             None => raw,
@@ -34,27 +36,27 @@ impl Unwrapper {
             }
         };
         self.last = Some(value);
-        value
+        Timestamp::from_ticks(value)
     }
 }
 
 /// A stamp that advances by samples: always computed from its base, so rounding never adds up.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct SampleClock {
-    base: Option<i64>,
+    base: Option<Timestamp>,
     samples: u64,
     rate: u32,
 }
 
 impl SampleClock {
     /// Sets the stamp of the next sample.
-    pub(crate) fn set(&mut self, pts: i64) {
+    pub(crate) fn set(&mut self, pts: Timestamp) {
         self.base = Some(pts);
         self.samples = 0;
     }
 
     /// The stamp of the next sample, once one was ever set.
-    pub(crate) fn now(&self) -> Option<i64> {
+    pub(crate) fn now(&self) -> Option<Timestamp> {
         let passed = match self.rate {
             0 => 0,
             rate => {
@@ -62,7 +64,7 @@ impl SampleClock {
                 (u128::from(self.samples) * TICKS_PER_SECOND as u128 + rate / 2) / rate
             }
         };
-        Some(self.base?.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX)))
+        Some(self.base? + Ticks::new(i64::try_from(passed).unwrap_or(i64::MAX)))
     }
 
     /// Passes `samples` at `rate` per second.
@@ -84,12 +86,9 @@ mod tests {
     fn stamps_go_on_over_the_wrap_in_both_directions() {
         let mut clock = Unwrapper::new();
         let top = (WRAP - 100) as u64;
-        assert_eq!(clock.unwrap(top), WRAP - 100);
-        assert_eq!(clock.unwrap(50), WRAP + 50);
-        assert_eq!(clock.unwrap(top), WRAP - 100);
+        assert_eq!([top, 50, top].map(|raw| clock.unwrap(raw).ticks()), [WRAP - 100, WRAP + 50, WRAP - 100]);
         let mut clock = Unwrapper::new();
-        assert_eq!(clock.unwrap(10), 10);
-        assert_eq!(clock.unwrap(top), -100);
+        assert_eq!([10, top].map(|raw| clock.unwrap(raw).ticks()), [10, -100]);
     }
 
     #[test]
@@ -99,7 +98,7 @@ mod tests {
             clock.unwrap(90_000);
             clock.unwrap(90_000 ^ wrong);
             // Exactly half a period away there is no nearest; such a stamp lies within one period.
-            let after = clock.unwrap(93_000);
+            let after = clock.unwrap(93_000).ticks();
             assert!(after == 93_000 || wrong >= (1 << 32) - 1, "{wrong}: {after}");
         }
     }
@@ -107,11 +106,11 @@ mod tests {
     #[test]
     fn a_million_frames_at_44100_hz_do_not_drift() {
         let mut clock = SampleClock::default();
-        clock.set(0);
+        clock.set(Timestamp::ZERO);
         for _ in 0..1_000_000 {
             clock.advance(1024, 44_100);
         }
         // 2089795918.37 ticks.
-        assert_eq!(clock.now(), Some(2_089_795_918));
+        assert_eq!(clock.now(), Some(Timestamp::from_ticks(2_089_795_918)));
     }
 }

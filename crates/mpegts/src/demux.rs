@@ -1,50 +1,17 @@
 //! The push demuxer: bytes in, programs and access units out. Routes packets to tables and streams; what
 //! happens inside a PID is in `stream`.
 
-use bytes::Bytes;
+use cutrickle_media::AccessUnit;
 
 use crate::clock::Unwrapper;
-use crate::codec::{Codec, Program};
 use crate::framing::{Framing, PACKET};
 use crate::packet::{Packet, pid_of};
+use crate::program::Program;
 use crate::programs::Programs;
 use crate::stream::{Context, Stream};
 
 const PAT_PID: u16 = 0;
 const NULL_PID: u16 = 0x1FFF;
-
-/// What never arrived, or arrived and could not be used. Both numbers are lower bounds: continuity
-/// counters repeat after 16 packets, and a hole does not tell how many units lay in it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Loss {
-    /// Packets that are missing, scrambled or marked as damaged.
-    pub packets: u32,
-    /// Units of which a part arrived that had to be dropped.
-    pub units: u32,
-}
-
-/// One access unit of one track.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccessUnit {
-    /// The packet identifier of its track.
-    pub pid: u16,
-    /// Its codec.
-    pub codec: Codec,
-    /// When it is to be presented: ticks of 90 kHz, continued beyond 33 bits.
-    pub pts: i64,
-    /// When it is to be decoded, in the same ticks; never after `pts`.
-    pub dts: i64,
-    /// Whether decoding can start here: the stream says so, or the first slice is an IDR (H.264) or IRAP
-    /// (H.265) slice. Always true for sound.
-    pub keyframe: bool,
-    /// What was lost of this track before this unit or inside it, since the unit before.
-    pub loss: Option<Loss>,
-    /// Whether the unit itself has a hole or lacks its end. Sound with a hole is never handed on.
-    pub damaged: bool,
-    /// Video: the payload of one PES packet, Annex B. AAC: one ADTS frame with its header. Opus: one packet
-    /// without its control header.
-    pub data: Bytes,
-}
 
 /// What the demuxer hands on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +19,8 @@ pub enum Event {
     /// The tracks, and what else the input names, at first and whenever it changes. Units after this are of these
     /// tracks.
     Program(Program),
-    /// A unit.
+    /// A unit; its `track` is its PID. Video is the payload of one PES packet. A keyframe is what the stream says can
+    /// be decoded from, or what begins with an IDR (H.264) or IRAP (H.265) slice. Audio with a hole is never handed on.
     Unit(AccessUnit),
 }
 

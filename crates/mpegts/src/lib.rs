@@ -5,13 +5,15 @@
 //! directions. Nothing is probed, and nothing is held back in order to see what comes next.
 //!
 //! ```
-//! use bytes::BytesMut;
-//! use cutrickle_mpegts::{Codec, Demuxer, Event, MuxProgram, Muxer, Timeline, TrackKind};
+//! use bytes::{Bytes, BytesMut};
+//! use cutrickle_media::{AccessUnit, Timestamp, VideoCodec};
+//! use cutrickle_mpegts::{Demuxer, Event, MuxProgram, Muxer, Timeline};
 //!
-//! let mut muxer = Muxer::new(MuxProgram::new(Some(Codec::H264), None)?);
+//! let mut muxer = Muxer::new(MuxProgram::new(Some(VideoCodec::H264), None)?);
 //! let mut segment = BytesMut::new();
 //! muxer.begin_segment(&mut segment);
-//! muxer.write_unit(TrackKind::Video, 3_000, 3_000, true, &[0, 0, 0, 1, 0x65, 0x88], &mut segment)?;
+//! let idr = Bytes::from_static(&[0, 0, 0, 1, 0x65, 0x88]);
+//! muxer.write_unit(&AccessUnit::new(VideoCodec::H264, Timestamp::from_ticks(3_000), true, idr), &mut segment)?;
 //!
 //! let mut demuxer = Demuxer::new();
 //! let mut timeline = Timeline::new();
@@ -34,7 +36,6 @@
 mod adts;
 mod annexb;
 mod clock;
-mod codec;
 mod demux;
 mod ending;
 mod error;
@@ -44,16 +45,17 @@ mod mux;
 mod opus;
 mod packet;
 mod pes;
+mod program;
 mod programs;
 mod psi;
 mod stream;
 mod timeline;
 
-pub use clock::{TICKS_PER_SECOND, Unwrapper, WRAP};
-pub use codec::{Codec, Program, Track, TrackKind};
-pub use demux::{AccessUnit, Demuxer, Event, Loss, Stats};
+pub use clock::{Unwrapper, WRAP};
+pub use demux::{Demuxer, Event, Stats};
 pub use error::{Error, Result};
 pub use listing::{ContentKind, ElementaryStream, Ignored};
 pub use mux::{AUDIO_PID, MuxProgram, Muxer, PMT_PID, VIDEO_PID};
 pub use opus::packet_samples as opus_packet_samples;
+pub use program::{Program, Track};
 pub use timeline::{Stamp, Timeline};

@@ -1,7 +1,9 @@
 //! What the elementary streams of a PMT carry, by stream type and descriptors: also those that nobody here
 //! takes, so that they can be named. Which are taken is `programs`' business.
 
-use crate::codec::{Codec, Track};
+use cutrickle_media::Codec;
+
+use crate::program::Track;
 
 const REGISTRATION: u8 = 0x05;
 const LANGUAGE: u8 = 0x0A;
@@ -10,9 +12,9 @@ const EXTENSION: u8 = 0x7F;
 /// What kind of content an elementary stream has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ContentKind {
-    /// Pictures.
+    /// Video.
     Video,
-    /// Sound.
+    /// Audio.
     Audio,
     /// Subtitles, teletext included.
     Subtitles,
@@ -23,7 +25,7 @@ pub enum ContentKind {
 /// Why the units of an elementary stream are not handed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ignored {
-    /// Its codec is none of [`Codec`], or it is neither picture nor sound.
+    /// Its codec is none of [`Codec`], or it is neither video nor audio.
     Codec,
     /// The program has another track of its kind, which comes first.
     Second,
@@ -128,11 +130,11 @@ pub(crate) fn entry(stream_type: u8, pid: u16, descriptors: Descriptors, hdmv: b
     let codec = match stream_type {
         0x1B => Some(Codec::H264),
         0x24 => Some(Codec::H265),
-        0x0F => Some(Codec::Aac),
-        0x06 if descriptors.registration.is_some_and(|id| &id == b"Opus") => Some(Codec::Opus),
+        0x0F => Some(Codec::AAC),
+        0x06 if descriptors.registration.is_some_and(|id| &id == b"Opus") => Some(Codec::OPUS),
         _ => None,
     };
-    let opus_channels = descriptors.opus_channels.filter(|_| codec == Some(Codec::Opus));
+    let opus_channels = descriptors.opus_channels.filter(|_| codec == Some(Codec::OPUS));
     let track = codec.map(|codec| Track { pid, codec, opus_channels });
     let (kind, name) = match codec {
         Some(codec) if codec.is_video() => (ContentKind::Video, codec.name()),

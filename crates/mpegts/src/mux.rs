@@ -3,34 +3,35 @@
 //! decision; timestamps are `timeline`'s.
 
 use bytes::{BufMut, BytesMut};
+use cutrickle_media::{AccessUnit, AudioCodec, Codec, Ticks, Timestamp, VideoCodec};
 
 use crate::annexb;
 use crate::clock::WRAP;
-use crate::codec::{Codec, Track, TrackKind};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::framing::PACKET;
+use crate::program::Track;
 use crate::{opus, pes, psi};
 
 const PROGRAM_NUMBER: u16 = 1;
 const PAT_PID: u16 = 0;
 /// The PID of the PMT.
 pub const PMT_PID: u16 = 0x1000;
-/// The PID of the picture track.
+/// The PID of the video track.
 pub const VIDEO_PID: u16 = 0x100;
-/// The PID of the sound track.
+/// The PID of the audio track.
 pub const AUDIO_PID: u16 = 0x101;
 
 const ROOM: usize = PACKET - 4;
 /// The program clock runs this much behind the decoding times (100 ms), so that a unit's last byte has
 /// time to arrive before the unit is due.
-const CLOCK_LEAD: i64 = 9_000;
+const CLOCK_LEAD: Ticks = Ticks::from_millis(100);
 const MAX_AUDIO_PES: usize = 0xFFFF - 8 - 5;
 
-/// The tracks of an output: at most one picture and one sound track.
+/// The tracks of an output: at most one video and one audio track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MuxProgram {
-    video: Option<Codec>,
-    audio: Option<Codec>,
+    video: Option<VideoCodec>,
+    audio: Option<AudioCodec>,
     opus_channels: u8,
 }
 
@@ -38,18 +39,12 @@ impl MuxProgram {
     /// A program of these codecs, for Opus in stereo.
     ///
     /// # Errors
-    /// Neither is given, `video` is no picture codec, or `audio` is no sound codec (`is_bad_program`).
-    pub fn new(video: Option<Codec>, audio: Option<Codec>) -> Result<Self> {
-        match (video, audio) {
-            (None, None) => Err(Error::new(Kind::NoTrack)),
-            (Some(codec), _) if !codec.is_video() => {
-                Err(Error::new(Kind::WrongCodec(TrackKind::Video, codec)))
-            }
-            (_, Some(codec)) if !codec.is_audio() => {
-                Err(Error::new(Kind::WrongCodec(TrackKind::Audio, codec)))
-            }
-            _ => Ok(Self { video, audio, opus_channels: 2 }),
+    /// Neither is given (`is_bad_program`).
+    pub fn new(video: Option<VideoCodec>, audio: Option<AudioCodec>) -> Result<Self> {
+        if video.is_none() && audio.is_none() {
+            return Err(Error::bad_program("a program needs a video or an audio track"));
         }
+        Ok(Self { video, audio, opus_channels: 2 })
     }
 
     /// The same with this many Opus channels, 1 to 8 (clamped).
@@ -58,20 +53,21 @@ impl MuxProgram {
         Self { opus_channels: channels.clamp(1, 8), ..self }
     }
 
-    /// The codec of the picture track.
-    pub const fn video(&self) -> Option<Codec> {
+    /// The codec of the video track.
+    pub const fn video(&self) -> Option<VideoCodec> {
         self.video
     }
 
-    /// The codec of the sound track.
-    pub const fn audio(&self) -> Option<Codec> {
+    /// The codec of the audio track.
+    pub const fn audio(&self) -> Option<AudioCodec> {
         self.audio
     }
 
-    const fn codec(&self, track: TrackKind) -> Option<Codec> {
-        match track {
-            TrackKind::Video => self.video,
-            TrackKind::Audio => self.audio,
+    /// Whether units of `codec` have a track here.
+    fn has(&self, codec: Codec) -> bool {
+        match codec {
+            Codec::Video(codec) => self.video == Some(codec),
+            Codec::Audio(codec) => self.audio == Some(codec),
         }
     }
 
@@ -81,17 +77,17 @@ impl MuxProgram {
 
     fn tracks(&self) -> Vec<Track> {
         let track = |pid, codec| {
-            let opus_channels = (codec == Codec::Opus).then_some(self.opus_channels);
+            let opus_channels = (codec == Codec::OPUS).then_some(self.opus_channels);
             Track { pid, codec, opus_channels }
         };
-        let video = self.video.map(|codec| track(VIDEO_PID, codec));
-        video.into_iter().chain(self.audio.map(|codec| track(AUDIO_PID, codec))).collect()
+        let video = self.video.map(|codec| track(VIDEO_PID, codec.into()));
+        video.into_iter().chain(self.audio.map(|codec| track(AUDIO_PID, codec.into()))).collect()
     }
 }
 
 /// Writes access units as transport packets, each complete at once.
 ///
-/// Call [`begin_segment`](Self::begin_segment) and then write the segment's units, the first picture an
+/// Call [`begin_segment`](Self::begin_segment) and then write the segment's units, the first video unit an
 /// IDR. The packets of all segments joined are one stream without a discontinuity, and each segment can be
 /// read alone. The last packet of a video unit always carries stuffing, so that a reader can tell the end
 /// of the unit without waiting for the next.
@@ -152,74 +148,73 @@ impl Muxer {
         write_section(out, PMT_PID, &mut self.pmt_counter, &pmt);
     }
 
-    /// Writes all packets of one unit. Stamps are in ticks of 90 kHz, of which the low 33 bits are written;
-    /// `keyframe` says that decoding can start here. `data` is an Annex B access unit (a delimiter is added
-    /// where it lacks one), an ADTS frame or several, or one Opus packet. A first unit without a segment
-    /// begins one.
+    /// Writes all packets of one unit. Of its timestamps the low 33 bits are written. Video without an access unit
+    /// delimiter is given one; several ADTS frames may be one unit. A first unit without a segment begins one.
     ///
     /// # Errors
-    /// The program has no such track (`is_unknown_track`), `data` is empty (`is_empty_unit`), or it is
-    /// sound of more than 64 KiB (`is_too_large`). Nothing of it is written then.
-    pub fn write_unit(
-        &mut self,
-        track: TrackKind,
-        pts: i64,
-        dts: i64,
-        keyframe: bool,
-        data: &[u8],
-        out: &mut BytesMut,
-    ) -> Result<()> {
-        let Some(codec) = self.program.codec(track) else {
-            return Err(Error::new(Kind::UnknownTrack(track)));
-        };
-        if data.is_empty() {
-            return Err(Error::new(Kind::Empty(track, pts)));
+    /// The program has no track of its codec (`is_unknown_track`), it has no bytes (`is_empty_unit`), or it is audio of
+    /// more than 64 KiB (`is_too_large`). Nothing of it is written then.
+    pub fn write_unit(&mut self, unit: &AccessUnit, out: &mut BytesMut) -> Result<()> {
+        let (codec, kind, pts) = (unit.codec, unit.codec.kind(), unit.pts);
+        if !self.program.has(codec) {
+            return Err(Error::unknown_track(format!("the program has no {codec} {kind} track")));
+        }
+        if unit.data.is_empty() {
+            return Err(Error::empty_unit(format!("the {kind} unit at {pts} is empty")));
         }
         if !self.begun {
             self.begin_segment(out);
         }
         let mut head = std::mem::take(&mut self.head);
         head.clear();
-        let written = match track {
-            TrackKind::Video => {
-                let clock = Some(dts.saturating_sub(CLOCK_LEAD));
-                let front = Front { clock, random_access: keyframe };
-                let delimiter = annexb::missing_delimiter(codec, data);
-                let fields = if pts == dts { 14 } else { 19 };
-                let fills_up = front.fills_last_packet(fields + delimiter.len() + data.len());
-                pes::write(&mut head, 0xE0, None, pts, dts, u8::from(fills_up));
-                head.extend_from_slice(delimiter);
-                write_pes(out, VIDEO_PID, &mut self.video_counter, front, &head, data);
+        let written = match codec {
+            Codec::Video(codec) => {
+                self.write_video(codec, unit, &mut head, out);
                 Ok(())
             }
-            TrackKind::Audio => self.write_audio(codec, pts, &mut head, data, out),
+            Codec::Audio(codec) => self.write_audio(codec, unit, &mut head, out),
         };
         self.head = head;
         written
     }
 
+    fn write_video(&mut self, codec: VideoCodec, unit: &AccessUnit, head: &mut Vec<u8>, out: &mut BytesMut) {
+        let (pts, dts) = (unit.pts.ticks(), unit.dts.ticks());
+        let front = Front { clock: Some(unit.dts - CLOCK_LEAD), random_access: unit.keyframe };
+        let delimiter = annexb::missing_delimiter(codec, &unit.data);
+        let fields = if pts == dts { 14 } else { 19 };
+        let fills_up = front.fills_last_packet(fields + delimiter.len() + unit.data.len());
+        pes::write(head, 0xE0, None, pts, dts, u8::from(fills_up));
+        head.extend_from_slice(delimiter);
+        write_pes(out, VIDEO_PID, &mut self.video_counter, front, head, &unit.data);
+    }
+
     fn write_audio(
         &mut self,
-        codec: Codec,
-        pts: i64,
+        codec: AudioCodec,
+        unit: &AccessUnit,
         head: &mut Vec<u8>,
-        data: &[u8],
         out: &mut BytesMut,
     ) -> Result<()> {
+        let (data, pts) = (&unit.data, unit.pts.ticks());
         let mut control = Vec::new();
-        if codec == Codec::Opus {
+        if codec == AudioCodec::Opus {
             opus::write_control_header(&mut control, data.len());
         }
         let payload = match u16::try_from(control.len() + data.len()) {
             Ok(payload) if usize::from(payload) <= MAX_AUDIO_PES => payload,
-            _ => return Err(Error::new(Kind::TooLarge(TrackKind::Audio, pts, data.len()))),
+            _ => {
+                let (at, size) = (unit.pts, data.len());
+                let text = format!("the audio unit at {at} has {size} bytes, too many for one PES packet");
+                return Err(Error::too_large(text));
+            }
         };
-        let id = if codec == Codec::Opus { 0xBD } else { 0xC0 };
+        let id = if codec == AudioCodec::Opus { 0xBD } else { 0xC0 };
         pes::write(head, id, Some(payload), pts, pts, 0);
         head.extend_from_slice(&control);
         let front = match self.program.video {
             Some(_) => Front { clock: None, random_access: false },
-            None => Front { clock: Some(pts.saturating_sub(CLOCK_LEAD)), random_access: true },
+            None => Front { clock: Some(unit.pts - CLOCK_LEAD), random_access: true },
         };
         write_pes(out, AUDIO_PID, &mut self.audio_counter, front, head, data);
         Ok(())
@@ -243,7 +238,7 @@ fn write_packet_head(out: &mut BytesMut, pid: u16, start: bool, control: u8, cou
 /// What the adaptation field of a unit's first packet says.
 #[derive(Clone, Copy)]
 struct Front {
-    clock: Option<i64>,
+    clock: Option<Timestamp>,
     random_access: bool,
 }
 
@@ -266,7 +261,7 @@ impl Front {
         out.put_u8(u8::from(self.random_access) << 6 | u8::from(self.clock.is_some()) << 4);
         if let Some(clock) = self.clock {
             // 33 bits of base, 6 reserved, 9 of extension (2.4.3.5).
-            let base = clock.rem_euclid(WRAP) as u64;
+            let base = clock.ticks().rem_euclid(WRAP) as u64;
             out.put_uint(base << 15 | 0x7E00, 6);
         }
     }

@@ -2,6 +2,7 @@
 //! table 4-1), and how long a packet lasts (RFC 6716, section 3.1).
 
 use bytes::BytesMut;
+use cutrickle_media::Timestamp;
 
 use crate::clock::SampleClock;
 use crate::stream::Cut;
@@ -23,7 +24,7 @@ pub(crate) struct OpusSplitter {
 
 impl OpusSplitter {
     /// A PES packet begins.
-    pub(crate) fn begin(&mut self, pts: Option<i64>) {
+    pub(crate) fn begin(&mut self, pts: Option<Timestamp>) {
         if let Some(pts) = pts {
             self.clock.set(pts);
         }
@@ -164,10 +165,10 @@ mod tests {
             bytes.resize(bytes.len() + size - 1, 9);
         }
         let mut splitter = OpusSplitter::default();
-        splitter.begin(Some(700));
+        splitter.begin(Some(Timestamp::from_ticks(700)));
         splitter.feed(&bytes);
-        assert!(matches!(splitter.next(), Cut::Unit(700, data) if data.len() == 3));
-        assert!(matches!(splitter.next(), Cut::Unit(2_500, data) if data.len() == 300));
+        let mut cut = |at, size| matches!(splitter.next(), Cut::Unit(pts, data) if (pts.ticks(), data.len()) == (at, size));
+        assert!(cut(700, 3) && cut(2_500, 300));
         assert!(matches!(splitter.next(), Cut::Wait));
     }
 }

@@ -1,9 +1,9 @@
 //! Which program is taken, and which of its tracks: PAT and PMTs of all programs, and the choice among them.
 //! How they are spelt is in `psi`, what a stream type means in `listing`.
 
-use crate::codec::Program;
 use crate::listing::{ContentKind, ElementaryStream, Entry, Ignored};
 use crate::packet::{Continuity, Counter, Packet};
+use crate::program::Program;
 use crate::psi::{self, Sections};
 
 /// Programs beyond are not listened to. A satellite's transponder carries some ten.

@@ -1,8 +1,10 @@
 //! Program specific information: sections over packets, PAT and PMT in both directions
 //! (ISO/IEC 13818-1, 2.4.4). Which PID is listened to is `demux`'s business.
 
-use crate::codec::{Codec, Track};
+use cutrickle_media::Codec;
+
 use crate::listing::{self, Descriptors, Entry};
+use crate::program::Track;
 
 const MAX_SECTION: usize = 1024;
 /// Elementary streams of one program; those beyond are passed over.
@@ -146,12 +148,12 @@ pub(crate) fn write_pmt(number: u16, version: u8, pcr_pid: u16, tracks: &[Track]
         let kind = match track.codec {
             Codec::H264 => 0x1B,
             Codec::H265 => 0x24,
-            Codec::Aac => 0x0F,
-            Codec::Opus => 0x06,
+            Codec::AAC => 0x0F,
+            Codec::OPUS => 0x06,
         };
         content.push(kind);
         content.extend((0xE000 | track.pid).to_be_bytes());
-        if track.codec == Codec::Opus {
+        if track.codec == Codec::OPUS {
             content.extend([0xF0, 10, REGISTRATION, 4, b'O', b'p', b'u', b's']);
             content.extend([EXTENSION, 2, 0x80, track.opus_channels.unwrap_or(2)]);
         } else {

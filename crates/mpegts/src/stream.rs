@@ -2,16 +2,17 @@
 //! when a PES packet has ended; which PIDs there are is `demux`'s business.
 
 use bytes::{Bytes, BytesMut};
+use cutrickle_media::{AccessUnit, AudioCodec, Codec, Loss, Timestamp, VideoCodec};
 
 use crate::adts::AdtsSplitter;
 use crate::annexb;
 use crate::clock::Unwrapper;
-use crate::codec::{Codec, Track};
-use crate::demux::{AccessUnit, Event, Loss, Stats};
+use crate::demux::{Event, Stats};
 use crate::ending::StuffingRule;
 use crate::opus::OpusSplitter;
 use crate::packet::{Continuity, Counter, Packet};
 use crate::pes::{self, Head, PesHeader};
+use crate::program::Track;
 
 /// The largest video unit that is kept. More than a 4K IDR at the highest rate anybody sends live.
 const MAX_UNIT: usize = 8 << 20;
@@ -21,7 +22,7 @@ const MAX_HEAD: usize = 512;
 /// What a splitter found at the front of its bytes.
 #[derive(Debug)]
 pub(crate) enum Cut {
-    Unit(i64, Bytes),
+    Unit(Timestamp, Bytes),
     /// Not a whole unit yet.
     Wait,
     /// A unit that no stamp was ever seen for was dropped.
@@ -52,15 +53,22 @@ enum Units {
     Opus(OpusSplitter),
 }
 
-#[derive(Default)]
 struct Video {
+    codec: VideoCodec,
     buf: BytesMut,
     /// What to reserve for the next unit, so that its bytes are not moved as it grows.
     hint: usize,
     random_access: bool,
     damaged: bool,
-    stamps: Option<(i64, i64)>,
+    stamps: Option<(Timestamp, Timestamp)>,
     ending: StuffingRule,
+}
+
+impl Video {
+    fn new(codec: VideoCodec) -> Self {
+        let ending = StuffingRule::default();
+        Self { codec, buf: BytesMut::new(), hint: 0, random_access: false, damaged: false, stamps: None, ending }
+    }
 }
 
 /// The state of one PID.
@@ -76,9 +84,9 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) fn new(track: Track) -> Self {
         let units = match track.codec {
-            Codec::H264 | Codec::H265 => Units::Video(Video::default()),
-            Codec::Aac => Units::Aac(AdtsSplitter::default()),
-            Codec::Opus => Units::Opus(OpusSplitter::default()),
+            Codec::Video(codec) => Units::Video(Video::new(codec)),
+            Codec::Audio(AudioCodec::Aac) => Units::Aac(AdtsSplitter::default()),
+            Codec::Audio(AudioCodec::Opus) => Units::Opus(OpusSplitter::default()),
         };
         let counter = Counter::default();
         Self { track, counter, may_restart: false, loss: Loss::default(), state: State::Idle, units }
@@ -316,7 +324,7 @@ impl Stream {
                     _ if data.is_empty() => {}
                     None => self.drop_unit(ctx),
                     Some((pts, dts)) => {
-                        let keyframe = video.random_access || annexb::is_keyframe(self.track.codec, &data);
+                        let keyframe = video.random_access || annexb::is_keyframe(video.codec, &data);
                         self.emit(pts, dts, keyframe, damaged, data, ctx);
                     }
                 }
@@ -341,8 +349,8 @@ impl Stream {
 
     fn emit(
         &mut self,
-        pts: i64,
-        dts: i64,
+        pts: Timestamp,
+        dts: Timestamp,
         keyframe: bool,
         damaged: bool,
         data: Bytes,
@@ -353,6 +361,7 @@ impl Stream {
         ctx.stats.units += 1;
         ctx.stats.damaged += u64::from(damaged);
         let Track { pid, codec, .. } = self.track;
-        (ctx.sink)(Event::Unit(AccessUnit { pid, codec, pts, dts, keyframe, loss, damaged, data }));
+        let track = pid.into();
+        (ctx.sink)(Event::Unit(AccessUnit { track, codec, pts, dts, keyframe, loss, damaged, data }));
     }
 }

@@ -1,11 +1,12 @@
 //! The owner of a session's timestamps: maps those of the input to ones that never jump back and never
-//! leave a hole that the input did not have, picture and sound alike. Unwrapping is in `clock`; pacing is
+//! leave a hole that the input did not have, video and audio alike. Unwrapping is in `clock`; pacing is
 //! for others.
 
 use std::time::Duration;
 
+use cutrickle_media::{Ticks, Timestamp, TrackKind};
+
 use crate::clock::{TICKS_PER_SECOND, WRAP};
-use crate::codec::TrackKind;
 
 /// A unit may lie this far before its track's last one; further back is a new clock.
 const MAX_BACK: i64 = TICKS_PER_SECOND / 2;
@@ -15,7 +16,7 @@ const NEXT: i64 = TICKS_PER_SECOND / 5;
 const MAX_STEP: i64 = TICKS_PER_SECOND;
 /// The same where nobody says when units arrive.
 const MAX_UNTIMED_STEP: i64 = 10 * TICKS_PER_SECOND;
-/// Picture and sound are not interleaved by time: this is how far apart units of the same moment may come.
+/// Video and audio are not interleaved by time: this is how far apart units of the same moment may come.
 const MAX_LAG: i64 = 3 * TICKS_PER_SECOND;
 /// No picture is shown later than this after it was decoded; what says so has a damaged stamp.
 const MAX_REORDERING: i64 = 10 * TICKS_PER_SECOND;
@@ -24,13 +25,13 @@ const EPOCHS: usize = 3;
 /// How many units after its last one an epoch may still turn out to go on after a wrong stamp.
 const MAX_ASIDE: u64 = 64;
 
-/// A unit's place in the output, in ticks of 90 kHz.
+/// A unit's place in the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     /// When to present it; never before `dts`.
-    pub pts: i64,
+    pub pts: Timestamp,
     /// When to decode it; later than that of the unit before on the same track.
-    pub dts: i64,
+    pub dts: Timestamp,
     /// Whether the input's clock jumped here, and a new one begins with this unit.
     pub jumped: bool,
 }
@@ -67,7 +68,7 @@ struct Position {
 /// ([`map_arrived`](Self::map_arrived)): the pause is kept, however long. Anything else, and a unit more
 /// than 0.5 s before its track's last one, is a jump and begins a new epoch: it is put right behind what
 /// came before, and the epoch's offset is kept. The other track takes the same offset when it gets there, so
-/// picture and sound stay together; until then its late units are mapped as before, and so are the units
+/// video and audio stay together; until then its late units are mapped as before, and so are the units
 /// after a single wrong stamp.
 ///
 /// **When that was wrong**, stamps of both tracks lie beside each other in the input, but belong to
@@ -94,15 +95,21 @@ impl Timeline {
         self.jumps
     }
 
-    /// Places the next unit of a track of which nobody knows when it arrived, such as a file's. Stamps in ticks
-    /// of 90 kHz. What both tracks leave out is kept up to 10 s, and more than that is a jump.
-    pub fn map(&mut self, track: TrackKind, pts: i64, dts: i64) -> Stamp {
-        self.place(track, pts, dts, None)
+    /// Places the next unit of a track when nobody knows when it arrived, as with a file. A pause of both tracks is
+    /// kept up to 10 s; a longer one is a jump.
+    pub fn map(&mut self, track: TrackKind, pts: Timestamp, dts: Timestamp) -> Stamp {
+        self.place(track, pts.ticks(), dts.ticks(), None)
     }
 
     /// Places the next unit of a track, which arrived at `arrived` of any clock that never goes back.
-    pub fn map_arrived(&mut self, track: TrackKind, pts: i64, dts: i64, arrived: Duration) -> Stamp {
-        self.place(track, pts, dts, Some(arrived))
+    pub fn map_arrived(
+        &mut self,
+        track: TrackKind,
+        pts: Timestamp,
+        dts: Timestamp,
+        arrived: Duration,
+    ) -> Stamp {
+        self.place(track, pts.ticks(), dts.ticks(), Some(arrived))
     }
 
     fn place(&mut self, track: TrackKind, pts: i64, dts: i64, arrived: Option<Duration>) -> Stamp {
@@ -141,7 +148,8 @@ impl Timeline {
             shown @ 0..=MAX_REORDERING => shown,
             _ => 0,
         };
-        Stamp { pts: wished.saturating_add(reordering).max(output), dts: output, jumped }
+        let pts = wished.saturating_add(reordering).max(output);
+        Stamp { pts: Timestamp::from_ticks(pts), dts: Timestamp::from_ticks(output), jumped }
     }
 
     fn epoch(&self, index: usize) -> Option<Epoch> {
@@ -264,8 +272,7 @@ const fn apart(to: i64, from: i64) -> i64 {
 }
 
 fn since(last: Option<Duration>, now: Option<Duration>) -> Option<i64> {
-    let passed = now?.saturating_sub(last?).as_micros().saturating_mul(9) / 100;
-    Some(i64::try_from(passed).unwrap_or(i64::MAX))
+    Some(Ticks::from(now?.saturating_sub(last?)).get())
 }
 
 /// How far a clock may have got between two arrivals, of which the first may have been late.

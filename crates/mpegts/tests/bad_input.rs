@@ -1,17 +1,18 @@
-//! What goes wrong on the way: damage, truncation, garbage, restarts, changing programs. The next good unit
-//! comes out, and losses are told.
+//! Streams that something went wrong with: damage, truncation, garbage, restarts and changing programs. The
+//! next good access unit is emitted, and losses are reported.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod streams;
 
 use bytes::BytesMut;
-use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, MuxProgram, Muxer, TrackKind};
-use streams::{PACKET, Seen, demux, h264_aac, packet, pes_head, picture, pids, segment, sound, tables};
+use cutrickle_media::{AccessUnit, AudioCodec, Codec, Timestamp, TrackKind, VideoCodec};
+use cutrickle_mpegts::{Demuxer, MuxProgram, Muxer};
+use streams::{PACKET, Seen, demux, h264_aac, packet, pes_head, picture, pids, segment, sound, tables, unit};
 
 const VIDEO: TrackKind = TrackKind::Video;
 
-/// A small generator, so that every run damages the same packets.
+/// A small generator of random numbers with a fixed seed, so that every run damages the same packets.
 struct Dice(u64);
 
 impl Dice {
@@ -21,8 +22,8 @@ impl Dice {
     }
 }
 
-/// Stamp, content and nothing of what was lost.
-fn content<'a>(units: impl IntoIterator<Item = &'a AccessUnit>) -> Vec<(Codec, i64, Vec<u8>)> {
+/// The codec, time and data of each unit, without what it reports about losses.
+fn content<'a>(units: impl IntoIterator<Item = &'a AccessUnit>) -> Vec<(Codec, Timestamp, Vec<u8>)> {
     units.into_iter().map(|unit| (unit.codec, unit.dts, unit.data.to_vec())).collect()
 }
 
@@ -31,7 +32,7 @@ fn segments_of_independent_muxers_lose_nothing() {
     let segments: Vec<Vec<u8>> = (0..5).map(|index| segment(index * 90_000)).collect();
     let parts: Vec<&[u8]> = segments.iter().map(Vec::as_slice).collect();
     let joined = segments.concat();
-    // Told where segments end, and not told.
+    // Once the demuxer is told where each segment ends, and once it is not.
     for (seen, stats) in [demux(&parts), demux(&[&joined])] {
         assert_eq!(seen.programs.len(), 1, "the same tables again are no change");
         assert_eq!((seen.units.len(), stats.continuity_errors, stats.duplicates), (300, 0, 0));
@@ -49,7 +50,7 @@ fn a_missing_packet_damages_its_unit_and_is_told_once() {
         let mut holed = bytes.clone();
         holed.drain(missing * PACKET..(missing + 1) * PACKET);
         let (seen, stats) = demux(&[&holed]);
-        // The last packet of a PID has none after it that could tell, the first none before it.
+        // A gap before the first or after the last packet of a PID cannot be noticed.
         let is_last = !pids(&holed[missing * PACKET..]).contains(&pids(&bytes)[missing]);
         let is_first = !pids(&bytes[..missing * PACKET]).contains(&pids(&bytes)[missing]);
         assert_eq!(stats.continuity_errors, u64::from(!is_last && !is_first), "packet {missing}");
@@ -60,7 +61,7 @@ fn a_missing_packet_damages_its_unit_and_is_told_once() {
         if can_be_told {
             assert_eq!(losses.len(), 1, "packet {missing}");
         }
-        // A unit that does not say that it is damaged is whole.
+        // A unit that is not reported as damaged is intact.
         let sound: Vec<_> = content(seen.units.iter().filter(|unit| !unit.damaged));
         let all = content(&whole.units);
         assert!(is_last || sound.iter().all(|unit| all.contains(unit)), "packet {missing}");
@@ -101,7 +102,7 @@ fn garbage_between_packets_costs_nothing() {
         let (mut garbled, mut added) = (Vec::new(), 0);
         for (index, packet) in bytes.chunks(PACKET).enumerate() {
             if index % 9 == 4 {
-                // Every kind of byte but the one that a packet begins with.
+                // Any byte except the one that a packet begins with.
                 let garbage: Vec<u8> = (0..1 + dice.roll(400)).map(|_| 0x48 + dice.roll(180) as u8).collect();
                 added += garbage.len() as u64;
                 garbled.extend(garbage);
@@ -139,7 +140,7 @@ fn with_one_packet_in_a_hundred_damaged_most_units_are_whole() {
     let (seen, stats) = demux(&parts);
     assert!(seen.of(VIDEO).len() > 500, "{stats:?}");
     assert!(seen.of(TrackKind::Audio).len() > 500, "{stats:?}");
-    // The stream is sound again behind the damage.
+    // After the damaged part the stream is intact again.
     let last = segment(20 * 90_000);
     let (after, _) = demux(&[parts.concat().as_slice(), &last]);
     let whole =
@@ -150,9 +151,10 @@ fn with_one_packet_in_a_hundred_damaged_most_units_are_whole() {
 #[test]
 fn a_truncated_segment_does_not_spoil_the_next() {
     let (first, second) = (segment(0), segment(90_000));
+    let next = Timestamp::from_ticks(90_000);
     for cut in [1, 100, PACKET * 2 + 50, PACKET * 30 + 1, PACKET * 31 + 187, first.len() - 10] {
         let (seen, _) = demux(&[&first[..cut], &second]);
-        let after: Vec<_> = seen.of(VIDEO).into_iter().filter(|unit| unit.dts >= 90_000).collect();
+        let after: Vec<_> = seen.of(VIDEO).into_iter().filter(|unit| unit.dts >= next).collect();
         assert_eq!(after.len(), 30, "cut at {cut}");
         assert!(after[0].keyframe && after.iter().all(|unit| !unit.damaged));
     }
@@ -180,7 +182,7 @@ fn a_stream_that_is_joined_in_the_middle_of_a_unit_begins_with_the_next() {
     assert!(!seen.units.is_empty());
     assert!(content(&seen.units).iter().all(|unit| all.contains(unit)));
     assert!(seen.of(VIDEO).iter().all(|unit| !unit.keyframe));
-    // Without tables nothing is known of what flows.
+    // Without tables the demuxer does not know what the packets carry.
     assert!(demux(&[&bytes[PACKET * 2..]]).0.units.is_empty());
 }
 
@@ -189,9 +191,8 @@ fn a_table_that_names_absent_sound_changes_nothing_for_the_pictures() {
     let mut out = BytesMut::new();
     let mut muxer = Muxer::new(h264_aac());
     for index in 0..20 {
-        muxer
-            .write_unit(VIDEO, index * 3_000, index * 3_000, true, &picture(true, 400, 0), &mut out)
-            .unwrap();
+        let data = picture(true, 400, 0);
+        muxer.write_unit(&unit(Codec::H264, index * 3_000, index * 3_000, true, data), &mut out).unwrap();
     }
     let (seen, _) = demux(&[&out]);
     assert_eq!((seen.programs[0].tracks.len(), seen.units.len()), (2, 20));
@@ -200,25 +201,26 @@ fn a_table_that_names_absent_sound_changes_nothing_for_the_pictures() {
 #[test]
 fn a_program_that_changes_is_told_between_its_units() {
     let write = |program: MuxProgram, start: i64| {
+        let audio = program.audio().unwrap();
         let mut out = BytesMut::new();
         let mut muxer = Muxer::new(program);
         for index in 0..3 {
             let dts = start + index * 3_000;
-            muxer.write_unit(VIDEO, dts, dts, true, &picture(true, 400, 0), &mut out).unwrap();
-            muxer.write_unit(TrackKind::Audio, dts, dts, true, &sound(90, 0), &mut out).unwrap();
+            muxer.write_unit(&unit(Codec::H264, dts, dts, true, picture(true, 400, 0)), &mut out).unwrap();
+            muxer.write_unit(&unit(audio, dts, dts, true, sound(90, 0)), &mut out).unwrap();
         }
         out.to_vec()
     };
     let aac = h264_aac();
-    let opus = MuxProgram::new(Some(Codec::H264), Some(Codec::Opus)).unwrap();
-    // Both write version 0.
+    let opus = MuxProgram::new(Some(VideoCodec::H264), Some(AudioCodec::Opus)).unwrap();
+    // Each muxer begins with version 0 of its tables.
     let bytes = [write(aac, 0), write(opus, 9_000), write(opus.with_opus_channels(1), 18_000)].concat();
     let (seen, stats) = demux(&[&bytes]);
     let sounds: Vec<_> = seen.programs.iter().map(|program| program.audio().copied().unwrap()).collect();
     let heard: Vec<_> = sounds.iter().map(|track| (track.codec, track.opus_channels)).collect();
-    assert_eq!(heard, [(Codec::Aac, None), (Codec::Opus, Some(2)), (Codec::Opus, Some(1))]);
+    assert_eq!(heard, [(Codec::AAC, None), (Codec::OPUS, Some(2)), (Codec::OPUS, Some(1))]);
     assert_eq!(seen.of(VIDEO).len(), 9);
-    assert_eq!(seen.of(TrackKind::Audio).iter().filter(|unit| unit.codec == Codec::Opus).count(), 6);
+    assert_eq!(seen.of(TrackKind::Audio).iter().filter(|unit| unit.codec == Codec::OPUS).count(), 6);
     assert_eq!(stats.dropped_units, 0);
 }
 
@@ -245,7 +247,7 @@ fn a_unit_that_never_ends_is_dropped() {
     demuxer.push(&packet(0x100, true, 60_000u32 as u8, &unit), &mut |event| seen.take(event));
     demuxer.end_segment(&mut |event| seen.take(event));
     assert_eq!(seen.units.len(), 1);
-    assert_eq!((seen.units[0].dts, seen.units[0].loss.map(|loss| loss.units)), (3_000, Some(1)));
+    assert_eq!((seen.units[0].dts.ticks(), seen.units[0].loss.map(|loss| loss.units)), (3_000, Some(1)));
 }
 
 #[test]
@@ -266,7 +268,7 @@ fn a_picture_without_a_stamp_takes_over_the_last_one() {
     let packets = [(0, &unstamped), (1, &stamped), (2, &unstamped)];
     let bytes: Vec<u8> = packets.iter().flat_map(|(count, unit)| packet(0x100, true, *count, unit)).collect();
     let (seen, stats) = demux(&[&[tables(), bytes].concat()]);
-    assert_eq!(seen.units.iter().map(|unit| unit.pts).collect::<Vec<_>>(), [5_000, 5_000]);
-    // Before the first stamp there is nothing to go by.
+    assert_eq!(seen.units.iter().map(|unit| unit.pts.ticks()).collect::<Vec<_>>(), [5_000, 5_000]);
+    // The unit before the first timestamp is dropped, because its time is unknown.
     assert_eq!((stats.dropped_units, seen.units[0].loss.map(|loss| loss.units)), (1, Some(1)));
 }

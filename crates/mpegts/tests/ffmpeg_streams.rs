@@ -1,10 +1,12 @@
-//! The demuxer against streams that ffmpeg makes: units, sizes and stamps are those that ffprobe sees.
+//! The demuxer reads streams made by ffmpeg, and finds the same access units, with the same sizes and
+//! timestamps, as ffprobe does.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod judge;
 
-use cutrickle_mpegts::{AccessUnit, Demuxer, Event, Stats, TrackKind};
+use cutrickle_media::{AccessUnit, TrackKind};
+use cutrickle_mpegts::{Demuxer, Event, Stats};
 use judge::{Probed, Scratch};
 
 const PICTURES: &str =
@@ -29,11 +31,16 @@ fn demux(bytes: &[u8], chunk: usize) -> (Vec<AccessUnit>, Stats) {
 fn of(units: &[AccessUnit], kind: TrackKind) -> Vec<Probed> {
     let units = units.iter().filter(|unit| unit.codec.kind() == kind);
     units
-        .map(|unit| Probed { pts: unit.pts, dts: unit.dts, size: unit.data.len(), keyframe: unit.keyframe })
+        .map(|unit| Probed {
+            pts: unit.pts.ticks(),
+            dts: unit.dts.ticks(),
+            size: unit.data.len(),
+            keyframe: unit.keyframe,
+        })
         .collect()
 }
 
-/// Demuxes what ffmpeg makes of `arguments` and compares it with ffprobe's view.
+/// Demuxes the stream that ffmpeg makes with `arguments`, and compares the result with what ffprobe reports.
 fn compare(arguments: &str) {
     if !judge::present() {
         return;
@@ -53,10 +60,10 @@ fn compare(arguments: &str) {
         assert_eq!(seen.len(), expected.len(), "{track}");
         assert!(!seen.is_empty() || arguments.contains("-an") || arguments.contains("-vn"), "{track}");
         for (index, (seen, expected)) in seen.iter().zip(&expected).enumerate() {
-            // Where ffprobe cuts a PES packet itself it rounds from stamps that it rounded before.
+            // Where ffprobe splits a PES packet it computes timestamps from ones that it has already rounded.
             let stamps = seen.pts.abs_diff(expected.pts).max(seen.dts.abs_diff(expected.dts));
             assert!(stamps <= u64::from(kind == TrackKind::Audio), "{track} {index}: {seen:?} {expected:?}");
-            // Its H.265 parser counts the zero byte before a delimiter to the unit before.
+            // ffprobe's H.265 parser counts the zero byte before a delimiter as part of the unit before.
             let sizes = seen.size.abs_diff(expected.size);
             assert!(
                 sizes <= usize::from(arguments.contains("x265")),
@@ -115,7 +122,7 @@ fn stamps_that_wrap_go_on() {
         return;
     }
     let scratch = Scratch::new();
-    // 2^33 ticks are 95443.717 s; the muxer adds its own delay of 1.4 s.
+    // 2^33 ticks are 95443.717 s. ffmpeg's muxer adds a delay of 1.4 s.
     let shift = "-output_ts_offset 95440";
     let codecs = "-c:v libx264 -preset veryfast -bf 0 -c:a aac";
     let (_, bytes) = judge::make(&scratch, &format!("{PICTURES}48000 -t 6 {codecs} {shift}"));
@@ -139,7 +146,7 @@ fn segments_cut_at_keyframes_give_all_units_in_whole() {
         let scratch = Scratch::new();
         let codecs = format!("-c:v libx264 -preset veryfast -bf 0 -g 30 -c:a {sound}");
         let (file, _) = judge::make(&scratch, &format!("{PICTURES}48000 -t 5 {codecs}"));
-        // Each segment gets a muxer of its own: fresh tables, and counters that begin again.
+        // ffmpeg starts a new muxer for every segment, so there are new tables and the counters restart.
         judge::cut(&file, &scratch.file("part%d.ts"));
         let parts: Vec<Vec<u8>> =
             (0..).map_while(|index| std::fs::read(scratch.file(&format!("part{index}.ts"))).ok()).collect();
@@ -158,7 +165,7 @@ fn segments_cut_at_keyframes_give_all_units_in_whole() {
         for (track, kind) in [("v:0", TrackKind::Video), ("a:0", TrackKind::Audio)] {
             assert_eq!(of(&units, kind).len(), judge::packets(&file, track).len(), "{track} {sound}");
         }
-        // Joined, without being told where they end, they give the same.
+        // The joined segments give the same units even if the demuxer is not told where each one ends.
         assert_eq!(demux(&parts.concat(), 10_000).0, units);
     }
 }

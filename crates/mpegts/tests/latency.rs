@@ -1,21 +1,22 @@
-//! A unit is handed on with its last byte.
+//! The demuxer emits an access unit as soon as the last byte of that unit has arrived.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod streams;
 
 use bytes::BytesMut;
-use cutrickle_mpegts::{Codec, Demuxer, MuxProgram, Muxer, TrackKind};
-use streams::{PACKET, Seen, packet, pes_head, picture, sound, tables};
+use cutrickle_media::{AudioCodec, Codec, VideoCodec};
+use cutrickle_mpegts::{Demuxer, MuxProgram, Muxer};
+use streams::{PACKET, Seen, packet, pes_head, picture, sound, tables, unit};
 
-/// A demuxer that has taken the tables.
+/// A demuxer that has already read the tables.
 fn ready() -> (Demuxer, Seen) {
     let (mut demuxer, mut seen) = (Demuxer::new(), Seen::default());
     demuxer.push(&tables(), &mut |event| seen.take(event));
     (demuxer, seen)
 }
 
-/// One picture in two packets, the second stuffed unless `full`.
+/// One video unit in two packets. The second packet has stuffing, unless `full` is set.
 fn two_packets(index: u8, full: bool) -> Vec<u8> {
     let head = pes_head(i64::from(index) * 3_000);
     let unit = [head, picture(index == 0, if full { 184 * 2 - 14 } else { 250 }, index)].concat();
@@ -28,7 +29,8 @@ fn after_eight_proofs_a_stuffed_packet_ends_the_unit() {
     let (mut demuxer, mut seen) = ready();
     for index in 0..20 {
         demuxer.push(&two_packets(index, false), &mut |event| seen.take(event));
-        // The first eight end when the next one begins, and with it the proof of the eighth is there.
+        // Each of the first eight units ends only when the next one begins. The ninth completes the proof of
+        // the eighth, and from then on a unit ends with its own last packet.
         let expected = if index < 8 { index } else { index + 1 };
         assert_eq!(seen.units.len(), usize::from(expected), "after unit {index}");
     }
@@ -44,7 +46,7 @@ fn a_unit_that_fills_its_last_packet_ends_with_the_next_one() {
     demuxer.push(&two_packets(10, true), &mut |event| seen.take(event));
     assert_eq!(seen.units.len(), 10);
     demuxer.push(&two_packets(11, false), &mut |event| seen.take(event));
-    assert_eq!(seen.units.len(), 12, "and the rule is still believed");
+    assert_eq!(seen.units.len(), 12, "the rule is still applied");
     assert_eq!(seen.units[10].data.len(), 184 * 2 - 14);
     assert!(seen.units.iter().all(|unit| unit.loss.is_none()));
 }
@@ -55,7 +57,7 @@ fn a_counter_example_is_reported_and_ends_the_rule_for_good() {
     for index in 0..10 {
         demuxer.push(&two_packets(index, false), &mut |event| seen.take(event));
     }
-    // The eleventh goes on after its stuffed packet.
+    // The eleventh unit continues after a packet with stuffing.
     demuxer.push(&two_packets(10, false), &mut |event| seen.take(event));
     demuxer.push(&packet(0x100, false, 6, &[0x99; 100]), &mut |event| seen.take(event));
     assert_eq!(seen.units.len(), 11);
@@ -90,33 +92,33 @@ fn a_counter_example_before_the_rule_is_believed_costs_nothing() {
 
 #[test]
 fn every_unit_of_the_muxer_comes_out_with_its_last_byte() {
-    let program = MuxProgram::new(Some(Codec::H264), Some(Codec::Opus)).unwrap();
+    let program = MuxProgram::new(Some(VideoCodec::H264), Some(AudioCodec::Opus)).unwrap();
     let (mut muxer, mut demuxer, mut seen) = (Muxer::new(program), Demuxer::new(), Seen::default());
     for index in 0..9 {
         let mut out = BytesMut::new();
         let dts = index * 3_000;
-        muxer
-            .write_unit(TrackKind::Video, dts, dts, index == 0, &picture(index == 0, 500, 1), &mut out)
-            .unwrap();
+        let data = picture(index == 0, 500, 1);
+        muxer.write_unit(&unit(Codec::H264, dts, dts, index == 0, data), &mut out).unwrap();
         demuxer.push(&out, &mut |event| seen.take(event));
     }
-    // Every size, so that also those that fill their last packet are among them.
+    // Every size is tried, so that some of the units fill their last packet exactly.
     for size in 11..600 {
         let mut out = BytesMut::new();
-        let unit = picture(false, size, 3);
+        let data = picture(false, size, 3);
         let dts = (9 + size as i64) * 3_000;
-        muxer.write_unit(TrackKind::Video, dts + size as i64 % 2, dts, false, &unit, &mut out).unwrap();
+        let pts = dts + size as i64 % 2;
+        muxer.write_unit(&unit(Codec::H264, pts, dts, false, &data), &mut out).unwrap();
         let last = out.split_off(out.len() - 1);
         demuxer.push(&out, &mut |event| seen.take(event));
         let before = seen.units.len();
         demuxer.push(&last, &mut |event| seen.take(event));
         assert_eq!(seen.units.len(), before + 1, "{size}");
-        assert_eq!(seen.units[before].data, unit);
+        assert_eq!(seen.units[before].data, data);
 
         let mut out = BytesMut::new();
-        muxer.write_unit(TrackKind::Audio, dts, dts, true, &vec![0xFC; size], &mut out).unwrap();
+        muxer.write_unit(&unit(Codec::OPUS, dts, dts, true, vec![0xFCu8; size]), &mut out).unwrap();
         demuxer.push(&out, &mut |event| seen.take(event));
-        assert_eq!(seen.units.len(), before + 2, "sound of {size}");
+        assert_eq!(seen.units.len(), before + 2, "audio of {size}");
     }
     assert_eq!(demuxer.stats().late_packets, 0);
 }
@@ -134,7 +136,7 @@ fn a_segment_s_end_ends_its_last_unit() {
 #[test]
 fn sound_frames_come_out_one_by_one() {
     let (mut demuxer, mut seen) = ready();
-    // Three frames in one PES packet of known length, which the first two do not wait for.
+    // Three audio frames in a PES packet of known length. The first two do not wait for its end.
     let frames = [sound(100, 1), sound(150, 2), sound(180, 3)].concat();
     let mut pes = pes_head(9_000);
     pes[3] = 0xC0;
@@ -149,5 +151,5 @@ fn sound_frames_come_out_one_by_one() {
         counts.push(seen.units.len());
     }
     assert_eq!(counts, [1, 2, 3]);
-    assert_eq!(seen.units.iter().map(|unit| unit.pts).collect::<Vec<_>>(), [9_000, 10_920, 12_840]);
+    assert_eq!(seen.units.iter().map(|unit| unit.pts.ticks()).collect::<Vec<_>>(), [9_000, 10_920, 12_840]);
 }

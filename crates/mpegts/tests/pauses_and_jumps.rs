@@ -1,43 +1,48 @@
-//! Tracks that fall silent, clocks that jump, and both at once: sound stays with the pictures as it was in the
-//! input. What a jump alone does is in `jumping_clocks`.
+//! Tracks that pause, clocks that jump, and both at once. Audio stays in sync with video as it was in the
+//! input. What a jump alone does is tested in `jumping_clocks`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
-use cutrickle_mpegts::{Stamp, Timeline, TrackKind, Unwrapper, WRAP};
+use cutrickle_media::{Ticks, Timestamp, TrackKind};
+use cutrickle_mpegts::{Stamp, Timeline, Unwrapper, WRAP};
 use proptest::prelude::*;
 
-const SECOND: i64 = 90_000;
-/// What sound may be off by.
-const IN_SYNC: i64 = SECOND * 40 / 1000;
-/// How long it may take until it is in sync again.
-const SETTLING: i64 = 4 * SECOND;
+// Spans of time are plain numbers of ticks in this file.
+const SECOND: i64 = Ticks::PER_SECOND.get();
+/// How far audio may be out of sync with video.
+const MAX_SKEW: i64 = SECOND * 40 / 1000;
+/// How long it may take until they are in sync again.
+const MAX_SETTLING: i64 = 4 * SECOND;
+// Which of video and audio pause.
 const VIDEO: [bool; 2] = [true, false];
 const AUDIO: [bool; 2] = [false, true];
 const BOTH: [bool; 2] = [true, true];
 
-/// What happens to the input, and the undisturbed part after it.
+/// A disturbance of the input, followed by an undisturbed part.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
-    /// Which of picture and sound are silent, and for how long.
+    /// Which of video and audio are silent during the pause.
     silent: [bool; 2],
     pause: i64,
-    /// At the end of the pause the input's clock is set to this.
+    /// What the input's clock is set to at the end of the pause.
     jump: Option<i64>,
-    /// The length of the undisturbed part, and the unit of it whose stamp is wrong, and by how much.
+    /// The length of the undisturbed part.
     length: i64,
+    /// The index of a unit in that part whose timestamp is wrong, and how wrong it is.
     wrong: Option<(usize, i64)>,
 }
 
 const PLAIN: Turn = Turn { silent: BOTH, pause: 0, jump: None, length: 10 * SECOND, wrong: None };
 
-/// A unit as it was and as it came out.
+/// An access unit as it was in the input and as it came out.
 #[derive(Debug, Clone, Copy)]
 struct Unit {
     turn: usize,
-    /// True time since the undisturbed part began; less than 0 before.
+    /// The true time since the undisturbed part began. Negative before that.
     since: i64,
+    /// The true time.
     time: i64,
     stamp: Stamp,
 }
@@ -48,17 +53,17 @@ struct Played {
 }
 
 impl Played {
-    /// By how much sound has moved against the pictures at the end of a turn, and at its worst after settling.
+    /// The largest skew between audio and video in a turn, from `settling` after the disturbance on.
     fn skew(&self, turn: usize, settling: i64) -> i64 {
         let [video, audio] = &self.tracks;
         let settled = |unit: &&Unit| unit.turn == turn && unit.since >= settling;
-        let moved = |unit: &Unit| unit.stamp.pts - unit.time;
-        let mut sounds = audio.iter().filter(settled).peekable();
+        let moved = |unit: &Unit| unit.stamp.pts.ticks() - unit.time;
+        let mut audio = audio.iter().filter(settled).peekable();
         let mut worst = 0;
-        for picture in video.iter().filter(settled) {
-            while sounds.next_if(|sound| sound.time < picture.time).is_some() {}
-            if let Some(sound) = sounds.peek() {
-                worst = worst.max((moved(picture) - moved(sound)).abs());
+        for video in video.iter().filter(settled) {
+            while audio.next_if(|audio| audio.time < video.time).is_some() {}
+            if let Some(audio) = audio.peek() {
+                worst = worst.max((moved(video) - moved(audio)).abs());
             }
         }
         worst
@@ -66,7 +71,7 @@ impl Played {
 
     fn largest_step(&self) -> i64 {
         let steps = self.tracks.iter().flat_map(|track| track.windows(2));
-        steps.map(|pair| pair[1].stamp.dts - pair[0].stamp.dts).max().unwrap()
+        steps.map(|pair| (pair[1].stamp.dts - pair[0].stamp.dts).get()).max().unwrap()
     }
 
     fn is_in_order(&self) -> bool {
@@ -77,14 +82,14 @@ impl Played {
     }
 }
 
-/// How the tracks come.
+/// How the tracks arrive.
 #[derive(Debug, Clone, Copy)]
 struct Manner {
-    /// What the clock says in the beginning.
+    /// What the input's clock shows at the beginning.
     start: i64,
-    /// The time from picture to picture.
+    /// The time between two video frames.
     frame: i64,
-    /// How much later than its time each track arrives.
+    /// How much later than their time the units of each track arrive.
     lag: [i64; 2],
 }
 
@@ -128,7 +133,7 @@ fn play(turns: &[Turn], Manner { start, frame, lag }: Manner) -> Played {
     Played { tracks, jumps: timeline.jumps() }
 }
 
-/// One pause after ten seconds, at 30 pictures a second.
+/// Plays ten seconds at 30 fps, then a pause, then ten more seconds.
 fn paused(silent: [bool; 2], pause: i64) -> Played {
     play(&[PLAIN, Turn { silent, pause, ..PLAIN }], USUAL)
 }
@@ -167,7 +172,8 @@ fn without_times_of_arrival_a_long_pause_of_both_is_cut_and_they_stay_together()
     let mut last = [0; 2];
     for time in (0..10 * SECOND).chain(100 * SECOND..110 * SECOND).step_by(3_000) {
         for (track, kind) in [TrackKind::Video, TrackKind::Audio].into_iter().enumerate() {
-            last[track] = timeline.map(kind, time, time).dts;
+            let time = Timestamp::from_ticks(time);
+            last[track] = timeline.map(kind, time, time).dts.ticks();
         }
     }
     assert_eq!(last[0], last[1]);
@@ -182,8 +188,8 @@ fn one_picture_a_second_or_less_is_no_pause_that_breaks_anything() {
             let turns = [turn, Turn { jump: Some(7 * SECOND), ..turn }];
             let played = play(&turns, Manner { frame, lag, ..USUAL });
             assert_eq!(played.skew(0, 0), 0, "{frame} {lag:?}");
-            // Pictures have to show that they know of the jump first.
-            assert!(played.skew(1, SETTLING + 2 * frame) <= IN_SYNC, "{frame} {lag:?}");
+            // Video has to reach the jump first, and it has few frames.
+            assert!(played.skew(1, MAX_SETTLING + 2 * frame) <= MAX_SKEW, "{frame} {lag:?}");
         }
     }
 }
@@ -204,7 +210,8 @@ fn after_a_jump_sound_and_pictures_are_together_whichever_shows_it_first() {
     for jump in JUMPS {
         for lag in [[0, 0], [0, SECOND / 3], [SECOND / 3, 0], [SECOND, 0], [0, SECOND]] {
             let played = play(&[PLAIN, Turn { jump: Some(jump), ..PLAIN }], Manner { lag, ..USUAL });
-            assert!(played.skew(1, SETTLING) <= IN_SYNC, "{jump} {lag:?}: {}", played.skew(1, SETTLING));
+            let skew = played.skew(1, MAX_SETTLING);
+            assert!(skew <= MAX_SKEW, "{jump} {lag:?}: {skew}");
             assert!(played.largest_step() <= 2 * SECOND, "{jump} {lag:?}: {}", played.largest_step());
             assert!(played.is_in_order());
         }
@@ -218,8 +225,8 @@ fn a_jump_that_ends_a_pause_leaves_them_together() {
             for lag in [[0, 0], [0, SECOND / 3], [SECOND / 3, 0]] {
                 let turns = [PLAIN, Turn { silent, pause, jump: Some(jump), ..PLAIN }];
                 let played = play(&turns, Manner { lag, ..USUAL });
-                let skew = played.skew(1, SETTLING);
-                assert!(skew <= IN_SYNC, "{silent:?} {pause} {jump} {lag:?}: {skew}");
+                let skew = played.skew(1, MAX_SETTLING);
+                assert!(skew <= MAX_SKEW, "{silent:?} {pause} {jump} {lag:?}: {skew}");
                 assert!(played.is_in_order());
             }
         }
@@ -253,8 +260,9 @@ fn a_wrong_stamp_costs_its_unit_and_nothing_else() {
 #[test]
 fn a_picture_is_not_shown_hours_after_its_decoding() {
     let mut timeline = Timeline::new();
-    let stamp = timeline.map(TrackKind::Video, 5 * 3_600 * SECOND, 3_000);
-    assert_eq!((stamp.pts, stamp.dts), (3_000, 3_000));
+    let (pts, dts) = (Timestamp::from_ticks(5 * 3_600 * SECOND), Timestamp::from_ticks(3_000));
+    let stamp = timeline.map(TrackKind::Video, pts, dts);
+    assert_eq!((stamp.pts, stamp.dts), (dts, dts));
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
@@ -279,9 +287,9 @@ proptest! {
         let played = play(&turns, Manner { start, lag, ..USUAL });
         prop_assert!(played.is_in_order());
         for turn in 0..turns.len() {
-            // After a pause, a jump, and a wrong stamp within the first seven seconds.
-            let skew = played.skew(turn, 7 * SECOND + SETTLING);
-            prop_assert!(skew <= IN_SYNC, "turn {}: {}", turn, skew);
+            // A wrong timestamp lies within the first seven seconds after the pause and the jump.
+            let skew = played.skew(turn, 7 * SECOND + MAX_SETTLING);
+            prop_assert!(skew <= MAX_SKEW, "turn {}: {}", turn, skew);
         }
         let longest = turns.iter().map(|turn| turn.pause).max().unwrap();
         prop_assert!(played.largest_step() <= longest + 40 * SECOND, "{}", played.largest_step());

@@ -1,13 +1,14 @@
-//! Which program and tracks are taken of an input that has several, and how the rest is named.
+//! Which program and which tracks are chosen from an input that has several, and how the others are listed.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod streams;
 
-use cutrickle_mpegts::{Codec, ContentKind, Demuxer, Ignored, TrackKind};
+use cutrickle_media::{Codec, TrackKind};
+use cutrickle_mpegts::{ContentKind, Demuxer, Ignored};
 use streams::{Seen, packet, pes_head, picture, sound};
 
-/// ISO/IEC 13818-1, annex A, bit by bit.
+/// A section with its CRC, which is computed bit by bit as in ISO/IEC 13818-1, annex A.
 fn section(table: u8, id: u16, content: &[u8]) -> Vec<u8> {
     let mut section = vec![table];
     section.extend((0xB000 | (content.len() as u16 + 9)).to_be_bytes());
@@ -26,14 +27,14 @@ fn section(table: u8, id: u16, content: &[u8]) -> Vec<u8> {
     section
 }
 
-/// A PAT of programs as (number, PID of the PMT).
+/// A packet with a PAT. Each program is given as its number and the PID of its PMT.
 fn pat(counter: u8, programs: &[(u16, u16)]) -> Vec<u8> {
     let entries =
         programs.iter().flat_map(|(number, pid)| [number.to_be_bytes(), pid.to_be_bytes()].concat());
     packet(0, true, counter, &section(0, 1, &entries.collect::<Vec<_>>()))
 }
 
-/// A PMT of streams as (stream type, PID, descriptors).
+/// A packet with a PMT. Each stream is given as its stream type, its PID and its descriptors.
 fn pmt(pid: u16, number: u16, program_info: &[u8], streams: &[(u8, u16, &[u8])]) -> Vec<u8> {
     let mut content = vec![0xE1, 0x00, 0xF0, program_info.len() as u8];
     content.extend(program_info);
@@ -57,7 +58,7 @@ fn demuxed(parts: &[Vec<u8>]) -> Seen {
     seen
 }
 
-/// What is taken, as PIDs.
+/// The PIDs of the tracks of each program that was emitted.
 fn taken(seen: &Seen) -> Vec<Vec<u16>> {
     seen.programs.iter().map(|program| program.tracks.iter().map(|track| track.pid).collect()).collect()
 }
@@ -77,7 +78,7 @@ fn one_track_of_each_kind_is_taken_and_the_others_are_named() {
     parts.push(unit(0x103, 0, &picture(true, 100, 3)));
     let seen = demuxed(&parts);
     assert_eq!(taken(&seen), [[0x101, 0x100]]);
-    let mut pids: Vec<u16> = seen.units.iter().map(|unit| unit.pid).collect();
+    let mut pids: Vec<u32> = seen.units.iter().map(|unit| unit.track).collect();
     pids.sort_unstable();
     assert_eq!(pids, [0x100, 0x101]);
     let streams = &seen.programs[0].streams;
@@ -110,7 +111,7 @@ fn a_program_whose_table_never_comes_is_not_waited_for() {
     let programs = [(1, 0x1000), (2, 0x1001)];
     let tv = pmt(0x1001, 2, NONE, &[(H264, 0x100, NONE)]);
     let mut parts = vec![pat(0, &programs), tv];
-    assert!(demuxed(&parts).programs.is_empty(), "the first may have pictures too");
+    assert!(demuxed(&parts).programs.is_empty(), "the first program may have video too");
     parts.extend([pat(1, &programs), pat(2, &programs)]);
     assert_eq!(taken(&demuxed(&parts)), [[0x100]]);
 }
@@ -163,7 +164,7 @@ fn codecs_that_nobody_takes_are_named_by_type_and_descriptors() {
         (0x06, registered(b"BSSD"), Audio, "s302m"),
         (0x06, vec![], Data, "private data"),
         (0xC5, vec![], Data, "private data"),
-        // A descriptor that is cut short says nothing.
+        // A truncated descriptor is ignored.
         (0x06, vec![0x6A, 9], Data, "private data"),
     ];
     for (kind, descriptors, content, name) in cases {
@@ -189,6 +190,6 @@ fn opus_is_taken_and_private_data_beside_it_is_not() {
     let tables: &[(u8, u16, &[u8])] = &[(0x06, 0x101, NONE), (0x06, 0x102, opus)];
     let seen = demuxed(&[pat(0, &[(1, 0x1000)]), pmt(0x1000, 1, NONE, tables)]);
     let track = seen.programs[0].audio().unwrap();
-    assert_eq!((track.pid, track.codec, track.opus_channels), (0x102, Codec::Opus, Some(1)));
+    assert_eq!((track.pid, track.codec, track.opus_channels), (0x102, Codec::OPUS, Some(1)));
     assert_eq!(track.codec.kind(), TrackKind::Audio);
 }

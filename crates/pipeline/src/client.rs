@@ -1,95 +1,76 @@
-//! Direct connections to trickle channels, without the REST layer.
+//! A stream with the caller in the processor's place.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
-use cutrickle_frame::VideoFrame;
+use cutrickle_frame::{Origin, VideoFrame};
 use futures_core::Stream as FuturesStream;
 use tokio::sync::mpsc;
 
 use crate::egress::Item;
-use crate::queue::{FrameQueue, Picture, Work};
-use crate::session::{Parts, StreamRequest, supervise};
+use crate::ends::Ends;
+use crate::queue::{FrameQueue, Work};
+use crate::session::{Parts, supervise};
 use crate::stream::Stream;
-use crate::{EndReason, Error, MetricsRegistry, StreamOptions, StreamStatus};
+use crate::{EndReason, Error, MetricsRegistry, Params, StreamOptions, StreamStatus};
 
-/// Frames out of one channel, and into another: a stream with the caller in the processor's place. Sound passes by
-/// untouched.
+/// Frames out of a source, and into a sink: a stream with the caller in the processor's place. Audio goes from one to the
+/// other untouched.
 ///
 /// Dropping it, or [`close`](Self::close), ends both sides in order.
 #[derive(Debug)]
-pub struct TrickleClient {
+pub struct Client {
     stream: Arc<Stream>,
     items: Option<mpsc::Sender<Item>>,
     frames: Option<VideoFrames>,
 }
 
-/// The pictures of a [`TrickleClient`], in order, as a `Stream`. When they are taken too slowly, those that wait are
-/// dropped as [`StreamOptions::queueing`] says, and counted.
+/// The frames of a [`Client`], in order, as a `Stream`. When they are taken too slowly, those that wait are dropped as [`StreamOptions::queueing`] says, and counted.
 pub struct VideoFrames {
     /// None once the input has ended.
     source: Option<Arc<Source>>,
-    /// A picture that was asked for and is not there yet.
+    /// A frame that was asked for and is not there yet.
     taking: Option<Taking>,
 }
 
-/// Boxed, since a stream has to keep what it waits for: one small allocation a picture.
+/// Boxed, since a stream has to keep what it waits for: one small allocation a frame.
 type Taking = Pin<Box<dyn Future<Output = Option<VideoFrame>> + Send + Sync>>;
 
-/// Where pictures come from.
+/// Where frames come from.
 struct Source {
     stream: Arc<Stream>,
     queue: Arc<FrameQueue>,
 }
 
-impl TrickleClient {
-    /// A client that reads from `subscribe_url` and writes to `publish_url`. Must be called on a tokio runtime.
+impl Client {
+    /// A client between `ends`. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: a malformed URL.
-    pub fn connect(subscribe_url: &str, publish_url: &str) -> Result<Self, Error> {
-        Self::connect_with(Some(subscribe_url), Some(publish_url), StreamOptions::default())
-    }
-
-    /// The same with either side left out, and with options.
-    ///
-    /// # Errors
-    /// [`Error::is_invalid`]: a malformed URL, or none at all.
-    pub fn connect_with(
-        subscribe_url: Option<&str>,
-        publish_url: Option<&str>,
-        options: StreamOptions,
-    ) -> Result<Self, Error> {
+    /// [`Error::is_invalid`]: neither a source nor a sink. Otherwise a thread that could not be started.
+    pub fn open(ends: Ends, options: StreamOptions) -> Result<Self, Error> {
         let registry = MetricsRegistry::new().map_err(|e| Error::failed("metrics").because(e))?;
-        let request = StreamRequest {
-            id: "client".into(),
-            subscribe_url: subscribe_url.map(Into::into),
-            publish_url: publish_url.map(Into::into),
-            ..StreamRequest::default()
-        };
-        // Nobody but the caller touches pictures, and nobody touches sound.
+        // Nobody but the caller touches video, and nobody touches audio.
         let Parts { stream, threads, tasks, frames, items } =
-            Parts::start(request, options, &registry, Vec::new(), false)?;
+            Parts::start("client".into(), Params::new(), ends, options, &registry, Vec::new(), false)?;
         supervise(&stream, threads, tasks);
         let frames = Some(VideoFrames::of(&stream, frames));
         Ok(Self { stream, items: Some(items), frames })
     }
 
-    /// The pictures that come in. There is one such stream; a second call gives an ended one.
+    /// The frames that come in. There is one such stream; a second call gives an ended one.
     pub fn video_frames(&mut self) -> VideoFrames {
         self.frames.take().unwrap_or(VideoFrames { source: None, taking: None })
     }
 
-    /// Sends a picture. Waits while the encoder is busy.
+    /// Sends a frame. Waits while the encoder is busy.
     ///
     /// # Errors
     /// The client was closed, or its output has ended.
     pub async fn publish_video_frame(&self, frame: VideoFrame) -> Result<(), Error> {
-        let item = Item::Video { frame, arrived: Instant::now() };
+        let item = Item::Video(frame.of(Origin::now()));
         match &self.items {
             Some(items) => items.send(item).await.map_err(|_| Error::failed("the output has ended")),
             None => Err(Error::failed("the client was closed")),
@@ -110,7 +91,7 @@ impl TrickleClient {
     }
 }
 
-impl Drop for TrickleClient {
+impl Drop for Client {
     fn drop(&mut self) {
         self.stream.stop(EndReason::Stopped);
     }
@@ -121,7 +102,7 @@ impl VideoFrames {
         Self { source: Some(Arc::new(Source { stream: Arc::clone(stream), queue })), taking: None }
     }
 
-    /// The next picture; `None` when the input has ended.
+    /// The next frame; `None` when the input has ended.
     pub async fn next(&mut self) -> Option<VideoFrame> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -152,9 +133,9 @@ impl fmt::Debug for VideoFrames {
 impl Source {
     async fn take(self: Arc<Self>) -> Option<VideoFrame> {
         loop {
-            if let Work::Video(Picture { frame, arrived }) = self.queue.pop().await? {
+            if let Work::Video(frame) = self.queue.pop().await? {
                 self.stream.recorder.processed.add(1);
-                self.stream.recorder.wait.observe(arrived.elapsed().as_secs_f64());
+                self.stream.recorder.wait.observe(frame.arrived().elapsed().as_secs_f64());
                 return Some(frame);
             }
         }
@@ -163,7 +144,7 @@ impl Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        // Pictures that nobody will take are dropped as they come, and counted.
+        // Frames that nobody will take are dropped as they come, and counted.
         self.queue.discard();
     }
 }

@@ -1,9 +1,9 @@
 //! Processors made of processors.
 //!
 //! ```
-//! # use cutrickle_pipeline::{FrameProcessor, compose::*};
+//! # use cutrickle_pipeline::{Stage, compose::*};
 //! # use std::time::Duration;
-//! # fn look(detector: impl FrameProcessor, upscaler: impl FrameProcessor) -> impl FrameProcessor {
+//! # fn look(detector: impl Stage, upscaler: impl Stage) -> impl Stage {
 //! with_overlay(
 //!     every(2, detector)
 //!         .then(map_tensor(|pixels| pixels.flip(&[1])))
@@ -12,30 +12,34 @@
 //! # }
 //! ```
 //!
-//! Each combinator is a [`FrameProcessor`] and knows nothing of the others. None of them looks at pixels that it does not
-//! need: a picture that no part touched reaches the encoder as it came. What each does with time, order, sound and
-//! parameters stands with its type.
+//! Each combinator is a [`Stage`] and knows nothing of the others. None of them looks at pixels that it does not need: a
+//! frame that no part touched reaches the encoder as it came. What each does with time, order, audio and parameters is
+//! said with its type.
 
 mod batched;
+mod buffered;
 mod dynamic;
 mod every;
-mod font;
 mod from_fn;
+mod in_order;
 mod map_tensor;
+mod model;
 mod named;
 mod overlay;
 mod parallel;
 mod parts;
+mod remote;
 mod switch;
 mod then;
 mod timeout;
-mod worker;
 
 pub use batched::{BatchModel, Batched};
+pub use buffered::{Buffered, buffered};
 pub use dynamic::DynProcessor;
 pub use every::{Every, every};
 pub use from_fn::{FromFn, from_fn};
 pub use map_tensor::{MapTensor, map_tensor};
+pub use model::{WithModel, with_model};
 pub use named::Named;
 pub use overlay::{Overlay, with_overlay};
 pub use parallel::{Parallel, parallel};
@@ -45,12 +49,14 @@ pub use switch::{Switch, switch};
 pub use then::Then;
 pub use timeout::{Timeout, with_timeout};
 
-use crate::FrameProcessor;
+use serde_json::Value;
+
+use crate::Stage;
 
 /// What every processor can do with others.
-pub trait Compose: FrameProcessor {
+pub trait Compose: Stage {
     /// This processor, then `next` on what it returns.
-    fn then<N: FrameProcessor>(self, next: N) -> Then<Self, N> {
+    fn then<N: Stage>(self, next: N) -> Then<Self, N> {
         Then::new(self, next)
     }
 
@@ -59,10 +65,15 @@ pub trait Compose: FrameProcessor {
         Named::new(self, name.into())
     }
 
-    /// The same processor with its type forgotten, for a choice at run time.
+    /// The same processor with its type erased, for a choice at run time.
     fn boxed(self) -> DynProcessor {
         DynProcessor::new(self)
     }
+
+    /// The JSON schema of the parameters that it takes, those of its named parts under their names.
+    fn params_schema(&self) -> Value {
+        parts::schema(&self.parts())
+    }
 }
 
-impl<P: FrameProcessor> Compose for P {}
+impl<S: Stage> Compose for S {}

@@ -1,4 +1,4 @@
-//! Data beside the pictures: JSON lines that a processor emits, sent in batches.
+//! Data beside the media: JSON lines that a processor emits, sent in batches.
 //!
 //! A line never waits for the network: what the publishing side does not take in time makes room for newer lines, and
 //! is counted.
@@ -15,19 +15,19 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Error;
-use crate::delivery::{Outlet, follow};
-use crate::documents::Documents;
+use crate::ends::DocumentQueue;
 use crate::metrics::Counter;
 use crate::stream::Stream;
 
 /// Longest line, its end included: what readers of the data channel accept.
-const MOST_LINE: usize = 64 << 10;
+const MAX_LINE: usize = 64 << 10;
 /// Lines go out together this long after the first of them.
 const BATCH: Duration = Duration::from_millis(333);
 /// After so long without a line an empty batch shows that the channel lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
-/// Bytes of lines that may wait for the publisher, and what they take of memory: at least one batch of the longest lines, and seconds of usual ones.
-const MOST_WAITING: usize = 1 << 20;
+/// Bytes of lines that may wait for the publisher, and of the memory that they take: at least one batch of the longest
+/// lines, and seconds of usual ones.
+const MAX_WAITING: usize = 1 << 20;
 
 /// Where a processor puts its data. Cheap to clone; all clones are the same stream's.
 #[derive(Clone)]
@@ -65,10 +65,10 @@ impl Emitter {
         let mut line = serde_json::to_vec(value)
             .map_err(|e| Error::invalid("data that is emitted must be JSON").because(e))?;
         line.push(b'\n');
-        if line.len() > MOST_LINE {
+        if line.len() > MAX_LINE {
             let length = line.len();
             return Err(Error::invalid(format!(
-                "a line of data of {length} bytes: at most {MOST_LINE} are allowed"
+                "a line of data of {length} bytes: at most {MAX_LINE} are allowed"
             )));
         }
         lines.push(&line);
@@ -91,7 +91,7 @@ impl Lines {
     fn push(&self, line: &[u8]) {
         let mut waiting = self.waiting();
         let mut dropped = 0;
-        while waiting.text.len().saturating_add(line.len()) > MOST_WAITING {
+        while waiting.text.len().saturating_add(line.len()) > MAX_WAITING {
             let Some(end) = waiting.text.iter().position(|byte| *byte == b'\n') else { break };
             waiting.text.drain(..=end);
             dropped += 1;
@@ -99,7 +99,7 @@ impl Lines {
         if waiting.text.capacity().saturating_sub(waiting.text.len()) < line.len() {
             // Doubling, but never beyond what may wait.
             let length = waiting.text.len();
-            let doubled = waiting.text.capacity().saturating_mul(2).min(MOST_WAITING);
+            let doubled = waiting.text.capacity().saturating_mul(2).min(MAX_WAITING);
             waiting.text.reserve_exact(doubled.saturating_sub(length).max(line.len()));
         }
         waiting.text.extend(line);
@@ -117,26 +117,10 @@ impl Lines {
     }
 }
 
-/// Publishes a stream's data until its media have ended, then what is left, and closes the channel.
-pub(crate) async fn run(stream: Arc<Stream>, lines: Arc<Lines>, mut documents: Documents) {
-    let delivery = documents.delivery();
-    let failed = tokio::select! {
-        biased;
-        () = follow(&stream, Outlet::Data, delivery) => true,
-        () = publish(&stream, &lines, &mut documents) => false,
-    };
-    if failed {
-        stream.media_ended().await;
-        return lines.dropped.add(lines.take().1);
-    }
-    if let Err(e) = documents.close().await {
-        stream.error(format_args!("ending the data: {}", chain(&e)));
-    }
-}
-
-async fn publish(stream: &Stream, lines: &Lines, documents: &mut Documents) {
+/// Publishes a stream's data until its media have ended, then what is left.
+pub(crate) async fn run(stream: Arc<Stream>, lines: Arc<Lines>, channel: DocumentQueue) {
     let mut finished = false;
-    while !finished {
+    while !finished && !channel.is_closed() {
         let silent = Instant::now() + KEEP_ALIVE;
         tokio::select! {
             () = lines.arrived.notified() => {
@@ -149,19 +133,26 @@ async fn publish(stream: &Stream, lines: &Lines, documents: &mut Documents) {
             () = sleep_until(silent) => {}
             () = stream.media_ended() => finished = true,
         }
+        if channel.is_closed() {
+            break;
+        }
         let (body, count) = lines.take();
         // At the end there is nothing to keep alive.
         if finished && count == 0 {
             break;
         }
-        let batch = Batch { lines, count, delivered: false };
+        let batch = Batch { lines: &lines, count, delivered: false };
         // An empty line is an empty batch to a reader of lines, and yet a byte that wakes the channel's readers.
         let body = if count == 0 { Bytes::from_static(b"\n") } else { body };
-        match documents.send(body).await {
+        match channel.send(body).await {
             Ok(()) => batch.delivered(),
-            Err(e) => stream.error(format_args!("data: {}", chain(&e))),
+            Err(_) if channel.is_closed() => break,
+            Err(e) => stream.error(format_args!("data: {}", chain(&*e))),
         }
     }
+    // Where the channel takes nothing more, what the processor emits until the end is counted as dropped.
+    stream.media_ended().await;
+    lines.dropped.add(lines.take().1);
 }
 
 /// Lines on their way to the server. They are counted as dropped unless it is known to have them, also when the sending
@@ -207,8 +198,8 @@ mod tests {
         let lines = Arc::new(Lines::default());
         let emitter = Emitter::to(&lines);
         // Two quotes and the line's end come to it.
-        emitter.emit(&"x".repeat(MOST_LINE - 3)).unwrap();
-        let error = emitter.emit(&"x".repeat(MOST_LINE - 2)).unwrap_err();
+        emitter.emit(&"x".repeat(MAX_LINE - 3)).unwrap();
+        let error = emitter.emit(&"x".repeat(MAX_LINE - 2)).unwrap_err();
         assert!(error.is_invalid() && error.to_string().contains("65537 bytes"), "{error}");
         assert_eq!(lines.emitted.get(), 1);
     }
@@ -221,21 +212,21 @@ mod tests {
             emitter.emit(&n).unwrap();
         }
         let (body, kept) = lines.take();
-        assert!(body.len() <= MOST_WAITING && body.ends_with(b"\n999999\n"));
+        assert!(body.len() <= MAX_WAITING && body.ends_with(b"\n999999\n"));
         assert_eq!(kept + lines.dropped.get(), lines.emitted.get());
     }
 
     #[test]
     fn the_shortest_lines_take_no_more_memory_than_the_longest() {
-        for line in ["", "x", &"x".repeat(MOST_LINE - 3)] {
+        for line in ["", "x", &"x".repeat(MAX_LINE - 3)] {
             let lines = Arc::new(Lines::default());
             let emitter = Emitter::to(&lines);
-            for _ in 0..2 * MOST_WAITING / (line.len() + 3) {
+            for _ in 0..2 * MAX_WAITING / (line.len() + 3) {
                 emitter.emit(&line).unwrap();
-                assert!(lines.waiting().text.capacity() <= MOST_WAITING);
+                assert!(lines.waiting().text.capacity() <= MAX_WAITING);
             }
             let (body, kept) = lines.take();
-            assert!(body.len() > MOST_WAITING - MOST_LINE && lines.dropped.get() > 0);
+            assert!(body.len() > MAX_WAITING - MAX_LINE && lines.dropped.get() > 0);
             assert_eq!(body.iter().filter(|byte| **byte == b'\n').count() as u64, kept);
             assert_eq!(kept + lines.dropped.get(), lines.emitted.get());
         }
@@ -243,6 +234,6 @@ mod tests {
 
     #[test]
     fn without_a_reader_emitting_costs_nothing_and_succeeds() {
-        Emitter::nowhere().emit(&"x".repeat(2 * MOST_LINE)).unwrap();
+        Emitter::nowhere().emit(&"x".repeat(2 * MAX_LINE)).unwrap();
     }
 }

@@ -1,80 +1,77 @@
-//! The encoding thread: frames and sound to segments of a transport stream.
+//! The encoding thread: frames and audio to access units, in segments.
 //!
-//! A segment begins with PAT, PMT and an IDR picture; sound that is ahead of the first picture waits for it. The
-//! first segment waits a moment for sound to show whether it is sent on or encoded, since the PMT names its
-//! codec. Where pictures do not come, or come no more, segments of sound alone begin, and end with the next picture.
+//! A segment begins with an IDR picture; audio that is ahead of the first frame waits for it. The first segment waits a
+//! moment for audio to show whether it is sent on or encoded, since a segment names its codecs. Where video does not come,
+//! or comes no more, segments of audio alone begin, and end with the next frame.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use cutrickle_codec::{AudioFormat, EncodedVideo, EncoderConfig, VideoCodec, VideoEncoder, open};
+use cutrickle_codec::{EncoderConfig, VideoEncoder};
 use cutrickle_error::chain;
-use cutrickle_frame::{AudioFrame, TICKS_PER_SECOND, VideoFrame};
-use cutrickle_mpegts::{Codec, MuxProgram, Muxer, TrackKind};
+use cutrickle_frame::{AudioFrame, VideoFrame};
+use cutrickle_media::{AccessUnit, Codec, Size, Ticks, Timestamp, Tracks, VideoCodec};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::decode::seconds;
+use crate::Queueing;
+use crate::audio_path::AudioPath;
+use crate::ends::{Chunk, Chunks};
 use crate::queue::{FrameQueue, Work};
 use crate::rate::{self, PictureRate};
-use crate::sound::{Packet, SoundPath};
 use crate::stream::Stream;
 
 /// What the processing thread hands on.
 #[derive(Debug)]
 pub(crate) enum Item {
-    Video { frame: VideoFrame, arrived: Instant },
+    Video(VideoFrame),
     Audio(AudioFrame),
 }
 
-/// Bytes for the publisher: whole transport stream packets.
-#[derive(Debug)]
-pub(crate) struct Chunk {
-    pub(crate) starts_segment: bool,
-    pub(crate) data: Bytes,
-}
-
-/// How long the first picture waits for sound that was announced.
-const SOUND_PATIENCE: Duration = Duration::from_millis(100);
-/// How much sound waits for pictures that were announced, before it goes out without them, in ticks.
-const PICTURE_PATIENCE: i64 = 2 * TICKS_PER_SECOND;
-/// The same while coded pictures come and none has come out of the decoder yet: of one a second, a decoder that
+/// How long the first frame waits for audio that was announced.
+const AUDIO_PATIENCE: Duration = Duration::from_millis(100);
+/// How much audio waits for video that was announced, before it goes out without it.
+const VIDEO_PATIENCE: Ticks = Ticks::from_millis(2_000);
+/// The same while access units of video come and no frame has come out of the decoder yet: of one a second, a decoder that
 /// puts them in order gives out the first after three.
-const DECODING_PATIENCE: i64 = 5 * TICKS_PER_SECOND;
-/// Pictures further apart than half of this are no slides whose next one a segment waits for.
-const MAX_SLIDE: i64 = 10 * TICKS_PER_SECOND;
-/// Sound packets that may wait for a segment to begin: ten seconds' worth of the shortest.
-const MAX_WAITING_SOUND: usize = 4_000;
-/// Pictures that may wait for sound to show its way.
-const MAX_WAITING_PICTURES: usize = 16;
+const DECODING_PATIENCE: Ticks = Ticks::from_millis(5_000);
+/// The same where nothing is lost: video may be behind by as much as may wait of it.
+const LOSSLESS_PATIENCE: Ticks = Ticks::from_millis(60_000);
+/// Frames further apart than half of this are not slides whose next one a segment waits for.
+const MAX_SLIDE: Ticks = Ticks::from_millis(10_000);
+/// Audio packets that may wait for a segment to begin: ten seconds' worth of the shortest, and a minute's where nothing is
+/// lost.
+const MAX_WAITING_AUDIO: usize = 4_000;
+const MAX_LOSSLESS_AUDIO: usize = 24_000;
+/// Frames that may wait for audio to show its way.
+const MAX_WAITING_FRAMES: usize = 16;
 
-/// Runs until every sender of `items` is gone and `sound` has ended; dropping `chunks` is what ends the publisher.
-/// `sound` is what passes the processor by; none where the processor takes it.
+/// Runs until every sender of `items` is gone and `audio` has ended; dropping `chunks` is what ends the sink. `audio` is
+/// what bypasses the processor; none where the processor takes it.
 pub(crate) fn run(
     stream: Arc<Stream>,
     mut items: mpsc::Receiver<Item>,
-    sound: Option<&FrameQueue>,
-    chunks: mpsc::Sender<Chunk>,
+    audio: Option<&FrameQueue>,
+    chunks: Chunks,
     runtime: &Handle,
 ) {
-    let mut egress = Egress::new(stream, Output { chunks, dropping: false });
-    let (mut items_open, mut sound_open) = (true, sound.is_some());
-    while items_open || sound_open {
+    let mut egress = Egress::new(stream, chunks);
+    let (mut items_open, mut audio_open) = (true, audio.is_some());
+    while items_open || audio_open {
         let held_until = egress.held_until;
         let next = runtime.block_on(async {
             tokio::select! {
                 item = items.recv(), if items_open => item.map_or(Next::ItemsEnded, Next::Item),
-                work = passing(sound), if sound_open => work.map_or(Next::SoundEnded, Next::Item),
+                item = bypassing(audio), if audio_open => item.map_or(Next::AudioEnded, Next::Item),
                 () = reached(held_until) => Next::Release,
             }
         });
         match next {
-            Next::Item(Item::Video { frame, arrived }) => egress.picture(&frame, arrived),
-            Next::Item(Item::Audio(frame)) => egress.sound(&frame),
+            Next::Item(Item::Video(frame)) => egress.video(&frame),
+            Next::Item(Item::Audio(frame)) => egress.audio(&frame),
             Next::ItemsEnded => items_open = false,
-            Next::SoundEnded => sound_open = false,
+            Next::AudioEnded => audio_open = false,
             Next::Release => egress.release(),
         }
     }
@@ -84,15 +81,15 @@ pub(crate) fn run(
 enum Next {
     Item(Item),
     ItemsEnded,
-    SoundEnded,
-    /// The first pictures have waited for sound for long enough.
+    AudioEnded,
+    /// The first frames have waited for audio for long enough.
     Release,
 }
 
-/// The next sound that passes the processor by.
-async fn passing(sound: Option<&FrameQueue>) -> Option<Item> {
+/// The next audio that bypasses the processor.
+async fn bypassing(audio: Option<&FrameQueue>) -> Option<Item> {
     loop {
-        if let Work::Audio(frame) = sound?.pop().await? {
+        if let Work::Audio(frame) = audio?.pop().await? {
             return Some(Item::Audio(frame));
         }
     }
@@ -109,87 +106,76 @@ async fn reached(moment: Option<Instant>) {
 struct Egress {
     stream: Arc<Stream>,
     encoder: Option<Box<dyn VideoEncoder>>,
-    muxer: Option<Muxer>,
-    sound: SoundPath,
+    audio: AudioPath,
     /// Where the next segment is due; none before the first.
-    next_cut: Option<i64>,
-    last_picture: Option<i64>,
-    /// From the picture before it to that.
-    picture_step: i64,
-    /// The newest sound, and what was the newest when the last picture went out.
-    last_sound: Option<i64>,
-    sound_at_picture: Option<i64>,
+    next_cut: Option<Timestamp>,
+    last_video: Option<Timestamp>,
+    /// From the frame before it to that.
+    video_step: Ticks,
+    /// The newest audio, and what was the newest when the last frame went out.
+    last_audio: Option<Timestamp>,
+    audio_at_video: Option<Timestamp>,
     rate: PictureRate,
-    /// An IDR picture is owed: after an error, or because the PMT has to change.
+    /// An IDR picture is owed: after an error, or because the tracks have to change.
     idr_owed: bool,
-    /// The codecs that the current PMT names.
-    named: Option<Named>,
-    waiting_sound: VecDeque<Packet>,
-    /// The first pictures, encoded, until sound has shown its way.
-    waiting_pictures: Vec<EncodedVideo>,
+    /// The tracks of the current segment.
+    tracks: Option<Tracks>,
+    waiting_audio: VecDeque<AccessUnit>,
+    /// The first frames, encoded, until audio has shown its way.
+    waiting_video: Vec<AccessUnit>,
     held_until: Option<Instant>,
-    output: Output,
-}
-
-/// The tracks of a PMT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Named {
-    video: bool,
-    audio: Option<AudioFormat>,
+    lossless: bool,
+    chunks: Chunks,
 }
 
 impl Egress {
-    fn new(stream: Arc<Stream>, output: Output) -> Self {
-        let sound = SoundPath::new(stream.options.audio);
+    fn new(stream: Arc<Stream>, chunks: Chunks) -> Self {
+        let audio = AudioPath::new(stream.options.audio);
+        let lossless = stream.options.queueing == Queueing::Lossless;
         Self {
             stream,
             encoder: None,
-            muxer: None,
-            sound,
+            audio,
             next_cut: None,
-            last_picture: None,
-            picture_step: 0,
-            last_sound: None,
-            sound_at_picture: None,
+            last_video: None,
+            video_step: Ticks::ZERO,
+            last_audio: None,
+            audio_at_video: None,
             rate: PictureRate::default(),
             idr_owed: true,
-            named: None,
-            waiting_sound: VecDeque::new(),
-            waiting_pictures: Vec::new(),
+            tracks: None,
+            waiting_audio: VecDeque::new(),
+            waiting_video: Vec::new(),
             held_until: None,
-            output,
+            lossless,
+            chunks,
         }
     }
 
-    fn picture(&mut self, frame: &VideoFrame, arrived: Instant) {
+    fn video(&mut self, frame: &VideoFrame) {
         let started = Instant::now();
         let result = self.encode(frame);
         let finished = Instant::now();
         self.stream.recorder.encode.observe((finished - started).as_secs_f64());
         match result {
-            Ok(picture) => {
-                self.stream.recorder.picture_out(arrived, finished);
-                self.encoded(picture);
+            Ok(unit) => {
+                self.stream.recorder.picture_out(frame.arrived(), finished);
+                self.encoded(unit);
             }
             Err(e) => {
-                // The encoder's state is unknown: the next picture starts from scratch.
+                // The encoder's state is unknown: the next frame starts from scratch.
                 self.encoder = None;
                 self.idr_owed = true;
                 self.stream.recorder.failed.add(1);
-                self.stream.error(format_args!(
-                    "encoding at {:.3} s: {}",
-                    seconds(frame.timestamp()),
-                    chain(&e)
-                ));
+                self.stream.error(format_args!("encoding at {}: {}", frame.timestamp(), chain(&e)));
             }
         }
     }
 
-    fn encode(&mut self, frame: &VideoFrame) -> cutrickle_codec::Result<EncodedVideo> {
+    fn encode(&mut self, frame: &VideoFrame) -> cutrickle_codec::Result<AccessUnit> {
         let due = self.next_cut.is_none_or(|cut| frame.timestamp() >= cut);
-        let size = (frame.width(), frame.height());
-        let fits =
-            |config: &EncoderConfig| (config.width, config.height) == size && config.colour == frame.colour();
+        let size = Size::new(frame.width(), frame.height());
+        let fits = |config: &EncoderConfig| config.size == size && config.colour == frame.colour();
         self.rate.picture(frame.timestamp(), due);
         let encoder = match self.encoder.take() {
             Some(mut encoder) if fits(encoder.config()) => {
@@ -202,27 +188,27 @@ impl Egress {
             }
             _ => {
                 self.idr_owed = true;
-                let opened = open::video_encoder(self.config(frame), &self.stream.options.device)?;
+                let options = &self.stream.options;
+                let opened = options.backends.open_video_encoder(self.config(frame), &options.device)?;
                 let name = opened.backend().to_owned();
                 self.stream.set_backend(|backends| backends.video_encode = Some(name));
                 self.stream.set_output_size(size);
                 self.encoder.insert(opened)
             }
         };
-        let picture = encoder.encode(frame, due || self.idr_owed)?;
-        if picture.keyframe {
+        let unit = encoder.encode(frame, due || self.idr_owed)?;
+        if unit.keyframe {
             self.idr_owed = false;
-            self.cut(picture.timestamp);
+            self.cut(unit.pts);
         }
-        Ok(picture)
+        Ok(unit)
     }
 
     fn config(&self, frame: &VideoFrame) -> EncoderConfig {
-        let fps = self.rate.fps(self.stream.most_fps());
+        let fps = self.rate.fps(self.stream.max_fps());
         let by_size = rate::bitrate(frame.width(), frame.height(), fps);
         EncoderConfig {
-            width: frame.width(),
-            height: frame.height(),
+            size: Size::new(frame.width(), frame.height()),
             fps,
             bitrate: self.stream.options.bitrate.unwrap_or(by_size),
             coding: self.stream.options.coding,
@@ -230,207 +216,186 @@ impl Egress {
         }
     }
 
-    fn encoded(&mut self, picture: EncodedVideo) {
-        if self.muxer.is_none() && self.stream.announced().audio.is_some() && !self.sound.is_decided() {
-            let until = *self.held_until.get_or_insert_with(|| Instant::now() + SOUND_PATIENCE);
-            self.waiting_pictures.push(picture);
-            if Instant::now() >= until || self.waiting_pictures.len() >= MAX_WAITING_PICTURES {
+    fn encoded(&mut self, unit: AccessUnit) {
+        let audio_is_open = self.stream.announced().audio.is_some() && !self.audio.is_decided();
+        if self.tracks.is_none() && audio_is_open {
+            let until = *self.held_until.get_or_insert_with(|| Instant::now() + AUDIO_PATIENCE);
+            self.waiting_video.push(unit);
+            if Instant::now() >= until || self.waiting_video.len() >= MAX_WAITING_FRAMES {
                 self.release();
             }
             return;
         }
         self.release();
-        self.mux_picture(&picture);
+        self.send_video(unit);
     }
 
-    /// Lets the first pictures go.
+    /// Lets the first frames go.
     fn release(&mut self) {
         self.held_until = None;
-        for picture in std::mem::take(&mut self.waiting_pictures) {
-            self.mux_picture(&picture);
+        for unit in std::mem::take(&mut self.waiting_video) {
+            self.send_video(unit);
         }
     }
 
-    fn mux_picture(&mut self, picture: &EncodedVideo) {
-        let mut bytes = BytesMut::new();
-        let starts_segment = picture.keyframe;
-        if starts_segment {
-            self.begin_segment(Some(picture.codec), &mut bytes);
-        }
-        let Some(muxer) = &mut self.muxer else {
-            // Before the first IDR picture nothing can be shown.
-            return;
+    fn send_video(&mut self, mut unit: AccessUnit) {
+        let begins = match unit.codec {
+            Codec::Video(codec) if unit.keyframe => Some(codec),
+            _ => None,
         };
-        // Two pictures of one time, as a client may send, must not make the output's time stand still.
-        let at = self.last_picture.map_or(picture.timestamp, |last| picture.timestamp.max(last + 1));
-        self.picture_step = self.last_picture.map_or(0, |last| at.saturating_sub(last));
-        self.last_picture = Some(at);
-        self.sound_at_picture = self.last_sound.or(Some(at));
-        let written = muxer.write_unit(TrackKind::Video, at, at, picture.keyframe, &picture.data, &mut bytes);
-        if let Err(e) = written {
-            self.stream.error(format_args!("muxing at {:.3} s: {}", seconds(at), chain(&e)));
-        }
-        self.output.send(Chunk { starts_segment, data: bytes.freeze() }, &self.stream);
-        if starts_segment {
-            self.mux_waiting_sound();
+        let chunk = match begins {
+            Some(codec) => self.begin_segment(Some(codec)),
+            // Before the first IDR picture nothing can be shown.
+            None if self.tracks.is_none() => return,
+            None => Chunk::default(),
+        };
+        // Two frames of one time, as a client may send, must not make the output's time stand still.
+        let at = self.last_video.map_or(unit.pts, |last| unit.pts.max(last + Ticks::new(1)));
+        self.video_step = self.last_video.map_or(Ticks::ZERO, |last| at - last);
+        self.last_video = Some(at);
+        self.audio_at_video = self.last_audio.or(Some(at));
+        (unit.pts, unit.dts) = (at, at);
+        self.chunks.send(chunk.with_unit(unit));
+        if begins.is_some() || self.lossless {
+            self.send_waiting_audio();
         }
     }
 
-    fn sound(&mut self, frame: &AudioFrame) {
+    fn audio(&mut self, frame: &AudioFrame) {
         let source = self.stream.announced().audio;
-        let packets = match self.sound.packets(frame, source, &self.stream) {
+        let packets = match self.audio.packets(frame, source, &self.stream) {
             Ok(packets) => packets,
             Err(e) => {
-                return self.stream.error(format_args!("sound at {:.3} s: {}", frame.pts(), chain(&*e)));
+                let at = frame.timestamp();
+                return self.stream.error(format_args!("audio at {at}: {}", chain(&*e)));
             }
         };
         if self.held_until.is_some() {
             self.release();
         }
-        self.queue_sound(packets);
+        self.queue_audio(packets);
     }
 
-    fn queue_sound(&mut self, packets: Vec<Packet>) {
+    fn queue_audio(&mut self, packets: Vec<AccessUnit>) {
+        let max = if self.lossless { MAX_LOSSLESS_AUDIO } else { MAX_WAITING_AUDIO };
         for packet in packets {
-            if self.waiting_sound.len() >= MAX_WAITING_SOUND {
-                self.waiting_sound.pop_front();
-                self.stream.error("a packet of sound dropped: too much waits for a picture");
+            if self.waiting_audio.len() >= max {
+                self.waiting_audio.pop_front();
+                self.stream.error("a packet of audio dropped: too much waits for video");
             }
-            self.last_sound = Some(packet.timestamp);
-            self.waiting_sound.push_back(packet);
+            self.last_audio = Some(packet.pts);
+            self.waiting_audio.push_back(packet);
         }
-        if self.named.is_none_or(|named| !named.video) || self.pictures_pause() {
-            self.cut_sound();
+        if self.tracks.is_none_or(|tracks| tracks.video.is_none()) || self.video_pauses() {
+            self.cut_audio();
         }
-        let audio = self.sound.format(self.stream.announced().audio);
-        match self.named {
-            Some(named) if named.audio == audio => self.mux_waiting_sound(),
-            // The codec is not the one that the PMT names: it takes a new segment, which takes a picture.
-            Some(named) if named.video => self.idr_owed = true,
+        let codec = self.audio.codec(self.stream.announced().audio);
+        match self.tracks {
+            Some(tracks) if tracks.audio == codec => self.send_waiting_audio(),
+            // The codec is not the one that the segment names: it takes a new one, which takes an IDR picture.
+            Some(tracks) if tracks.video.is_some() => self.idr_owed = true,
             _ => {}
         }
     }
 
-    /// Whether so much sound has come since the last picture that none is to be waited for. Slides are no pause.
-    fn pictures_pause(&self) -> bool {
-        let patience = self.picture_step.saturating_mul(2).clamp(PICTURE_PATIENCE, MAX_SLIDE);
-        match (self.last_sound, self.sound_at_picture) {
-            (Some(last), Some(at_picture)) => last.saturating_sub(at_picture) > patience,
+    /// Whether so much audio has come since the last frame that none is to be waited for. Slides are no pause.
+    fn video_pauses(&self) -> bool {
+        let patience = match self.lossless {
+            true => LOSSLESS_PATIENCE,
+            false => (self.video_step * 2).clamp(VIDEO_PATIENCE, MAX_SLIDE),
+        };
+        match (self.last_audio, self.audio_at_video) {
+            (Some(last), Some(at_video)) => last - at_video > patience,
             _ => false,
         }
     }
 
-    /// Begins a segment without pictures where one is due: there are none, or they do not come.
-    fn cut_sound(&mut self) {
-        let (Some(first), Some(last)) = (self.waiting_sound.front(), self.waiting_sound.back()) else {
+    /// Begins a segment without video where one is due: there is none, or it does not come.
+    fn cut_audio(&mut self) {
+        let (Some(first), Some(last)) = (self.waiting_audio.front(), self.waiting_audio.back()) else {
             return;
         };
-        let (first, last) = (first.timestamp, last.timestamp);
+        let (first, last) = (first.pts, last.pts);
         let due = match self.next_cut {
             None => {
-                !self.stream.announced().video || last.saturating_sub(first) > self.patience_with_pictures()
+                self.stream.announced().video.is_none() || last - first > self.patience_with_video()
             }
             Some(cut) => last >= cut,
         };
         if due {
-            let mut bytes = BytesMut::new();
-            // Counted from the newest, so that the segment that all the waiting sound is in stays open for a while: a
-            // reader who joins then begins with it.
+            // Counted from the newest, so that the segment that all the waiting audio is in stays open for a while: a
+            // late joiner then begins with it.
             self.cut(last);
             self.idr_owed = true;
-            self.begin_segment(None, &mut bytes);
-            self.output.send(Chunk { starts_segment: true, data: bytes.freeze() }, &self.stream);
-            self.mux_waiting_sound();
+            let chunk = self.begin_segment(None);
+            self.chunks.send(chunk);
+            self.send_waiting_audio();
         }
     }
 
-    fn patience_with_pictures(&self) -> i64 {
+    fn patience_with_video(&self) -> Ticks {
+        if self.lossless {
+            return LOSSLESS_PATIENCE;
+        }
         let recorder = &self.stream.recorder;
         let out = [&recorder.failed, &recorder.processed, &*recorder.dropped];
         let decoding = recorder.arrived.get() > 0 && out.iter().all(|counter| counter.get() == 0);
-        if decoding { DECODING_PATIENCE } else { PICTURE_PATIENCE }
+        if decoding { DECODING_PATIENCE } else { VIDEO_PATIENCE }
     }
 
-    fn mux_waiting_sound(&mut self) {
-        let Some(muxer) = &mut self.muxer else { return };
-        let mut bytes = BytesMut::new();
-        for packet in self.waiting_sound.drain(..) {
-            let at = packet.timestamp;
-            if let Err(e) = muxer.write_unit(TrackKind::Audio, at, at, true, &packet.data, &mut bytes) {
-                self.stream.error(format_args!("muxing sound at {:.3} s: {}", seconds(at), chain(&e)));
-            }
+    /// Sends the audio that waits for its segment; where nothing is lost, up to the newest frame, since video is behind by
+    /// what the queues hold and a file's tracks belong together.
+    fn send_waiting_audio(&mut self) {
+        if self.tracks.is_none() {
+            return;
         }
-        if !bytes.is_empty() {
-            self.output.send(Chunk { starts_segment: false, data: bytes.freeze() }, &self.stream);
-        }
-    }
-
-    /// PAT and PMT.
-    fn begin_segment(&mut self, video: Option<VideoCodec>, bytes: &mut BytesMut) {
-        let announced = self.stream.announced();
-        let named = Named { video: video.is_some(), audio: self.sound.format(announced.audio) };
-        let video = video.map(|codec| match codec {
-            VideoCodec::H264 => Codec::H264,
-            VideoCodec::H265 => Codec::H265,
-        });
-        let audio = named.audio.map(|format| match format {
-            AudioFormat::Aac => Codec::Aac,
-            AudioFormat::Opus => Codec::Opus,
-        });
-        let channels = self.sound.channels().or(announced.opus_channels).unwrap_or(2);
-        let program = match MuxProgram::new(video, audio) {
-            Ok(program) => program.with_opus_channels(channels),
-            Err(e) => return self.stream.error(format_args!("beginning a segment: {}", chain(&e))),
+        let with_video = self.tracks.is_some_and(|tracks| tracks.video.is_some());
+        let ready = match self.last_video.filter(|_| self.lossless && with_video) {
+            Some(last) => self.waiting_audio.partition_point(|packet| packet.pts <= last),
+            None => self.waiting_audio.len(),
         };
-        let muxer = self.muxer.get_or_insert_with(|| Muxer::new(program));
-        muxer.set_program(program);
-        self.named = Some(named);
-        muxer.begin_segment(bytes);
+        self.send_audio(ready);
+    }
+
+    fn send_audio(&mut self, count: usize) {
+        let chunk = match count {
+            0 => return,
+            1 => match self.waiting_audio.pop_front() {
+                Some(packet) => Chunk::default().with_unit(packet),
+                None => return,
+            },
+            _ => Chunk::units(self.waiting_audio.drain(..count).collect()),
+        };
+        self.chunks.send(chunk);
+    }
+
+    /// The beginning of a segment, with the tracks as they are now.
+    fn begin_segment(&mut self, video: Option<VideoCodec>) -> Chunk {
+        let announced = self.stream.announced();
+        let audio_channels = self.audio.channels().or(announced.audio_channels);
+        let tracks = Tracks { video, audio: self.audio.codec(announced.audio), audio_channels };
+        self.tracks = Some(tracks);
+        Chunk::segment(tracks)
     }
 
     /// A segment begins at `at`: says when the next one is due.
-    fn cut(&mut self, at: i64) {
-        let interval = i64::try_from(self.stream.options.segment_duration.as_millis())
-            .unwrap_or(i64::MAX)
-            .saturating_mul(TICKS_PER_SECOND / 1000)
-            .max(1);
-        // On a grid, so that cuts do not drift; anew where pictures owed one early or came late.
-        let on_grid = self
-            .next_cut
-            .map(|cut| cut.saturating_add(interval))
-            .filter(|next| *next > at && next.saturating_sub(at) <= interval);
-        self.next_cut = Some(on_grid.unwrap_or(at.saturating_add(interval)));
+    fn cut(&mut self, at: Timestamp) {
+        let interval = Ticks::from(self.stream.options.segment_duration).max(Ticks::new(1));
+        // On a grid, so that cuts do not drift; anew where frames owed one early or came late.
+        let on_grid =
+            self.next_cut.map(|cut| cut + interval).filter(|next| *next > at && *next - at <= interval);
+        self.next_cut = Some(on_grid.unwrap_or(at + interval));
     }
 
     /// The end of the stream.
     fn finish(&mut self) {
-        match self.sound.flush() {
-            Ok(packets) => self.queue_sound(packets),
-            Err(e) => self.stream.error(format_args!("ending the sound: {}", chain(&e))),
+        match self.audio.flush() {
+            Ok(packets) => self.queue_audio(packets),
+            Err(e) => self.stream.error(format_args!("ending the audio: {}", chain(&e))),
         }
         self.release();
-        self.mux_waiting_sound();
-    }
-}
-
-/// The way to the publisher. Where it is full, the rest of the segment is dropped: a segment with a hole is worth
-/// less than a short one.
-struct Output {
-    chunks: mpsc::Sender<Chunk>,
-    dropping: bool,
-}
-
-impl Output {
-    fn send(&mut self, chunk: Chunk, stream: &Stream) {
-        if self.dropping && !chunk.starts_segment {
-            stream.recorder.output_bytes_dropped.add(chunk.data.len() as u64);
-            return;
-        }
-        self.dropping = false;
-        if let Err(e) = self.chunks.try_send(chunk) {
-            let (mpsc::error::TrySendError::Full(chunk) | mpsc::error::TrySendError::Closed(chunk)) = e;
-            stream.recorder.output_bytes_dropped.add(chunk.data.len() as u64);
-            self.dropping = true;
+        if self.tracks.is_some() {
+            self.send_audio(self.waiting_audio.len());
         }
     }
 }

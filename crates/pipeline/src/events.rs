@@ -2,6 +2,7 @@
 //!
 //! A task of its own sends them, so a processor that computes for a minute does not look dead.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,14 +14,13 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::Params;
-use crate::delivery::{Outlet, follow};
-use crate::documents::Documents;
+use crate::ends::DocumentQueue;
 use crate::stream::Stream;
 
 /// Gateways give a worker up after 30 s of silence.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Events that may wait for the network.
-const MOST_WAITING: usize = 64;
+const MAX_WAITING: usize = 64;
 
 /// What a heartbeat's consumers are told it is; everything else is an event of the stream.
 const QUEUE_HEARTBEAT: &str = "stream_heartbeat";
@@ -29,14 +29,19 @@ const QUEUE_EVENTS: &str = "ai_stream_events";
 /// Something that happened to a stream.
 #[derive(Debug)]
 pub(crate) struct Event {
-    kind: &'static str,
+    kind: Cow<'static, str>,
     fields: Map<String, Value>,
     at: u64,
 }
 
 impl Event {
     pub(crate) fn new(kind: &'static str) -> Self {
-        Self { kind, fields: Map::new(), at: unix_millis() }
+        Self { kind: kind.into(), fields: Map::new(), at: unix_millis() }
+    }
+
+    /// An event of the processor's.
+    pub(crate) fn custom(kind: String, fields: Map<String, Value>) -> Self {
+        Self { kind: kind.into(), fields, at: unix_millis() }
     }
 
     pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
@@ -48,7 +53,7 @@ impl Event {
     fn document(self, stream: &str) -> Value {
         let queue = if self.kind == "heartbeat" { QUEUE_HEARTBEAT } else { QUEUE_EVENTS };
         let mut event = self.fields;
-        event.insert("type".into(), self.kind.into());
+        event.insert("type".into(), self.kind.into_owned().into());
         event.insert("timestamp".into(), self.at.into());
         event.insert("stream_id".into(), stream.into());
         json!({ "event": event, "queue_event_type": queue })
@@ -63,50 +68,43 @@ pub(crate) fn unix_millis() -> u64 {
 
 /// A queue of events: the sender is the stream's, the receiver [`run`]'s.
 pub(crate) fn queue() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
-    mpsc::channel(MOST_WAITING)
+    mpsc::channel(MAX_WAITING)
 }
 
-/// Publishes events and heartbeats until the stream's media have ended, then the last events, and closes the channel.
-pub(crate) async fn run(stream: Arc<Stream>, mut events: mpsc::Receiver<Event>, mut documents: Documents) {
-    let delivery = documents.delivery();
-    let failed = tokio::select! {
-        biased;
-        () = follow(&stream, Outlet::Events, delivery) => true,
-        () = talk(&stream, &mut events, &mut documents) => false,
-    };
-    if failed {
-        events.close();
-        while events.try_recv().is_ok() {
-            stream.recorder.events_dropped.add(1);
-        }
-        return;
-    }
-    if let Err(e) = documents.close().await {
-        tracing::warn!(stream = %stream.id, "ending the events: {}", chain(&e));
+/// Publishes events and heartbeats until the stream's media have ended, then the last events.
+pub(crate) async fn run(stream: Arc<Stream>, mut events: mpsc::Receiver<Event>, channel: DocumentQueue) {
+    talk(&stream, &mut events, &channel).await;
+    events.close();
+    while events.try_recv().is_ok() {
+        stream.recorder.events_dropped.add(1);
     }
 }
 
-async fn talk(stream: &Stream, events: &mut mpsc::Receiver<Event>, documents: &mut Documents) {
+/// Returns early where the channel takes nothing more.
+async fn talk(stream: &Stream, events: &mut mpsc::Receiver<Event>, channel: &DocumentQueue) {
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    publish(stream, documents, Event::new("stream_started")).await;
+    publish(stream, channel, Event::new("stream_started")).await;
     loop {
+        if channel.is_closed() {
+            return;
+        }
         tokio::select! {
             biased;
-            Some(event) = events.recv() => publish(stream, documents, event).await,
+            Some(event) = events.recv() => publish(stream, channel, event).await,
             _ = heartbeat.tick() => {
-                publish(stream, documents, Event::new("heartbeat")).await;
+                publish(stream, channel, Event::new("heartbeat")).await;
                 if stream.options.status_events {
-                    publish(stream, documents, status(stream)).await;
+                    publish(stream, channel, status(stream)).await;
                 }
             }
             () = stream.media_ended() => break,
         }
     }
     while let Ok(event) = events.try_recv() {
-        publish(stream, documents, event).await;
+        publish(stream, channel, event).await;
     }
-    publish(stream, documents, stopped(stream)).await;
+    publish(stream, channel, stopped(stream)).await;
 }
 
 /// The last event says why the stream ended.
@@ -120,11 +118,11 @@ fn stopped(stream: &Stream) -> Event {
 }
 
 /// An event that is lost is only counted and logged: reporting it would make another one.
-async fn publish(stream: &Stream, documents: &mut Documents, event: Event) {
+async fn publish(stream: &Stream, channel: &DocumentQueue, event: Event) {
     let body = Bytes::from(event.document(&stream.id).to_string());
-    if let Err(e) = documents.send(body).await {
+    if let Err(e) = channel.send(body).await {
         stream.recorder.events_dropped.add(1);
-        tracing::warn!(stream = %stream.id, "events: {}", chain(&e));
+        tracing::warn!(stream = %stream.id, "events: {}", chain(&*e));
     }
 }
 

@@ -50,12 +50,12 @@ pub struct MetricsRegistry {
 
 /// The times of a stage: of one stream, and of all of its worker's.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct StageTime {
     own: Histogram,
     all: Histogram,
 }
 
-impl Stage {
+impl StageTime {
     pub(crate) fn observe(&self, seconds: f64) {
         self.own.observe(seconds);
         self.all.observe(seconds);
@@ -127,8 +127,8 @@ impl MetricsRegistry {
     }
 
     /// Where the times of a stream's stage are counted.
-    pub(crate) fn stage(&self, stream: &str, stage: &str) -> Stage {
-        Stage {
+    pub(crate) fn stage(&self, stream: &str, stage: &str) -> StageTime {
+        StageTime {
             own: self.stages.with_label_values(&[stream, stage]),
             all: self.all_stages.with_label_values(&[stage]),
         }

@@ -1,9 +1,9 @@
-//! What the input carries, as the status and the log name it: what is taken, and what is not and why. Which is
-//! which is decided in `cutrickle_mpegts`.
+//! What the input carries, as the status and the log name it: what is taken, and what is not and why. Which is which is
+//! the source's decision.
 
 use std::fmt;
 
-use cutrickle_mpegts::{ContentKind, ElementaryStream, Ignored, Program};
+use cutrickle_media::{Size, Tracks};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -20,9 +20,9 @@ pub struct InputInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InputKind {
-    /// Pictures.
+    /// Video.
     Video,
-    /// Sound.
+    /// Audio.
     Audio,
     /// Subtitles or teletext.
     Subtitles,
@@ -35,7 +35,7 @@ pub enum InputKind {
 pub struct InputTrack {
     /// The number of its program.
     pub program: u16,
-    /// Its packet identifier.
+    /// Its packet identifier, or its number in another container.
     pub pid: u16,
     /// What it carries.
     pub kind: InputKind,
@@ -44,16 +44,16 @@ pub struct InputTrack {
     /// ISO 639-2 code of its language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
-    /// Width of its pictures in pixels.
+    /// Width of its video in pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
-    /// Height of its pictures in pixels.
+    /// Height of its video in pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
-    /// Samples a second of its sound.
+    /// Samples per second of its audio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_rate: Option<u32>,
-    /// Channels of its sound.
+    /// Channels of its audio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<u32>,
     /// Whether the stream takes it.
@@ -66,14 +66,17 @@ pub struct InputTrack {
 /// What only the units of the tracks that are taken tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Measured {
-    pub(crate) size: Option<(u32, u32)>,
+    pub(crate) size: Option<Size>,
     pub(crate) sample_rate: Option<u32>,
     pub(crate) channels: Option<u32>,
 }
 
 impl InputInfo {
-    pub(crate) fn new(program: &Program) -> Self {
-        Self { program: program.number, tracks: program.streams.iter().map(InputTrack::new).collect() }
+    /// An input of these tracks and nothing else.
+    pub fn of(tracks: &Tracks) -> Self {
+        let video = tracks.video.map(|codec| InputTrack::new(InputKind::Video, codec.name()));
+        let audio = tracks.audio.map(|codec| InputTrack::new(InputKind::Audio, codec.name()));
+        Self { program: 0, tracks: video.into_iter().chain(audio).collect() }
     }
 
     /// Adds what the units tell of the tracks that are taken.
@@ -81,7 +84,7 @@ impl InputInfo {
         for track in self.tracks.iter_mut().filter(|track| track.taken) {
             match track.kind {
                 InputKind::Video => {
-                    (track.width, track.height) = measured.size.unzip();
+                    (track.width, track.height) = measured.size.map(|size| (size.width, size.height)).unzip();
                 }
                 InputKind::Audio => {
                     (track.sample_rate, track.channels) = (measured.sample_rate, measured.channels);
@@ -93,37 +96,21 @@ impl InputInfo {
 }
 
 impl InputTrack {
-    fn new(stream: &ElementaryStream) -> Self {
-        let kind = match stream.kind {
-            ContentKind::Video => InputKind::Video,
-            ContentKind::Audio => InputKind::Audio,
-            ContentKind::Subtitles => InputKind::Subtitles,
-            ContentKind::Data => InputKind::Data,
-        };
+    /// A track that is taken, of which nothing more is known.
+    pub fn new(kind: InputKind, codec: impl Into<String>) -> Self {
         Self {
-            program: stream.program,
-            pid: stream.pid,
+            program: 0,
+            pid: 0,
             kind,
-            codec: stream.codec.to_owned(),
-            language: stream.language.clone(),
+            codec: codec.into(),
+            language: None,
             width: None,
             height: None,
             sample_rate: None,
             channels: None,
-            taken: stream.ignored.is_none(),
-            ignored: stream.ignored.map(|why| reason(why, kind).to_owned()),
+            taken: true,
+            ignored: None,
         }
-    }
-}
-
-const fn reason(why: Ignored, kind: InputKind) -> &'static str {
-    match (why, kind) {
-        (Ignored::Program, _) => "another program",
-        (Ignored::Second, InputKind::Video) => "a second video track",
-        (Ignored::Second, _) => "a second audio track",
-        (Ignored::Codec, InputKind::Video) => "no decoder: send H.264 or H.265",
-        (Ignored::Codec, InputKind::Audio) => "no decoder: send AAC or Opus",
-        (Ignored::Codec, InputKind::Subtitles | InputKind::Data) => "neither video nor audio",
     }
 }
 
@@ -156,30 +143,23 @@ impl fmt::Display for InputTrack {
 
 #[cfg(test)]
 mod tests {
-    use cutrickle_mpegts::{Codec, Track};
-
     use super::*;
 
-    fn stream(
-        pid: u16,
-        kind: ContentKind,
-        codec: &'static str,
-        ignored: Option<Ignored>,
-    ) -> ElementaryStream {
-        let language = (kind == ContentKind::Audio).then(|| "deu".to_owned());
-        ElementaryStream { program: 7, pid, kind, codec, language, ignored }
+    fn track(pid: u16, kind: InputKind, codec: &str, ignored: Option<&str>) -> InputTrack {
+        let language = (kind == InputKind::Audio).then(|| "deu".to_owned());
+        let (taken, ignored) = (ignored.is_none(), ignored.map(Into::into));
+        InputTrack { program: 7, pid, language, taken, ignored, ..InputTrack::new(kind, codec) }
     }
 
     fn info() -> InputInfo {
-        InputInfo::new(&Program {
-            number: 7,
-            tracks: vec![Track { pid: 256, codec: Codec::H264, opus_channels: None }],
-            streams: vec![
-                stream(256, ContentKind::Video, "h264", None),
-                stream(257, ContentKind::Audio, "ac3", Some(Ignored::Codec)),
-                stream(258, ContentKind::Video, "h264", Some(Ignored::Second)),
+        InputInfo {
+            program: 7,
+            tracks: vec![
+                track(256, InputKind::Video, "h264", None),
+                track(257, InputKind::Audio, "ac3", Some("no decoder: send AAC or Opus")),
+                track(258, InputKind::Video, "h264", Some("a second video track")),
             ],
-        })
+        }
     }
 
     #[test]
@@ -194,7 +174,7 @@ mod tests {
     #[test]
     fn the_status_leaves_out_what_is_not_known() {
         let mut info = info();
-        info.measured(Measured { size: Some((320, 240)), ..Measured::default() });
+        info.measured(Measured { size: Some(Size::new(320, 240)), ..Measured::default() });
         assert_eq!(
             serde_json::to_value(&info.tracks[..2]).unwrap(),
             serde_json::json!([

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use cutrickle_frame::TICKS_PER_SECOND;
+use cutrickle_media::{Ticks, Timestamp};
 
 use crate::{Queueing, StreamOptions};
 
@@ -26,9 +26,14 @@ impl Lateness {
         self.queueing == Queueing::Latest
     }
 
-    /// Whether access units that span `ticks` of 90 kHz are more than a decoder that keeps up leaves waiting.
-    pub(crate) fn is_behind(&self, ticks: i64) -> bool {
-        self.is_live() && duration(ticks) > self.max_latency
+    /// Whether nothing may be dropped: then whoever is faster waits.
+    pub(crate) fn is_lossless(&self) -> bool {
+        self.queueing == Queueing::Lossless
+    }
+
+    /// Whether access units that span so much time are more than a decoder that keeps up leaves waiting.
+    pub(crate) fn is_behind(&self, span: Ticks) -> bool {
+        self.is_live() && span.duration() > self.max_latency
     }
 
     /// How many processed frames may wait for the encoder: in live video few, but enough for a keyframe, which takes it
@@ -37,7 +42,7 @@ impl Lateness {
     pub(crate) fn max_processed(&self) -> usize {
         match self.queueing {
             Queueing::Latest => 2,
-            Queueing::All => 4,
+            Queueing::All | Queueing::Lossless => 4,
         }
     }
 }
@@ -51,16 +56,16 @@ impl Lateness {
 /// after its arrival, which bounds the age that a burst, or a sender that was held up, can lead to.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
-    last: Option<(i64, Instant)>,
+    last: Option<(Timestamp, Instant)>,
     /// The last time from one frame to the next that can be.
     step: Duration,
 }
 
 impl Schedule {
-    /// When the frame of `timestamp` (90 kHz) is due that arrived at `arrived` and was decoded at `decoded`.
+    /// When the frame of `timestamp` is due that arrived at `arrived` and was decoded at `decoded`.
     pub(crate) fn due(
         &mut self,
-        timestamp: i64,
+        timestamp: Timestamp,
         arrived: Instant,
         decoded: Instant,
         lateness: &Lateness,
@@ -68,7 +73,7 @@ impl Schedule {
         // Faster than the input's own pace by a third. Frames that were held up on their way, and come all at once,
         // would otherwise leave all later ones due as late as they were.
         let paced = self.last.and_then(|(before, due)| {
-            let step = duration(timestamp.saturating_sub(before)).min(Duration::from_secs(1));
+            let step = (timestamp - before).duration().min(Duration::from_secs(1));
             // Encoders that stamp keyframes alone leave next to nothing between the others.
             if step > Duration::from_millis(1) {
                 self.step = step;
@@ -82,17 +87,12 @@ impl Schedule {
     }
 }
 
-fn duration(ticks: i64) -> Duration {
-    let ticks = u64::try_from(ticks).unwrap_or_default();
-    Duration::from_micros(ticks.saturating_mul(1_000_000 / 10_000) / (TICKS_PER_SECOND as u64 / 10_000))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const FRAME: i64 = 3_000;
-    const FRAME_TIME: Duration = Duration::from_micros(33_333);
+    const FRAME_TIME: Duration = Duration::from_nanos(33_333_333);
 
     fn millis(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -109,18 +109,10 @@ mod tests {
         arrivals
             .enumerate()
             .map(|(n, at)| {
-                let due = schedule.due(n as i64 * FRAME, start + millis(at), start + millis(at), &lateness());
+                let due = schedule.due(Timestamp::from_ticks(n as i64 * FRAME), start + millis(at), start + millis(at), &lateness());
                 u64::try_from((due - start).as_millis()).unwrap()
             })
             .collect()
-    }
-
-    #[test]
-    fn ticks_are_told_in_time() {
-        assert_eq!(duration(90_000), Duration::from_secs(1));
-        assert_eq!(duration(3_000), Duration::from_micros(33_333));
-        assert_eq!((duration(-1), duration(0)), (Duration::ZERO, Duration::ZERO));
-        assert!(duration(i64::MAX) > Duration::from_secs(1));
     }
 
     #[test]
@@ -139,7 +131,7 @@ mod tests {
         // The last picture of a GOP comes out with the first of the next one, which arrived after it.
         let (start, mut schedule) = (Instant::now(), Schedule::default());
         let mut due = |n: i64, arrived| {
-            schedule.due(n * FRAME, start + millis(arrived), start + millis(66), &lateness())
+            schedule.due(Timestamp::from_ticks(n * FRAME), start + millis(arrived), start + millis(66), &lateness())
         };
         assert_eq!((due(1, 33), due(2, 66)), (start + millis(66), start + millis(66) + FRAME_TIME * 3 / 4));
     }
@@ -147,14 +139,14 @@ mod tests {
     #[test]
     fn a_frame_that_is_decoded_late_is_due_at_once() {
         let (start, mut schedule) = (Instant::now(), Schedule::default());
-        schedule.due(0, start, start + millis(2_000), &lateness());
-        assert_eq!(schedule.due(FRAME, start, start + millis(2_001), &lateness()), start + millis(2_001));
+        schedule.due(Timestamp::ZERO, start, start + millis(2_000), &lateness());
+        assert_eq!(schedule.due(Timestamp::from_ticks(FRAME), start, start + millis(2_001), &lateness()), start + millis(2_001));
     }
 
     #[test]
     fn frames_without_stamps_of_their_own_keep_their_pace() {
         let (start, mut schedule) = (Instant::now(), Schedule::default());
-        let mut due = |timestamp| schedule.due(timestamp, start, start, &lateness()) - start;
+        let mut due = |ticks| schedule.due(Timestamp::from_ticks(ticks), start, start, &lateness()) - start;
         let step = FRAME_TIME * 3 / 4;
         assert_eq!(
             [0, FRAME, FRAME + 1, FRAME + 2].map(&mut due),
@@ -181,9 +173,10 @@ mod tests {
     fn a_jump_of_the_timestamps_delays_nothing_for_long() {
         let start = Instant::now();
         let mut schedule = Schedule::default();
-        schedule.due(0, start, start, &lateness());
+        schedule.due(Timestamp::ZERO, start, start, &lateness());
         for (timestamp, at) in [(i64::MAX, 10), (i64::MIN, 20), (0, 2_000)] {
-            let due = schedule.due(timestamp, start + millis(at), start + millis(at), &lateness());
+            let at_ticks = Timestamp::from_ticks(timestamp);
+            let due = schedule.due(at_ticks, start + millis(at), start + millis(at), &lateness());
             assert!(due - start <= millis(at + 1_000), "{timestamp}");
         }
     }
@@ -191,6 +184,7 @@ mod tests {
     #[test]
     fn who_wants_every_frame_is_never_behind() {
         let all = Lateness::of(&StreamOptions { queueing: Queueing::All, ..StreamOptions::default() });
-        assert!(!all.is_behind(i64::MAX) && lateness().is_behind(90_001) && !lateness().is_behind(90_000));
+        assert!(!all.is_behind(Ticks::MAX));
+        assert!(lateness().is_behind(Ticks::new(90_001)) && !lateness().is_behind(Ticks::PER_SECOND));
     }
 }

@@ -1,36 +1,35 @@
-//! Live video through a frame processor.
+//! Live video through a processor.
 //!
-//! A [`Session`] is one stream: it subscribes, demuxes, decodes, hands each frame to a clone of the user's
-//! [`FrameProcessor`], encodes what comes back, muxes and publishes. A [`TrickleClient`] is the same with the
-//! caller in the processor's place.
+//! A [`Session`] is one stream: access units come from a [`Source`](ends::Source), are decoded, each frame is handed to the
+//! user's [`FrameProcessor`], and what comes back is encoded and given to a [`Sink`](ends::Sink). A [`Client`] is the same
+//! with the caller in the processor's place.
 //!
 //! ```text
-//! tokio task          decode thread     process thread     encode thread        tokio task
-//! subscribe, demux -> units -> decode -> frames -> process -> encode, mux -> segments -> publish
+//! the source's task     decode thread     process thread     encode thread     the sink's task
+//! access units ------> decode ---------> process ---------> encode ---------> access units, segments
+//!            CodedQueue       FrameQueue          channel             channel
 //! ```
 //!
-//! Each arrow is a bounded queue. Where one is full, the oldest picture goes (before the processor), or
-//! everything up to the next keyframe (before the decoder), or the rest of the segment (before the network);
-//! each is counted. Nothing here blocks the async runtime, and nothing waits for the next picture in order to
-//! send this one.
+//! Each arrow is a bounded queue. Where one is full, the oldest frame is dropped (before the processor), or everything up
+//! to the next keyframe (before the decoder), or the rest of the segment (before the sink), and each is counted. Nothing
+//! here blocks the async runtime, and nothing waits for the next frame in order to send this one.
 //!
-//! The REST contract is the server's job, the wire the `trickle` crate's, bytes and timestamps the `mpegts` crate's.
+//! Transports and containers are at the [`ends`], and are other crates' business; so is the REST contract.
 #![forbid(unsafe_code)]
 
+mod audio_path;
 mod client;
 pub mod compose;
-mod control;
+mod context;
 mod data;
 mod decode;
-mod delivery;
-mod documents;
 mod egress;
+pub mod ends;
 mod error;
 mod events;
 mod exposition;
 mod generate;
 mod gpu;
-mod ingress;
 mod input;
 mod lateness;
 mod metrics;
@@ -40,26 +39,32 @@ mod panics;
 mod params;
 mod process;
 mod processor;
-mod publish;
 mod queue;
 mod rate;
 mod session;
-mod sound;
+mod stage;
 mod state;
 mod status;
 mod stream;
 mod threads;
+mod trial;
+mod typed;
 mod updates;
 
-pub use client::{TrickleClient, VideoFrames};
+pub use client::{Client, VideoFrames};
+pub use context::StreamContext;
+pub use ends::Ends;
 pub use error::{BoxError, Error, Result};
 pub use exposition::{Figures, MetricsRegistry};
 pub use input::{InputInfo, InputKind, InputTrack};
 pub use metrics::Metrics;
-pub use options::{AudioOutput, Queueing, Retry, StreamOptions};
+pub use options::{AudioOutput, Queueing, StreamOptions};
 pub use params::{Params, StreamParams};
 pub use process::initialize;
-pub use processor::{Finished, FrameProcessor, Generated, Started, StreamContext};
-pub use session::{Session, StreamRequest};
-pub use status::{Backends, EndReason, StreamState, StreamStatus};
+pub use processor::{FrameProcessor, Generated};
+pub use session::Session;
+pub use stage::Stage;
+pub use status::{EndReason, StageBackends, StreamState, StreamStatus};
+pub use trial::Trial;
+pub use typed::{NoParams, TypedParams};
 pub use updates::Verdict;

@@ -9,7 +9,7 @@ use prometheus::Histogram;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::exposition::{MetricsRegistry, Stage};
+use crate::exposition::{MetricsRegistry, StageTime};
 use crate::gpu;
 
 /// The figures of one stream, under the names that PyTrickle's users know, and where every picture went:
@@ -124,13 +124,13 @@ pub(crate) struct Recorder {
     pub(crate) sent: Counter,
     pub(crate) output_bytes_dropped: Counter,
     pub(crate) events_dropped: Counter,
-    pub(crate) decode: Stage,
+    pub(crate) decode: StageTime,
     /// How old a picture is when the processor is given it.
-    pub(crate) wait: Stage,
-    pub(crate) process: Stage,
-    pub(crate) encode: Stage,
+    pub(crate) wait: StageTime,
+    pub(crate) process: StageTime,
+    pub(crate) encode: StageTime,
     registry: MetricsRegistry,
-    total: Stage,
+    total: StageTime,
     recent: Mutex<Recent>,
     arrivals: Mutex<Recent>,
 }

@@ -1,5 +1,6 @@
 //! The parameters of a stream: those that the framework answers itself, and those for the processor.
 
+use cutrickle_media::Size;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -16,10 +17,11 @@ const MAX_FRAMERATE: f64 = 60.0;
 
 /// The parameters that the framework answers itself. What a caller leaves out stays as it was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StreamParams {
     /// `width` and `height`: scale and centre-crop the input to this size, in pixels. Rounded down to even numbers.
-    pub size: Option<(u32, u32)>,
-    /// `max_framerate`: at most so many pictures per second, 1 to 60. Rounded to the nearest whole number: 29.97 is 30.
+    pub size: Option<Size>,
+    /// `max_framerate`: at most so many frames per second, 1 to 60. Rounded to the nearest whole number: 29.97 is 30.
     pub max_framerate: Option<u32>,
     /// `detect_out_resolution`: take the output's size from what the processor returns, not from `width` and `height`.
     /// The output always has the size of the frames that the processor returns, so both values are taken and neither
@@ -39,7 +41,7 @@ impl StreamParams {
     pub fn take_from(params: &mut Params) -> Result<Self, Error> {
         let size = match (params.get("width"), params.get("height")) {
             (None, None) => None,
-            (Some(width), Some(height)) => Some((side("width", width)?, side("height", height)?)),
+            (Some(width), Some(height)) => Some(Size::new(side("width", width)?, side("height", height)?)),
             (width, _) => {
                 let (given, missing) =
                     if width.is_some() { ("width", "height") } else { ("height", "width") };
@@ -134,7 +136,7 @@ mod tests {
         let (taken, rest) = take(json!({"width": "640", "height": 480, "max_framerate": "15",
             "detect_out_resolution": "yes", "show_loading": 0, "prompt": "a cat", "strength": 0.5}))
         .unwrap();
-        assert_eq!(taken.size, Some((640, 480)));
+        assert_eq!(taken.size, Some(Size::new(640, 480)));
         assert_eq!(taken.max_framerate, Some(15));
         assert_eq!((taken.detect_out_resolution, taken.show_loading), (Some(true), Some(false)));
         assert_eq!(Value::Object(rest), json!({"prompt": "a cat", "strength": 0.5}));
@@ -173,7 +175,7 @@ mod tests {
             (json!(641), json!("361"), (640, 360)),
             (json!(16.9), json!(8192.5), (16, 8192)),
         ] {
-            assert_eq!(take(json!({"width": width, "height": height})).unwrap().0.size, Some(size));
+            assert_eq!(take(json!({"width": width, "height": height})).unwrap().0.size, Some(Size::from(size)));
         }
         for (given, taken) in [
             (json!(29.97), 30),
@@ -189,9 +191,9 @@ mod tests {
 
     #[test]
     fn what_is_left_out_stays_as_it_was() {
-        let earlier = StreamParams { size: Some((64, 64)), max_framerate: Some(10), ..Default::default() };
+        let earlier = StreamParams { size: Some(Size::new(64, 64)), max_framerate: Some(10), ..Default::default() };
         let later = StreamParams { max_framerate: Some(20), ..Default::default() };
-        assert_eq!(later.or(earlier).size, Some((64, 64)));
+        assert_eq!(later.or(earlier).size, Some(Size::new(64, 64)));
         assert_eq!(later.or(earlier).max_framerate, Some(20));
     }
 }

@@ -2,34 +2,34 @@
 //! has changed.
 
 use cutrickle_codec::EncoderConfig;
-use cutrickle_frame::TICKS_PER_SECOND;
+use cutrickle_media::{Ticks, Timestamp};
 
 /// The rate of the pictures that go to an encoder, measured from one segment to the next.
 #[derive(Debug, Default)]
 pub(crate) struct PictureRate {
     /// The segment's first timestamp, and the pictures since then, the first among them.
-    segment: Option<(i64, u32)>,
+    segment: Option<(Timestamp, u32)>,
     measured: Option<f64>,
 }
 
 /// What is expected before anything was measured.
 const USUAL_FPS: f64 = 30.0;
 /// Pictures that make a measurement: fewer are a segment that was cut short.
-const FEWEST: u32 = 4;
+const MIN_FRAMES: u32 = 4;
 /// An encoder is told of changes beyond this share; within it rate control evens things out.
 const TOLERATED: f64 = 0.2;
 
 impl PictureRate {
     /// A picture goes to the encoder; `begins`: a segment.
-    pub(crate) fn picture(&mut self, timestamp: i64, begins: bool) {
+    pub(crate) fn picture(&mut self, timestamp: Timestamp, begins: bool) {
         match &mut self.segment {
             Some((_, pictures)) if !begins => *pictures = pictures.saturating_add(1),
             segment => {
                 if let Some((first, pictures)) = segment.replace((timestamp, 1)) {
-                    let ticks = timestamp.saturating_sub(first);
+                    let span = timestamp - first;
                     // A clock that was set back, or ahead by more than a segment lasts, measures nothing.
-                    if pictures >= FEWEST && (1..=10 * TICKS_PER_SECOND).contains(&ticks) {
-                        self.measured = Some(f64::from(pictures) * TICKS_PER_SECOND as f64 / ticks as f64);
+                    if pictures >= MIN_FRAMES && (Ticks::new(1)..=Ticks::PER_SECOND * 10).contains(&span) {
+                        self.measured = Some(f64::from(pictures) / span.seconds());
                     }
                 }
             }
@@ -60,10 +60,12 @@ pub(crate) fn differs(now: &EncoderConfig, wanted: &EncoderConfig) -> bool {
 mod tests {
     use super::*;
 
-    /// Pictures of `fps` for a second, as a segment that begins at `from`.
+    const SECOND: i64 = Ticks::PER_SECOND.get();
+
+    /// Frames of `fps` for a second, as a segment that begins at `from`.
     fn second(rate: &mut PictureRate, from: i64, fps: i64) {
         for n in 0..fps {
-            rate.picture(from + n * TICKS_PER_SECOND / fps, n == 0);
+            rate.picture(Timestamp::from_ticks(from + n * SECOND / fps), n == 0);
         }
     }
 
@@ -72,9 +74,9 @@ mod tests {
         let mut rate = PictureRate::default();
         assert_eq!((rate.fps(None), rate.fps(Some(24)), rate.fps(Some(60))), (30.0, 24.0, 60.0));
         second(&mut rate, 0, 60);
-        second(&mut rate, TICKS_PER_SECOND, 15);
+        second(&mut rate, SECOND, 15);
         assert_eq!((rate.fps(None), rate.fps(Some(24))), (60.0, 24.0));
-        second(&mut rate, 2 * TICKS_PER_SECOND, 15);
+        second(&mut rate, 2 * SECOND, 15);
         assert_eq!((rate.fps(None), rate.fps(Some(24)), rate.fps(Some(5))), (15.0, 15.0, 5.0));
     }
 
@@ -82,10 +84,10 @@ mod tests {
     fn a_jump_of_the_clock_and_a_segment_cut_short_measure_nothing() {
         let mut rate = PictureRate::default();
         second(&mut rate, 0, 25);
-        second(&mut rate, TICKS_PER_SECOND, 25);
-        for first in [3600 * TICKS_PER_SECOND, 0, 10] {
-            rate.picture(first, true);
-            rate.picture(first + 3000, false);
+        second(&mut rate, SECOND, 25);
+        for first in [3600 * SECOND, 0, 10] {
+            rate.picture(Timestamp::from_ticks(first), true);
+            rate.picture(Timestamp::from_ticks(first + 3000), false);
             assert_eq!(rate.fps(None), 25.0);
         }
     }

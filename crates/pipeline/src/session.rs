@@ -5,43 +5,25 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cutrickle_trickle::{ClientConfig, Publisher, Start, Subscriber};
+use cutrickle_error::chain;
+use cutrickle_media::{Tracks, VideoCodec};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::compose::Part;
 use crate::data::Lines;
-use crate::documents::Documents;
-use crate::egress::{self, Chunk, Item};
+use crate::egress::{self, Item};
+use crate::ends::{Channel, Chunks, Control, DocumentQueue, Documents, Ends, Input, Output, SinkEnd, Task};
 use crate::lateness::Lateness;
 use crate::queue::{CodedQueue, FrameQueue};
-use crate::stream::{Announced, Ends, Stream};
+use crate::stream::{Attached, Stream};
 use crate::threads::Threads;
 use crate::updates::Parameters;
 use crate::{
-    EndReason, Error, FrameProcessor, Metrics, MetricsRegistry, Params, StreamOptions, StreamParams,
-    StreamState, StreamStatus, Verdict, control, data, decode, events, ingress, process, publish, state,
+    EndReason, Error, Metrics, MetricsRegistry, Params, Result, Stage, StreamOptions, StreamParams, StreamState,
+    StreamStatus, Verdict, data, decode, events, process, state,
 };
-
-/// What a stream is started with.
-#[derive(Debug, Clone, Default)]
-pub struct StreamRequest {
-    /// The stream's name; unique among a worker's streams.
-    pub id: String,
-    /// Where input comes from; none for a stream without input.
-    pub subscribe_url: Option<String>,
-    /// Where output goes; none for a stream without output.
-    pub publish_url: Option<String>,
-    /// Where parameters come from, beside [`Session::update_params`].
-    pub control_url: Option<String>,
-    /// Where events and heartbeats go.
-    pub events_url: Option<String>,
-    /// Where the data goes that the processor emits.
-    pub data_url: Option<String>,
-    /// The framework's own parameters and the processor's, as they came.
-    pub params: Params,
-}
 
 /// A running stream. Dropping it stops it.
 pub struct Session {
@@ -51,34 +33,28 @@ pub struct Session {
 /// How long events and data may take to go out after the media have ended: a little longer than closing
 /// a channel may.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-/// Chunks between the encoder and the network: one each picture, one each packet of sound, about two seconds.
-const MOST_CHUNKS: usize = 160;
 
 impl Session {
-    /// Where the stream's tensors are.
-    pub fn device(&self) -> &candle_core::Device {
-        &self.stream.options.device
-    }
-
-    /// Starts a stream with a clone of `prototype`. Returns at once; the stream goes on in threads and tasks of
-    /// its own. Must be called on a tokio runtime.
+    /// Starts a stream called `id` between `ends`, with an instance of `stage`. `params` are the framework's own and the
+    /// processor's. Returns at once; the stream goes on in threads and tasks of its own. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: a malformed URL, no URL at all, a parameter of the wrong type, or one of a name that no part of
-    /// the processor takes. Otherwise a thread that could not be started.
-    pub fn start<P: FrameProcessor>(
-        prototype: &P,
-        request: StreamRequest,
+    /// [`Error::is_invalid`]: no end that anything could come from or go to, a parameter of the wrong type, or one of a name
+    /// that no part of the processor takes. Otherwise a thread that could not be started.
+    pub fn start<S: Stage>(
+        stage: &S,
+        id: impl Into<String>,
+        params: Params,
+        ends: Ends,
         options: StreamOptions,
         metrics: &MetricsRegistry,
     ) -> Result<Self, Error> {
-        let mut processor = prototype.clone();
-        let takes_audio = processor.takes_audio();
-        let Parts { stream, threads, tasks, frames, items } =
-            Parts::start(request, options, metrics, prototype.parts(), takes_audio)?;
+        let stage = stage.clone();
+        let parts = Parts::start(id.into(), params, ends, options, metrics, stage.parts(), stage.takes_audio());
+        let Parts { stream, threads, tasks, frames, items } = parts?;
         let (shared, runtime) = (Arc::clone(&stream), Handle::current());
         let started = threads.spawn("process", move || {
-            process::run(processor, &shared, &frames, items, runtime);
+            process::run(&stage, &shared, &frames, items, runtime);
         });
         if started.is_err() {
             stream.stop(EndReason::Internal);
@@ -87,13 +63,18 @@ impl Session {
         started.map(|()| Self { stream })
     }
 
+    /// Where the stream's tensors are.
+    pub fn device(&self) -> &candle_core::Device {
+        &self.stream.options.device
+    }
+
     /// The stream's name.
     pub fn id(&self) -> &str {
         &self.stream.id
     }
 
     /// New parameters, all of which come into force or none. They wait for the processor to take its own, before its next
-    /// frame; the framework's own, where they come alone, take effect with the next picture.
+    /// frame; the framework's own, where they come alone, take effect with the next frame.
     ///
     /// # Errors
     /// [`Error::is_invalid`]: one of the framework's own is of the wrong type, or no part of the processor takes a parameter
@@ -160,7 +141,7 @@ pub(crate) struct Parts {
 
 /// The tasks that a stream's end waits for.
 pub(crate) struct Tasks {
-    /// Publishes the media.
+    /// Serves the sink.
     media: JoinHandle<()>,
     /// Events and data, which end after the media.
     side: JoinSet<()>,
@@ -168,67 +149,55 @@ pub(crate) struct Tasks {
 
 impl Parts {
     pub(crate) fn start(
-        request: StreamRequest,
+        id: String,
+        mut params: Params,
+        ends: Ends,
         options: StreamOptions,
         metrics: &MetricsRegistry,
         parts: Vec<Part>,
         takes_audio: bool,
     ) -> Result<Self, Error> {
-        let mut params = request.params;
-        if request.subscribe_url.is_none() && request.publish_url.is_none() && request.data_url.is_none() {
-            return Err(Error::invalid(
-                "none of `subscribe_url`, `publish_url` and `data_url`: a stream needs one of them",
-            ));
+        if ends.are_missing() {
+            return Err(Error::invalid("a stream needs an input, an output, or a data channel"));
         }
         let settings = StreamParams::take_from(&mut params)?;
-        let trickle = |retry_window| ClientConfig { retry_window, ..options.trickle.clone() };
         let parameters = Parameters::new(settings, params, parts)?;
-        let subscriber = |field, url: Option<String>| {
-            url.map(|url| Subscriber::new(&url, Start::Current, trickle(options.retry.input)))
-                .transpose()
-                .map_err(|e| Error::invalid(field).because(e))
-        };
-        let publisher = |field, url: Option<String>, content| {
-            url.map(|url| Publisher::new(&url, content, trickle(options.retry.output)))
-                .transpose()
-                .map_err(|e| Error::invalid(field).because(e))
-        };
-        let input = subscriber("`subscribe_url`", request.subscribe_url)?;
-        let control = subscriber("`control_url`", request.control_url)?;
-        let output = publisher("`publish_url`", request.publish_url, "video/MP2T")?;
-        let events = publisher("`events_url`", request.events_url, "application/json")?;
-        let data = publisher("`data_url`", request.data_url, "application/jsonl")?;
+        let Ends { source, sink, control, events, data } = ends;
 
         let (event_sender, event_queue) = events::queue();
         let lines = data.as_ref().map(|_| Arc::new(Lines::default()));
-        let ends = Ends {
-            input: input.is_some(),
-            output: output.is_some(),
+        let attached = Attached {
+            input: source.is_some(),
+            output: sink.is_some(),
             events: events.as_ref().map(|_| event_sender),
             data: lines.clone(),
         };
-        let stream = Arc::new(Stream::new(request.id, parameters, options, metrics, ends));
+        let stream = Arc::new(Stream::new(id, parameters, options, metrics, attached));
         let threads = Threads::new(&stream);
         let frames = queue(&stream);
-        // Sound that nobody processes must not wait for pictures that somebody does.
-        let passing = (!takes_audio && input.is_some()).then(|| queue(&stream));
-        let sound = passing.as_ref().unwrap_or(&frames);
-        let started = start_output(&stream, &threads, output, passing.clone())
-            .and_then(|output| start_input(&stream, &threads, input, &frames, sound).map(|()| output));
+        // Audio that nobody processes must not wait for video that somebody does.
+        let bypass = (!takes_audio && source.is_some()).then(|| queue(&stream));
+        let audio = bypass.as_ref().unwrap_or(&frames);
+        let started = start_output(&stream, &threads, sink, bypass.clone())
+            .and_then(|output| start_input(&stream, &threads, source, &frames, audio).map(|()| output));
         let (items, media) = started.inspect_err(|_| {
             // What was started ends by itself once the stream is stopped and nothing comes any more.
             stream.stop(EndReason::Internal);
-            sound.close();
+            audio.close();
         })?;
         let mut side = JoinSet::new();
-        if let Some(publisher) = events {
-            side.spawn(events::run(Arc::clone(&stream), event_queue, Documents::new(publisher)));
+        if let Some(sink) = events {
+            let (channel, documents) = DocumentQueue::new(&stream, Channel::Events);
+            side.spawn(events::run(Arc::clone(&stream), event_queue, channel));
+            side.spawn(serve_documents(Arc::clone(&stream), sink, documents, Channel::Events));
         }
-        if let (Some(publisher), Some(lines)) = (data, lines) {
-            side.spawn(data::run(Arc::clone(&stream), lines, Documents::new(publisher)));
+        if let (Some(sink), Some(lines)) = (data, lines) {
+            let (channel, documents) = DocumentQueue::new(&stream, Channel::Data);
+            side.spawn(data::run(Arc::clone(&stream), lines, channel));
+            side.spawn(serve_documents(Arc::clone(&stream), sink, documents, Channel::Data));
         }
-        if let Some(subscriber) = control {
-            tokio::spawn(control::run(Arc::clone(&stream), subscriber));
+        if let Some(control) = control {
+            tokio::spawn(listen(Arc::clone(&stream), control));
         }
         Ok(Self { stream, threads, frames, items, tasks: Tasks { media, side } })
     }
@@ -240,18 +209,18 @@ fn queue(stream: &Arc<Stream>) -> Arc<FrameQueue> {
     Arc::new(FrameQueue::new(lateness, stream.options.max_queue_size, dropped))
 }
 
-/// Starts what fills `frames` with pictures, and `sound`, which may be the same, with sound.
+/// Starts what fills `frames` with video, and `audio`, which may be the same, with audio.
 fn start_input(
     stream: &Arc<Stream>,
     threads: &Threads,
-    subscriber: Option<Subscriber>,
+    source: Option<Task<Input, ()>>,
     frames: &Arc<FrameQueue>,
-    sound: &Arc<FrameQueue>,
+    audio: &Arc<FrameQueue>,
 ) -> Result<(), Error> {
     let (shared, queue) = (Arc::clone(stream), Arc::clone(frames));
-    let Some(subscriber) = subscriber else {
+    let Some(source) = source else {
         // Nothing comes but what the processor makes, until the stream is stopped.
-        stream.announce(Announced { video: true, ..Announced::default() });
+        stream.announce(Tracks { video: Some(VideoCodec::H264), ..Tracks::default() });
         tokio::spawn(async move {
             shared.stopped().await;
             queue.close();
@@ -262,35 +231,103 @@ fn start_input(
     let units = Arc::new(CodedQueue::new(Lateness::of(&stream.options), dropped));
     let (coded, runtime) = (Arc::clone(&units), Handle::current());
     threads.spawn("decode", move || decode::run(&shared, &coded, &queue, &runtime))?;
-    let (sound, frames) = (Arc::clone(sound), Arc::clone(frames));
-    tokio::spawn(ingress::run(Arc::clone(stream), subscriber, units, sound, frames));
+    let filling = Filling { stream: Arc::clone(stream), units, frames: Arc::clone(frames), audio: Arc::clone(audio) };
+    tokio::spawn(filling.run(source));
     Ok(())
+}
+
+/// The task that the source runs in. However it ends, what it fills is closed.
+struct Filling {
+    stream: Arc<Stream>,
+    units: Arc<CodedQueue>,
+    frames: Arc<FrameQueue>,
+    audio: Arc<FrameQueue>,
+}
+
+impl Filling {
+    async fn run(self, source: Task<Input, ()>) {
+        let input = Input::new(Arc::clone(&self.stream), Arc::clone(&self.units), Arc::clone(&self.audio));
+        tokio::select! {
+            () = self.stream.stopped() => {
+                // Whoever stops a stream does not want to wait for what a slow processor has yet to see.
+                self.units.discard();
+                self.frames.discard();
+                self.audio.discard();
+            }
+            ended = source(input) => match ended {
+                // The end of the input is the end of the stream: what is in flight has as long as after a `stop`.
+                Ok(()) => self.stream.stop(EndReason::InputEnded),
+                Err(e) => self.stream.fail(EndReason::InputFailed, format_args!("input: {}", chain(&*e))),
+            },
+        }
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        self.units.close();
+        self.audio.close();
+        if std::thread::panicking() {
+            self.stream.fail(EndReason::Internal, "the source panicked");
+        }
+    }
 }
 
 fn start_output(
     stream: &Arc<Stream>,
     threads: &Threads,
-    publisher: Option<Publisher>,
-    passing: Option<Arc<FrameQueue>>,
+    sink: Option<Task<Output, SinkEnd>>,
+    bypass: Option<Arc<FrameQueue>>,
 ) -> Result<(mpsc::Sender<Item>, JoinHandle<()>), Error> {
     let (items, item_queue) = mpsc::channel::<Item>(Lateness::of(&stream.options).max_processed());
-    let Some(publisher) = publisher else {
-        return Ok((items, tokio::spawn(discard(Arc::clone(stream), item_queue, passing))));
+    let Some(sink) = sink else {
+        return Ok((items, tokio::spawn(discard(Arc::clone(stream), item_queue, bypass))));
     };
-    let (chunks, chunk_queue) = mpsc::channel::<Chunk>(MOST_CHUNKS);
+    let (chunks, output) = Chunks::new(stream);
     let (shared, runtime) = (Arc::clone(stream), Handle::current());
-    threads.spawn("encode", move || egress::run(shared, item_queue, passing.as_deref(), chunks, &runtime))?;
-    Ok((items, tokio::spawn(publish::run(Arc::clone(stream), publisher, chunk_queue))))
+    threads.spawn("encode", move || egress::run(shared, item_queue, bypass.as_deref(), chunks, &runtime))?;
+    let stream = Arc::clone(stream);
+    let media = tokio::spawn(async move { served(&stream, Channel::Output, sink(output).await) });
+    Ok((items, media))
+}
+
+async fn serve_documents(
+    stream: Arc<Stream>,
+    sink: Task<Documents, SinkEnd>,
+    documents: Documents,
+    channel: Channel,
+) {
+    served(&stream, channel, sink(documents).await);
+}
+
+/// What the end of a sink means for its stream.
+fn served(stream: &Stream, channel: Channel, ended: Result<SinkEnd>) {
+    match ended {
+        Ok(SinkEnd::Done) => {}
+        Ok(SinkEnd::Closed) => stream.stop(EndReason::OutputClosed),
+        Err(e) => stream.fail(EndReason::OutputFailed, format_args!("{}: {}", channel.name(), chain(&*e))),
+    }
+}
+
+/// Runs until the control channel ends, which ends the stream, or the stream is asked to end.
+async fn listen(stream: Arc<Stream>, control: Task<Control, ()>) {
+    tokio::select! {
+        () = stream.stopped() => {}
+        ended = control(Control { stream: Arc::clone(&stream) }) => match ended {
+            Ok(()) => stream.stop(EndReason::InputEnded),
+            Err(e) => stream.fail(EndReason::InputFailed, format_args!("control: {}", chain(&*e))),
+        },
+    }
 }
 
 /// Takes what a stream without output puts out, so that it is counted and need not be encoded.
-async fn discard(stream: Arc<Stream>, mut items: mpsc::Receiver<Item>, passing: Option<Arc<FrameQueue>>) {
-    if let Some(passing) = passing {
-        tokio::spawn(async move { while passing.pop().await.is_some() {} });
+async fn discard(stream: Arc<Stream>, mut items: mpsc::Receiver<Item>, bypass: Option<Arc<FrameQueue>>) {
+    if let Some(bypass) = bypass {
+        tokio::spawn(async move { while bypass.pop().await.is_some() {} });
     }
     while let Some(item) = items.recv().await {
-        if let Item::Video { arrived, .. } = item {
-            stream.recorder.picture_out(arrived, Instant::now());
+        if let Item::Video(frame) = item {
+            stream.recorder.picture_out(frame.arrived(), Instant::now());
         }
     }
 }
@@ -306,11 +343,17 @@ pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, tasks: Tasks) {
         let all = async {
             threads.ended().await;
             if media.await.is_err() {
-                stream.fail(EndReason::Internal, "the publishing task panicked");
+                stream.fail(EndReason::Internal, "the sink panicked");
             }
         };
         let deadline = async {
             stream.stopped().await;
+            if stream.options.queueing == crate::Queueing::Lossless
+                && stream.end_cause().0 == EndReason::InputEnded
+            {
+                // All that has come is wanted, however long it takes.
+                std::future::pending::<()>().await;
+            }
             tokio::time::sleep(stream.options.stop_deadline).await;
         };
         tokio::select! {
@@ -333,37 +376,30 @@ pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, tasks: Tasks) {
 #[cfg(test)]
 mod tests {
     use cutrickle_frame::VideoFrame;
-    use cutrickle_trickle::{Server, ServerConfig};
 
     use super::*;
-    use crate::Result;
+    use crate::ends::memory;
     use crate::threads::tests::REFUSED;
+    use crate::{FrameProcessor, Result, StreamContext};
 
     #[derive(Clone)]
     struct Untouched;
 
     impl FrameProcessor for Untouched {
-        async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
             Ok(Some(frame))
         }
     }
 
     #[tokio::test]
     async fn a_start_that_fails_midway_leaves_nothing_running() {
-        let server = Server::bind(([127, 0, 0, 1], 0).into(), ServerConfig::default()).await.unwrap();
-        let (base, service) = (server.url(), server.service());
-        tokio::spawn(server.run(std::future::pending()));
-        let input = service.publisher("in", "video/MP2T").unwrap();
         for stage in ["encode", "decode", "process"] {
-            let request = StreamRequest {
-                subscribe_url: Some(format!("{base}in")),
-                publish_url: Some(format!("{base}out")),
-                ..StreamRequest::default()
-            };
-            let metrics = MetricsRegistry::new().unwrap();
+            let ((_feed, source), (sink, _output)) = (memory::source(1), memory::sink(1));
+            let ends = Ends::new().with_source(source).with_sink(sink);
+            let (metrics, options) = (MetricsRegistry::new().unwrap(), StreamOptions::default());
             let before = Handle::current().metrics().num_alive_tasks();
             REFUSED.set(Some(stage));
-            let error = Session::start(&Untouched, request, StreamOptions::default(), &metrics).unwrap_err();
+            let error = Session::start(&Untouched, "test", Params::new(), ends, options, &metrics).unwrap_err();
             REFUSED.set(None);
             assert_eq!(error.to_string(), format!("starting the {stage} thread"));
             let ended = async {
@@ -373,6 +409,5 @@ mod tests {
             };
             tokio::time::timeout(Duration::from_secs(20), ended).await.expect("all of it ends");
         }
-        input.close();
     }
 }

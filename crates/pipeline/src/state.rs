@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::delivery::Outlet;
+use crate::ends::{Away, Channel};
 use crate::stream::Stream;
 use crate::{EndReason, StreamState};
 
@@ -27,7 +27,7 @@ pub(crate) struct Health {
     last_output: AtomicU64,
     decode_failures: AtomicU32,
     process_failures: AtomicU32,
-    /// The outlets whose servers take nothing.
+    /// The channels whose other side takes nothing, as bits.
     away: AtomicU8,
     /// The recorded state, to be compared without the lock.
     shown: AtomicU8,
@@ -78,8 +78,8 @@ impl Health {
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_away(&self, outlet: Outlet) -> bool {
-        self.away.load(Ordering::Relaxed) & outlet.bit() != 0
+    fn away(&self) -> Away {
+        Away(self.away.load(Ordering::Relaxed))
     }
 
     fn is_silent(&self) -> bool {
@@ -101,10 +101,9 @@ impl Health {
             Some(reason) => return (StreamState::Offline, reason.as_str()),
             None => {}
         }
-        for outlet in Outlet::ALL {
-            if self.is_away(outlet) {
-                return (StreamState::DegradedOutput, outlet.away());
-            }
+        let away = self.away();
+        if let Some(why) = Channel::ALL.into_iter().find_map(|channel| away.reason(channel)) {
+            return (StreamState::DegradedOutput, why);
         }
         if self.process_failures.load(Ordering::Relaxed) >= REPEATED {
             (StreamState::DegradedInference, "the processor fails again and again")
@@ -166,7 +165,7 @@ impl Stream {
     /// Output has left. What a server that is away seems to take has not.
     pub(crate) fn output_seen(&self) {
         let health = &self.health;
-        if !health.is_away(Outlet::Output) {
+        if health.away().reason(Channel::Output).is_none() {
             health.last_output.store(health.millis().saturating_add(1), Ordering::Relaxed);
             self.review();
         }
@@ -182,12 +181,12 @@ impl Stream {
         self.review();
     }
 
-    /// The server of `outlet` takes what it is sent, or does not.
-    pub(crate) fn delivers(&self, outlet: Outlet, ok: bool) {
+    /// The other side of `channel` takes what it is given, or does not.
+    pub(crate) fn delivers(&self, channel: Channel, ok: bool) {
         if ok {
-            self.health.away.fetch_and(!outlet.bit(), Ordering::Relaxed);
+            self.health.away.fetch_and(!channel.bit(), Ordering::Relaxed);
         } else {
-            self.health.away.fetch_or(outlet.bit(), Ordering::Relaxed);
+            self.health.away.fetch_or(channel.bit(), Ordering::Relaxed);
         }
         self.review();
     }
@@ -294,11 +293,9 @@ mod tests {
     async fn nothing_is_online_whose_output_does_not_leave() {
         let stream = stream(None);
         stream.input_seen();
-        for outlet in Outlet::ALL {
-            stream.delivers(outlet, false);
-            stream.output_seen();
-            assert_eq!(stream.state().state, StreamState::DegradedOutput);
-            stream.delivers(outlet, true);
+        let away = self.away();
+        if let Some(why) = Channel::ALL.into_iter().find_map(|channel| away.reason(channel)) {
+            return (StreamState::DegradedOutput, why);
         }
         assert_ne!(stream.state().state, StreamState::DegradedOutput);
         stream.output_seen();

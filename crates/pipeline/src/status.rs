@@ -12,14 +12,14 @@ use crate::{InputInfo, Metrics, Params};
 pub enum StreamState {
     /// Started; nothing has come out yet.
     Loading,
-    /// Pictures (or sound, where there are none) go out, as far as a connection takes them.
+    /// Video (or audio, where there is no video) goes out, as far as a connection takes it.
     Online,
     /// Input is missing, or what comes cannot be decoded.
     DegradedInput,
     /// The processor fails again and again, or is far too slow.
     DegradedInference,
     /// What the stream publishes (output, events, or data) cannot be delivered: the server is out of reach, or takes
-    /// nothing. It is tried again for [`Retry::output`](crate::Retry::output).
+    /// nothing. It is tried again for as long as the sink's configuration says.
     DegradedOutput,
     /// The stream ended because of an error.
     Error,
@@ -63,7 +63,7 @@ pub enum EndReason {
     InputEnded,
     /// The other side closed a channel that the stream publishes to.
     OutputClosed,
-    /// The input brought neither pictures nor sound for [`input_timeout`](crate::StreamOptions::input_timeout).
+    /// The input brought neither video nor audio for [`input_timeout`](crate::StreamOptions::input_timeout).
     InputTimeout,
     /// The input's server stayed out of reach, refused the stream, or does not have the channel.
     InputFailed,
@@ -115,14 +115,15 @@ impl EndReason {
 
 /// Which backend serves each stage. `None`: not opened yet, or not needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Backends {
+#[schema(as = Backends)]
+pub struct StageBackends {
     /// Video decoder.
     pub video_decode: Option<String>,
     /// Video encoder.
     pub video_encode: Option<String>,
-    /// Audio decoder; none where sound is sent on as it came.
+    /// Audio decoder; none where audio is sent on as it came.
     pub audio_decode: Option<String>,
-    /// Audio encoder; none where sound is sent on as it came.
+    /// Audio encoder; none where audio is sent on as it came.
     pub audio_encode: Option<String>,
     /// Where tensors are.
     pub device: Option<String>,
@@ -145,7 +146,7 @@ pub struct StreamStatus {
     #[schema(value_type = Object)]
     pub params: Params,
     /// Which backend serves each stage.
-    pub backends: Backends,
+    pub backends: StageBackends,
     /// What the input carries, once it has said so.
     pub input: Option<InputInfo>,
     /// Output width and height in pixels, once known.

@@ -1,12 +1,13 @@
-//! What the threads and tasks of one stream share: its counters, settings, parameters and end. How it is doing is
-//! `state`'s business.
+//! What the threads and tasks of one stream share: its counters, settings, parameters and end. How it is doing is in
+//! `state`.
 
 use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use cutrickle_codec::{AudioFormat, open};
 use cutrickle_error::one_line;
+use cutrickle_media::{Size, Tracks};
 use tokio::sync::{mpsc, watch};
 
 use crate::data::{Emitter, Lines};
@@ -16,17 +17,9 @@ use crate::metrics::{Counter, Recorder};
 use crate::state::{Health, Recorded};
 use crate::updates::{Answer, Outcome as Update, Parameters};
 use crate::{
-    Backends, EndReason, Error, InputInfo, Metrics, MetricsRegistry, Params, Result, StreamOptions,
+    EndReason, Error, InputInfo, Metrics, MetricsRegistry, Params, Result, StageBackends, StreamOptions,
     StreamParams, StreamStatus,
 };
-
-/// What the input announces.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Announced {
-    pub(crate) video: bool,
-    pub(crate) audio: Option<AudioFormat>,
-    pub(crate) opus_channels: Option<u8>,
-}
 
 /// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,9 +40,9 @@ pub(crate) struct Times {
     pub(crate) error: Option<u64>,
 }
 
-/// The ends of a stream: which of them it has, and the queues of those beside its media.
+/// What is at the ends of a stream: which of them it has, and the queues of those beside its media.
 #[derive(Debug, Default)]
-pub(crate) struct Ends {
+pub(crate) struct Attached {
     pub(crate) input: bool,
     pub(crate) output: bool,
     pub(crate) events: Option<mpsc::Sender<Event>>,
@@ -63,14 +56,17 @@ pub(crate) struct Stream {
     pub(crate) options: StreamOptions,
     pub(crate) recorder: Recorder,
     registry: MetricsRegistry,
-    pub(crate) ends: Ends,
+    pub(crate) ends: Attached,
     pub(crate) parameters: Parameters,
     pub(crate) health: Health,
     /// Bytes of output that were handed to a connection.
     pub(crate) output_bytes: Counter,
     started_at: u64,
     details: Mutex<Details>,
-    announced: watch::Sender<Announced>,
+    announced: watch::Sender<Tracks>,
+    /// Whether the gateway has been told of the first input, and of the first output.
+    input_begun: AtomicBool,
+    output_begun: AtomicBool,
     stop: watch::Sender<bool>,
     /// Why it has to end, in words where it is an error.
     end_cause: Mutex<Option<(EndReason, Option<String>)>>,
@@ -80,7 +76,7 @@ pub(crate) struct Stream {
 
 #[derive(Debug, Default)]
 struct Details {
-    backends: Backends,
+    backends: StageBackends,
     input: Option<InputInfo>,
     output_size: Option<(u32, u32)>,
     last_error: Option<String>,
@@ -98,12 +94,12 @@ impl Stream {
         parameters: Parameters,
         options: StreamOptions,
         registry: &MetricsRegistry,
-        ends: Ends,
+        ends: Attached,
     ) -> Self {
-        let backends = Backends {
+        let backends = StageBackends {
             device: Some(device_name(&options.device)),
             device_fallback: options.device_fallback.clone(),
-            ..Backends::default()
+            ..StageBackends::default()
         };
         if backends.device_fallback.is_some() {
             registry.fell_back("device");
@@ -119,7 +115,9 @@ impl Stream {
             output_bytes: Counter::default(),
             started_at: unix_millis(),
             details: Mutex::new(Details { backends, ..Details::default() }),
-            announced: watch::Sender::new(Announced::default()),
+            announced: watch::Sender::new(Tracks::default()),
+            input_begun: AtomicBool::new(false),
+            output_begun: AtomicBool::new(false),
             stop: watch::Sender::new(false),
             end_cause: Mutex::default(),
             media_ended: watch::Sender::new(false),
@@ -136,10 +134,10 @@ impl Stream {
     }
 
     /// The frame rate not to go beyond: the worker's or the stream's own, whichever is lower.
-    pub(crate) fn most_fps(&self) -> Option<u32> {
+    pub(crate) fn max_fps(&self) -> Option<u32> {
         match (self.options.target_fps, self.settings().max_framerate) {
-            (Some(target), Some(most)) => Some(target.min(most)),
-            (target, most) => target.or(most),
+            (Some(target), Some(max)) => Some(target.min(max)),
+            (target, max) => target.or(max),
         }
     }
 
@@ -179,15 +177,31 @@ impl Stream {
         self.parameters.submitted().await;
     }
 
-    pub(crate) fn announce(&self, announced: Announced) {
-        self.announced.send_replace(announced);
+    /// Says which tracks the units will be of.
+    pub(crate) fn announce(&self, tracks: Tracks) {
+        self.announced.send_replace(tracks);
     }
 
-    pub(crate) fn announced(&self) -> Announced {
+    /// The tracks that the input has announced.
+    pub(crate) fn announced(&self) -> Tracks {
         *self.announced.borrow()
     }
 
-    pub(crate) fn set_backend(&self, set: impl FnOnce(&mut Backends)) {
+    /// Tells the gateway of the first input.
+    pub(crate) fn first_input(&self) {
+        if !self.input_begun.load(Ordering::Relaxed) && !self.input_begun.swap(true, Ordering::Relaxed) {
+            self.event(Event::new("receive_first_ingest_segment"));
+        }
+    }
+
+    /// Tells the gateway of the first output.
+    pub(crate) fn first_output(&self) {
+        if !self.output_begun.load(Ordering::Relaxed) && !self.output_begun.swap(true, Ordering::Relaxed) {
+            self.event(Event::new("send_first_processed_segment"));
+        }
+    }
+
+    pub(crate) fn set_backend(&self, set: impl FnOnce(&mut StageBackends)) {
         let mut details = self.details();
         let before = details.backends.clone();
         set(&mut details.backends);
@@ -197,8 +211,8 @@ impl Stream {
         }
     }
 
-    /// On a GPU, a stage that the host has newly taken over.
-    fn count_fallbacks(&self, before: &Backends, now: &Backends) {
+    /// Counts the stages of a stream on a GPU that have fallen back to the CPU.
+    fn count_fallbacks(&self, before: &StageBackends, now: &StageBackends) {
         if !self.options.device.is_cuda() {
             return;
         }
@@ -206,7 +220,7 @@ impl Stream {
             ("video_decode", &before.video_decode, &now.video_decode),
             ("video_encode", &before.video_encode, &now.video_encode),
         ] {
-            if now != before && now.as_deref().is_some_and(|name| !open::is_on_gpu(name)) {
+            if now != before && now.as_deref().is_some_and(|name| !self.options.backends.is_on_gpu(name)) {
                 self.registry.fell_back(stage);
             }
         }
@@ -225,8 +239,8 @@ impl Stream {
         }
     }
 
-    pub(crate) fn set_output_size(&self, size: (u32, u32)) {
-        self.details().output_size = Some(size);
+    pub(crate) fn set_output_size(&self, size: Size) {
+        self.details().output_size = Some((size.width, size.height));
     }
 
     fn millis(&self) -> u64 {
@@ -302,12 +316,12 @@ impl Stream {
         let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
-    /// Marks the end of pictures and sound: what is beside them is flushed now.
+    /// Marks the end of the media: what is beside them is flushed now.
     pub(crate) fn end_media(&self) {
         self.media_ended.send_replace(true);
     }
 
-    /// Waits for the end of pictures and sound.
+    /// Waits for the end of the media.
     pub(crate) async fn media_ended(&self) {
         // As in `stopped`.
         let _ = self.media_ended.subscribe().wait_for(|ended| *ended).await;

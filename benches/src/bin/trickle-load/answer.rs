@@ -1,16 +1,16 @@
-//! An HTTP/1.1 answer as it arrives, taken apart without copying its body. Knows what trickle servers send,
-//! and skips interim answers; reading from a socket is `connection`'s business.
+//! Parses an HTTP/1.1 response as it arrives, without copying its body. It supports what trickle servers
+//! send, and skips interim responses. Reading from the socket is done in `connection`.
 
 use std::io;
 
-/// What a trickle client needs of an answer's head.
+/// What a trickle client needs to know from the head of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     pub status: u16,
     pub latest: Option<u64>,
     /// The channel has ended.
     pub closed: bool,
-    /// The connection ends with this answer.
+    /// The connection is closed after this response.
     pub last: bool,
     chunked: bool,
     length: u64,
@@ -23,8 +23,8 @@ pub enum Part<'a> {
     End,
 }
 
-/// Longer heads, and longer lines between chunks, are no trickle server's.
-const LONGEST: usize = 8192;
+/// No trickle server sends a longer head, or a longer line between chunks.
+const MAX_LINE: usize = 8192;
 
 #[derive(Debug, Default)]
 enum Expect {
@@ -34,14 +34,14 @@ enum Expect {
         left: u64,
         chunked: bool,
     },
-    /// The line break after a chunk's data.
+    /// The line break after the data of a chunk.
     Break,
     Size,
     Trailer,
     End,
 }
 
-/// The state between two reads. What of a line has come is kept; data never is.
+/// The state of the parser between two reads. It buffers incomplete lines, but never the body.
 #[derive(Debug, Default)]
 pub struct Answer {
     expect: Expect,
@@ -49,10 +49,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Takes the next part off `bytes`; `None` when more are needed.
+    /// Removes the next part from the front of `bytes`. Returns `None` if more bytes are needed.
     ///
     /// # Errors
-    /// What arrived is no answer.
+    /// Returns an error if the bytes are not an HTTP response.
     pub fn part<'a>(&mut self, bytes: &mut &'a [u8]) -> io::Result<Option<Part<'a>>> {
         loop {
             match self.expect {
@@ -124,7 +124,7 @@ impl Answer {
         }
     }
 
-    /// Moves bytes to `line` up to and with `end`; false while it has not come.
+    /// Moves bytes to `line`, up to and including `end`. Returns false if `end` has not arrived yet.
     fn take_until(&mut self, bytes: &mut &[u8], end: &[u8]) -> io::Result<bool> {
         while let Some((&byte, rest)) = bytes.split_first() {
             *bytes = rest;
@@ -132,7 +132,7 @@ impl Answer {
             if self.line.ends_with(end) {
                 return Ok(true);
             }
-            if self.line.len() > LONGEST {
+            if self.line.len() > MAX_LINE {
                 return Err(malformed("an endless line"));
             }
         }
@@ -174,7 +174,7 @@ mod tests {
     const PLAIN: &str = "HTTP/1.1 470 status code 470\r\nLp-Trickle-Closed: terminated\r\n\
         Connection: close\r\nContent-Length: 5\r\n\r\nEntry";
 
-    /// The heads, and the bodies' bytes, of what arrives in pieces of `size`.
+    /// The heads and bodies of responses that arrive in pieces of `size` bytes.
     fn read(text: &str, size: usize) -> (Vec<Head>, Vec<String>) {
         let (mut answer, mut heads, mut bodies) = (Answer::default(), Vec::new(), Vec::new());
         let mut body = Vec::new();

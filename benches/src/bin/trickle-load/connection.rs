@@ -1,4 +1,4 @@
-//! A connection to the server under test: writes requests, reads answers into one buffer that all
+//! A connection to the server under test. It writes requests and reads responses, into a buffer that all
 //! connections of a thread share.
 
 use std::cell::RefCell;
@@ -10,24 +10,24 @@ use tokio::net::TcpStream;
 
 use crate::answer::{Answer, Head, Part};
 
-/// As much as one read takes.
-const READ: usize = 256 << 10;
+/// The maximum number of bytes that are read at once.
+const MAX_READ: usize = 256 << 10;
 
 thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_READ]);
 }
 
-/// Where the server is.
+/// The address of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Host and port.
+    /// The host and port.
     authority: String,
-    /// The path above the channels, with a slash at its end.
+    /// The path under which the channels are, ending with a slash.
     base: String,
 }
 
 impl Target {
-    /// Takes a URL apart.
+    /// Parses a URL.
     pub fn parse(url: &str) -> Result<Target, String> {
         let rest = url.strip_prefix("http://").ok_or("only http:// URLs can be measured")?;
         let (authority, base) = rest.split_once('/').unwrap_or((rest, ""));
@@ -54,7 +54,7 @@ impl<'a> Connection<'a> {
         Ok(Connection { target, stream, answer: Answer::default() })
     }
 
-    /// Sends a request's head; `headers` are whole lines.
+    /// Sends the head of a request. Every line of `headers` ends with a line break.
     pub async fn ask(&mut self, method: &str, path: &str, headers: &str) -> io::Result<()> {
         let Target { authority, base } = self.target;
         let head = format!("{method} {base}{path} HTTP/1.1\r\nHost: {authority}\r\n{headers}\r\n");
@@ -65,8 +65,8 @@ impl<'a> Connection<'a> {
         self.stream.write_all(bytes).await
     }
 
-    /// Waits for bytes and hands on what they contain, with the time at which they were read. True when an
-    /// answer ended with them.
+    /// Waits for bytes and passes their parts to `take`, with the time at which they were read. Returns true
+    /// if a response has ended.
     pub async fn read(&mut self, mut take: impl FnMut(Part<'_>, Instant)) -> io::Result<bool> {
         loop {
             self.stream.readable().await?;
@@ -91,7 +91,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// The head of an answer whose body does not matter, read to its end.
+    /// Reads a response to its end, ignores the body and returns the head.
     pub async fn finish(&mut self) -> io::Result<Head> {
         let mut found = Head::default();
         let mut take = |part: Part<'_>, _: Instant| {

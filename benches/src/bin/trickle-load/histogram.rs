@@ -1,14 +1,15 @@
-//! Latencies in memory that does not grow: buckets of 1/32 of a power of two, in microseconds.
+//! A histogram of latencies that uses a fixed amount of memory. Each power of two of microseconds has 32
+//! buckets.
 
 use std::time::Duration;
 
-/// Buckets of one power of two.
+/// The number of buckets for each power of two.
 const FINE: u64 = 32;
 const FINE_BITS: u32 = FINE.trailing_zeros();
-/// Up to 2^33 µs, more than two hours; longer counts as that.
+/// Enough for 2^33 µs, which is more than two hours. Anything longer goes into the last bucket.
 const BUCKETS: usize = FINE as usize * 30;
 
-/// Counts of durations, each known to about 3 %.
+/// Counts durations, with a precision of about 3 %.
 #[derive(Clone)]
 pub struct Histogram {
     counts: Vec<u64>,
@@ -21,14 +22,15 @@ impl Default for Histogram {
     }
 }
 
-/// Below `FINE` a bucket is one microsecond; above it the highest bits choose the bucket.
+/// The bucket of a duration. Below `FINE` every microsecond has a bucket, and above it the highest bits
+/// select one.
 fn bucket(micros: u64) -> usize {
     let power = micros.max(FINE).ilog2().saturating_sub(FINE_BITS);
     let index = u64::from(power) * FINE + (micros >> power);
     usize::try_from(index).unwrap_or(usize::MAX).min(BUCKETS - 1)
 }
 
-/// The shortest duration of a bucket; the inverse of [`bucket`].
+/// The shortest duration that belongs to a bucket. This is the inverse of [`bucket`].
 fn floor(bucket: usize) -> u64 {
     let bucket = bucket as u64;
     let power = (bucket / FINE).saturating_sub(1);
@@ -55,7 +57,8 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
-    /// Milliseconds that `share` (0 to 1) of the durations do not exceed, rounded up to a bucket's end.
+    /// The number of milliseconds that `share` (from 0 to 1) of the durations do not exceed, rounded up to
+    /// the end of a bucket.
     pub fn quantile_ms(&self, share: f64) -> f64 {
         let wanted = (self.count() as f64 * share).ceil() as u64;
         let mut seen = 0;

@@ -1,4 +1,5 @@
-//! Channels that nobody writes and readers that wait on them: what holding them costs the server.
+//! Channels that nobody writes to, and readers that wait on them. Measures what it costs the server to hold
+//! them.
 
 use std::io;
 use std::time::Duration;
@@ -9,13 +10,14 @@ use crate::connection::{Connection, Target};
 use crate::process::usage;
 use crate::publish::{create, delete};
 
-/// For the server to have taken in the last requests.
+/// How long the server gets to handle the last requests.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Opens `channels`, and `readers` on them in turn, looks at the server, and closes all.
+/// Opens that many channels, and that many readers which are distributed over them, measures the server and
+/// closes everything.
 ///
-/// # Errors
-/// The server cannot be reached, refuses, or answers a reader that should wait.
+/// # Errors Returns an error if the server cannot be reached, if it refuses a request, or if it answers a
+/// reader that should wait.
 pub async fn hold(target: &Target, channels: usize, readers: usize, pid: Option<u32>) -> io::Result<Value> {
     let memory = || pid.map(usage).transpose();
     let name = |index: usize| format!("idle-{}-{index}", std::process::id());
@@ -44,7 +46,7 @@ pub async fn hold(target: &Target, channels: usize, readers: usize, pid: Option<
     for connection in &mut waiting {
         let answer = connection.finish().await?;
         if !answer.closed {
-            return Err(io::Error::other("a reader was not told of its channel's end"));
+            return Err(io::Error::other("a reader was not told that its channel has ended"));
         }
     }
     Ok(json!({

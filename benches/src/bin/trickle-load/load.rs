@@ -1,4 +1,4 @@
-//! One measurement: sets up channels and subscribers, lets them run, adds up what they saw.
+//! A single measurement: creates channels and subscribers, lets them run and adds up what they observed.
 
 use std::io;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::publish::{create, delete, publish};
 use crate::rate::Rate;
 use crate::subscribe::{Received, subscribe};
 
-/// For the subscribers to connect before the first write.
+/// How long the subscribers get to connect before the first write.
 const SETTLE: Duration = Duration::from_millis(500);
-/// For the subscribers to read what is left after the last one; what has not come by then is lost.
-const REST: Duration = Duration::from_secs(10);
-/// Between two looks at one's own lateness.
-const LOOK: Duration = Duration::from_millis(5);
+/// How long the subscribers get to read the rest after the last write. What has not arrived by then is lost.
+const MAX_DRAIN: Duration = Duration::from_secs(10);
+/// How often the client measures how late it is itself.
+const LATENESS_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +32,10 @@ pub struct Plan {
     pub pid: Option<u32>,
 }
 
+/// Runs the measurement and returns the figures.
+///
 /// # Errors
-/// The server cannot be reached, refuses, or loses a publisher.
+/// Returns an error if the server cannot be reached, if it refuses a request, or if it drops a publisher.
 pub async fn run(target: &'static Target, plan: Plan) -> io::Result<Value> {
     let shape = plan.rate.shape();
     let epoch = Instant::now();
@@ -57,7 +59,7 @@ pub async fn run(target: &'static Target, plan: Plan) -> io::Result<Value> {
     let mut publishers = JoinSet::new();
     for (index, name) in names.iter().enumerate() {
         let name = name.clone();
-        // Channels do not write in step.
+        // The channels write at different times.
         let phase = shape.interval.unwrap_or_default() * u32::try_from(index).unwrap_or(0)
             / u32::try_from(plan.channels).unwrap_or(1).max(1);
         let seconds = Duration::from_secs(plan.seconds);
@@ -79,7 +81,7 @@ pub async fn run(target: &'static Target, plan: Plan) -> io::Result<Value> {
     let is_behind = |(index, next): &(usize, Arc<AtomicU64>)| {
         written.get(*index).is_some_and(|&written| next.load(Ordering::Relaxed) < written)
     };
-    let last = Instant::now() + REST;
+    let last = Instant::now() + MAX_DRAIN;
     while positions.iter().any(is_behind) && Instant::now() < last {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -122,14 +124,14 @@ pub async fn run(target: &'static Target, plan: Plan) -> io::Result<Value> {
     }))
 }
 
-/// How late this program's own tasks are, until `end`.
+/// Measures until `end` how late the tasks of this program are.
 async fn lateness(end: Instant) -> Histogram {
     let mut late = Histogram::default();
-    let mut due = Instant::now() + LOOK;
+    let mut due = Instant::now() + LATENESS_INTERVAL;
     while due < end {
         tokio::time::sleep_until(due.into()).await;
         late.add(due.elapsed());
-        due = due.max(Instant::now()) + LOOK;
+        due = due.max(Instant::now()) + LATENESS_INTERVAL;
     }
     late
 }

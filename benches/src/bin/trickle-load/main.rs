@@ -1,5 +1,6 @@
-//! Measures a trickle server from outside: what a byte delivered costs it, and how late it arrives.
-//! Reads the arguments and runs publishers and subscribers; what these do is in their own files.
+//! Measures a trickle server from the outside: how much CPU time it needs to deliver a byte, and how late the
+//! byte arrives. This file reads the arguments and starts the publishers and subscribers, which have files of
+//! their own.
 
 mod answer;
 mod connection;
@@ -20,44 +21,45 @@ use serde_json::Value;
 use connection::Target;
 use rate::Rate;
 
-/// Measures a trickle server, of any implementation, at a URL.
+/// Measures any implementation of a trickle server at a URL.
 ///
-/// Publishers write segments at a rate, subscribers read them and throw them away. Publishers open the
-/// POST of the next segment while they write one, subscribers the GET of the next while they read one.
+/// Publishers write segments at a given rate, and subscribers read and discard them. While a publisher writes
+/// a segment it already opens the POST of the next one, and likewise a subscriber opens the next GET.
 ///
-/// Server and client share the machine, as a rule. The client says how late it was itself: latencies below
-/// that are its own.
+/// Server and client usually run on the same machine. The client reports how late it was itself, and smaller
+/// latencies are not caused by the server.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Where the server is; channel names are appended to it.
+    /// The URL of the server. The names of the channels are appended to it.
     #[arg(value_parser = Target::parse)]
     url: Target,
-    /// Channels, each with a publisher.
+    /// The number of channels, each of which has a publisher.
     #[arg(long, default_value_t = 1, value_name = "N")]
     channels: usize,
-    /// Subscribers of each channel.
+    /// The number of subscribers of each channel.
     #[arg(long, default_value_t = 10, value_name = "N")]
     subscribers: usize,
-    /// Bits a second of each channel, such as 800k or 5M: 30 writes a second, segments of 1 s. Or max:
-    /// writes of 64 KiB as fast as the server takes them, segments of 1 MiB.
+    /// The bits per second of each channel, such as 800k or 5M, with 30 writes per second and segments of 1
+    /// s. With `max`, 64 KiB are written as often as the server accepts them, in segments of 1 MiB.
     #[arg(long, default_value = "5M", value_parser = Rate::parse)]
     rate: Rate,
-    /// How long to write.
+    /// How many seconds to write for.
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     seconds: u64,
-    /// The server's process, on this machine: its CPU time and memory are measured (Linux).
+    /// The process id of the server, if it runs on this machine. Its CPU time and memory are measured (Linux
+    /// only).
     #[arg(long)]
     pid: Option<u32>,
-    /// Instead of writing, open this many channels and hold them.
+    /// Open this many channels and hold them open, instead of writing to channels.
     #[arg(long, value_name = "N")]
     idle_channels: Option<usize>,
-    /// With --idle-channels: readers that wait for their first byte.
+    /// The number of readers that wait for their first byte on the idle channels.
     #[arg(long, default_value_t = 0, value_name = "N", requires = "idle_channels")]
     waiting_readers: usize,
-    /// The client's threads.
+    /// The number of threads of the client.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     threads: u8,
-    /// Print one line of JSON.
+    /// Print the result as one line of JSON.
     #[arg(long)]
     json: bool,
 }
@@ -82,7 +84,8 @@ fn run(args: &Args) -> io::Result<Value> {
     runtime.block_on(async {
         match args.idle_channels {
             Some(channels) => {
-                // Spawned: the runtime's threads are faster at this than the one that blocks on it.
+                // This is spawned, because the threads of the runtime are faster than the one that blocks on
+                // it.
                 let held = idle::hold(target, channels, args.waiting_readers, args.pid);
                 tokio::spawn(held).await.map_err(io::Error::other)?
             }

@@ -1,4 +1,4 @@
-//! The publisher of one channel: the POST of the next segment is open while one is written.
+//! The publisher of one channel. It opens the POST of the next segment while it still writes the current one.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use crate::connection::{Connection, Target};
 use crate::histogram::Histogram;
 use crate::rate::{Chunk, Shape, Stamp};
 
-/// What a publisher did.
+/// What a publisher has done.
 pub struct Published {
-    /// Whole segments, numbered from 0.
+    /// How many complete segments were written.
     pub segments: u64,
-    /// How much later than due the writes were.
+    /// How late each write was.
     pub late: Histogram,
 }
 
-/// Creates the channel, empty.
+/// Creates an empty channel.
 pub async fn create(target: &Target, channel: &str) -> io::Result<()> {
     let mut connection = Connection::open(target).await?;
     connection.ask("POST", channel, "Expect-Content: video/MP2T\r\nContent-Length: 0\r\n").await?;
@@ -34,7 +34,7 @@ pub async fn delete(target: &Target, channel: &str) -> io::Result<()> {
     connection.finish().await.map(|_| ())
 }
 
-/// Writes whole segments from `begin` on, for `duration`.
+/// Writes complete segments for `duration`, beginning at `begin`.
 pub async fn publish(
     target: &Target,
     channel: &str,

@@ -1,19 +1,19 @@
-//! How fast, and in what pieces, a channel is written. Every write begins with a stamp, so that its readers
-//! know when it was sent and whether it is the one that should come.
+//! How fast and in what pieces a channel is written. Every write begins with a stamp, from which the readers
+//! know when it was sent and whether it is the one that they expect.
 
 use std::time::{Duration, Instant};
 
-/// Writes a second, where the rate is limited: those of a video.
-const WRITES_A_SECOND: u32 = 30;
-/// A stamp's bytes.
+/// The number of writes per second if the rate is limited, which is that of a video with 30 fps.
+const WRITES_PER_SECOND: u32 = 30;
+/// The size of a stamp in bytes.
 const STAMP: usize = 16;
 
-/// What `--rate` says.
+/// The value of `--rate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rate {
-    /// Bits a second.
+    /// This many bits per second.
     Limited(u64),
-    /// As fast as the server takes it.
+    /// As fast as the server accepts them.
     Max,
 }
 
@@ -32,17 +32,17 @@ impl Rate {
             Ok(number) if number * unit >= 1e5 && number * unit <= 1e10 => {
                 Ok(Rate::Limited((number * unit) as u64))
             }
-            _ => Err("100k to 10G bits a second, or max".to_owned()),
+            _ => Err("100k to 10G bits per second, or max".to_owned()),
         }
     }
 
-    /// How a channel is written at this rate.
+    /// The writes of a channel at this rate.
     pub fn shape(self) -> Shape {
         match self {
             Rate::Limited(bits) => Shape {
-                write: usize::try_from(bits / u64::from(WRITES_A_SECOND) / 8).unwrap_or(usize::MAX),
-                writes: u64::from(WRITES_A_SECOND),
-                interval: Some(Duration::from_secs(1) / WRITES_A_SECOND),
+                write: usize::try_from(bits / u64::from(WRITES_PER_SECOND) / 8).unwrap_or(usize::MAX),
+                writes: u64::from(WRITES_PER_SECOND),
+                interval: Some(Duration::from_secs(1) / WRITES_PER_SECOND),
             },
             Rate::Max => Shape { write: 64 << 10, writes: 16, interval: None },
         }
@@ -52,11 +52,11 @@ impl Rate {
 /// The writes of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Bytes of one write.
+    /// The size of a write in bytes.
     pub write: usize,
-    /// Writes of one segment.
+    /// The number of writes in a segment.
     pub writes: u64,
-    /// From one write to the next; `None`: none.
+    /// The time between two writes, or `None` if they follow each other immediately.
     pub interval: Option<Duration>,
 }
 
@@ -66,7 +66,7 @@ impl Shape {
     }
 }
 
-/// When a write was sent, and its number in the channel.
+/// The time at which a write was sent, and its number within the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     pub nanos: u64,
@@ -79,7 +79,7 @@ impl Stamp {
     }
 }
 
-/// One write as an HTTP chunk. Made once; only its stamp changes.
+/// A write in the form of an HTTP chunk. It is reused, and only the stamp changes.
 pub struct Chunk {
     bytes: Vec<u8>,
     stamp_at: usize,
@@ -105,7 +105,7 @@ impl Chunk {
     }
 }
 
-/// Finds the writes in a segment's bytes.
+/// Finds the writes in the bytes of a segment.
 pub struct Writes {
     shape: Shape,
     offset: u64,
@@ -117,12 +117,12 @@ impl Writes {
         Writes { shape, offset: 0, stamp: [0; STAMP] }
     }
 
-    /// Bytes of the segment so far.
+    /// How many bytes of the segment have been passed.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Goes on by `data` and calls `complete` with the stamp of each write whose last byte is in it.
+    /// Passes `data`, and calls `complete` with the stamp of each write whose last byte it contains.
     pub fn pass(&mut self, mut data: &[u8], mut complete: impl FnMut(Stamp)) {
         while !data.is_empty() {
             let at = usize::try_from(self.offset % self.shape.write as u64).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! A subscriber: reads segment after segment, the GET of the next one being open meanwhile, throws the
-//! bytes away and counts.
+//! A subscriber. It reads one segment after the other, discards the bytes and counts them. While it reads a
+//! segment it already opens the GET of the next one.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,20 +10,20 @@ use crate::connection::{Connection, Target};
 use crate::histogram::Histogram;
 use crate::rate::{Shape, Writes};
 
-/// Connections that may break before a subscriber gives up.
-const MOST_BROKEN: u64 = 20;
+/// How many connections may break before a subscriber gives up.
+const MAX_BROKEN: u64 = 20;
 
-/// What a subscriber saw.
+/// What a subscriber has observed.
 #[derive(Clone, Default)]
 pub struct Received {
     pub bytes: u64,
-    /// From the sending of a write to the arrival of its last byte.
+    /// The time from the start of each write to the arrival of its last byte.
     pub latency: Histogram,
-    /// Segments that did not come, or not whole.
+    /// The number of segments that did not arrive, or not completely.
     pub lost: u64,
-    /// Writes that were not those that should have come.
+    /// The number of writes that were not the expected ones.
     pub wrong: u64,
-    /// Connections that broke.
+    /// The number of connections that broke.
     pub broken: u64,
 }
 
@@ -37,7 +37,8 @@ impl Received {
     }
 }
 
-/// Follows `channel` from segment 0 to its end. `next` is the segment that it is at.
+/// Follows `channel` from segment 0 to the end. `next` is kept at the number of the segment that is being
+/// read.
 pub async fn subscribe(
     target: &Target,
     channel: &str,
@@ -54,7 +55,7 @@ pub async fn subscribe(
             segment(target, channel, shape, epoch, seq, &mut current, &mut ahead, &mut received).await;
         match outcome {
             Ok(Some(then)) => {
-                // The connection that runs ahead asked for the following segment.
+                // The other connection has already requested the following segment.
                 if then == seq + 1 {
                     std::mem::swap(&mut current, &mut ahead);
                 } else {
@@ -65,7 +66,7 @@ pub async fn subscribe(
             Ok(None) => return Ok(received),
             Err(error) => {
                 received.broken += 1;
-                if received.broken > MOST_BROKEN {
+                if received.broken > MAX_BROKEN {
                     return Err(error);
                 }
                 received.lost += 1;
@@ -76,9 +77,12 @@ pub async fn subscribe(
     }
 }
 
-/// Reads one segment and asks for the next as soon as this one begins. The number to go on with, or `None`
-/// at the channel's end.
-#[allow(clippy::too_many_arguments, reason = "one caller; a struct of them would only be taken apart again")]
+/// Reads one segment, and requests the next one as soon as this one begins. Returns the number of the segment
+/// to continue with, or `None` if the channel has ended.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "there is one caller, and a struct would only be taken apart again"
+)]
 async fn segment<'a>(
     target: &'a Target,
     channel: &str,
@@ -132,7 +136,7 @@ async fn segment<'a>(
         }
         404 => Ok(None),
         470 => {
-            // The window is past it, or the server lost what it had.
+            // The segment is no longer within the server's window, or the server has lost it.
             let latest = head.latest.unwrap_or(seq + 1).max(seq + 1);
             received.lost += latest - seq;
             Ok(Some(latest))
@@ -141,7 +145,7 @@ async fn segment<'a>(
     }
 }
 
-/// Sends a GET over `idle`, or over a new connection.
+/// Sends a GET over the connection `idle` if there is one that works, or else over a new connection.
 async fn get<'a>(
     target: &'a Target,
     idle: Option<Connection<'a>>,

@@ -5,17 +5,18 @@
 use std::fmt;
 
 use bytes::Bytes;
+use cutrickle_media::{AccessUnit, AudioCodec, Timestamp};
 use fdk_aac::enc::{AudioObjectType, BitRate, ChannelMode, Encoder, EncoderParams, Transport};
 
 use super::framing::{Framer, Shape};
-use super::{AudioEncoder, AudioFormat, EncodedAudio, Samples};
+use super::{AudioEncoder, Samples};
 use crate::{Error, Result};
 
 /// The name in the status.
-pub const BACKEND: &str = "fdk-aac";
+pub(crate) const BACKEND: &str = "fdk-aac";
 
 /// The packets' sample rate.
-pub const SAMPLE_RATE: u32 = 48_000;
+pub(crate) const SAMPLE_RATE: u32 = 48_000;
 
 const BITRATE_MONO: u32 = 64_000;
 const BITRATE_STEREO: u32 = 128_000;
@@ -25,7 +26,7 @@ const LARGEST_FRAME: usize = 2 * 768 + 9;
 
 /// Encodes sound of any rate and up to eight channels to ADTS frames of AAC-LC at 48 kHz, mono at 64 or stereo at
 /// 128 kbit/s.
-pub struct AacLcEncoder {
+pub(crate) struct AacLcEncoder {
     framer: Framer,
     state: State,
 }
@@ -42,7 +43,7 @@ impl AacLcEncoder {
     ///
     /// # Errors
     /// Another number of channels, or the library's.
-    pub fn new(channels: usize) -> Result<Self> {
+    pub(crate) fn new(channels: usize) -> Result<Self> {
         let (mode, bitrate) = match channels {
             1 => (ChannelMode::Mono, BITRATE_MONO),
             2 => (ChannelMode::Stereo, BITRATE_STEREO),
@@ -70,24 +71,24 @@ impl AacLcEncoder {
 }
 
 impl AudioEncoder for AacLcEncoder {
-    fn encode(&mut self, samples: &Samples, timestamp: i64, out: &mut dyn FnMut(EncodedAudio)) -> Result<()> {
+    fn encode(&mut self, samples: &Samples, timestamp: Timestamp, out: &mut dyn FnMut(AccessUnit)) -> Result<()> {
         let Self { framer, state } = self;
         framer.push(samples, timestamp, &mut |frame, timestamp| {
-            out(EncodedAudio { data: state.encode(frame)?, timestamp });
+            out(AccessUnit::new(AudioCodec::Aac, timestamp, true, state.encode(frame)?));
             Ok(())
         })
     }
 
-    fn flush(&mut self, out: &mut dyn FnMut(EncodedAudio)) -> Result<()> {
+    fn flush(&mut self, out: &mut dyn FnMut(AccessUnit)) -> Result<()> {
         let Self { framer, state } = self;
         framer.finish(&mut |frame, timestamp| {
-            out(EncodedAudio { data: state.encode(frame)?, timestamp });
+            out(AccessUnit::new(AudioCodec::Aac, timestamp, true, state.encode(frame)?));
             Ok(())
         })
     }
 
-    fn format(&self) -> AudioFormat {
-        AudioFormat::Aac
+    fn codec(&self) -> AudioCodec {
+        AudioCodec::Aac
     }
 
     fn backend(&self) -> &'static str {

@@ -3,16 +3,18 @@
 //! Two clocks count samples instead of adding up times, so that rounding never accumulates: one on the side of the
 //! input, which tells a gap from a continuation, and one on the side of the frames.
 
+use cutrickle_media::{Ticks, Timestamp};
+
 use super::Samples;
 use super::mix::mix;
 use super::resample::{Resampler, bounded};
 use crate::{Error, Result};
 
-/// 90 kHz ticks in 20 ms: a source's timestamps may be off by this much and still continue.
-const GAP: u64 = 1_800;
+/// A source's timestamps may be off by this much and still continue.
+const GAP: Ticks = Ticks::from_millis(20);
 
 /// What a frame's samples and timestamp are handed to.
-pub(super) type Sink<'a> = &'a mut dyn FnMut(&[f32], i64) -> Result<()>;
+pub(super) type Sink<'a> = &'a mut dyn FnMut(&[f32], Timestamp) -> Result<()>;
 
 /// What an encoder takes.
 #[derive(Debug, Clone, Copy)]
@@ -41,18 +43,18 @@ pub(super) struct Framer {
 /// Counts samples from a point in time.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
-    start: i64,
+    start: Timestamp,
     rate: u32,
     samples: i64,
 }
 
 impl Clock {
     /// The time of the sample `offset` after the ones counted, to the nearest tick.
-    fn at(&self, offset: i64) -> i64 {
+    fn at(&self, offset: i64) -> Timestamp {
         let rate = i64::from(self.rate);
         let ticks = (self.samples.saturating_add(offset).saturating_mul(90_000).saturating_add(rate / 2))
             .div_euclid(rate);
-        self.start.saturating_add(ticks)
+        self.start + Ticks::new(ticks)
     }
 
     fn count(&mut self, samples: usize) {
@@ -64,7 +66,7 @@ impl Framer {
     pub fn new(shape: Shape) -> Self {
         Self {
             input: None,
-            output: Clock { start: 0, rate: shape.sample_rate, samples: 0 },
+            output: Clock { start: Timestamp::ZERO, rate: shape.sample_rate, samples: 0 },
             resampler: None,
             mixed: vec![Vec::new(); shape.channels],
             resampled: vec![Vec::new(); shape.channels],
@@ -77,7 +79,7 @@ impl Framer {
     ///
     /// What does not follow within 20 ms starts a new run. Before a gap the last frame is filled up with silence;
     /// before a step back it is dropped, because its time comes again.
-    pub fn push(&mut self, samples: &Samples, timestamp: i64, each: Sink<'_>) -> Result<()> {
+    pub fn push(&mut self, samples: &Samples, timestamp: Timestamp, each: Sink<'_>) -> Result<()> {
         let length = samples.channels.first().map_or(0, Vec::len);
         if samples.channels.iter().any(|row| row.len() != length) {
             return Err(Error::failed(format!("channels of unequal length at {timestamp}")));
@@ -87,7 +89,7 @@ impl Framer {
         }
         mix(&samples.channels, &mut self.mixed)?;
         match self.input {
-            Some(input) if input.at(0).abs_diff(timestamp) <= GAP => {
+            Some(input) if input.at(0).distance(timestamp) <= GAP => {
                 if input.rate != samples.sample_rate {
                     self.drain_resampler()?;
                     self.open_input(input.at(0), samples.sample_rate)?;
@@ -132,7 +134,7 @@ impl Framer {
         result
     }
 
-    fn open_input(&mut self, start: i64, rate: u32) -> Result<()> {
+    fn open_input(&mut self, start: Timestamp, rate: u32) -> Result<()> {
         self.input = None;
         self.resampler = Resampler::between(rate, self.shape.sample_rate, self.shape.channels)?;
         self.input = Some(Clock { start, rate, samples: 0 });

@@ -6,19 +6,20 @@
 use std::ptr::NonNull;
 
 use bytes::Bytes;
+use cutrickle_media::{AccessUnit, AudioCodec, Timestamp};
 
 use super::framing::{Framer, Shape};
-use super::{AudioDecoder, AudioEncoder, AudioFormat, EncodedAudio, Samples, toc};
+use super::{AudioDecoder, AudioEncoder, Samples, toc};
 use crate::{Error, Result};
 
 /// The name in the status.
-pub const BACKEND: &str = "libopus";
+pub(crate) const BACKEND: &str = "libopus";
 
 /// Opus counts in 48 kHz whatever the source's rate was (RFC 7845, 4).
-pub const SAMPLE_RATE: u32 = 48_000;
+pub(crate) const SAMPLE_RATE: u32 = 48_000;
 
 /// Samples per channel in a packet of the encoder: 20 ms.
-pub const PACKET: usize = 960;
+pub(crate) const PACKET: usize = 960;
 
 /// A frame has at most 1275 bytes (RFC 6716, 3.2.1), and 20 ms are one frame behind one byte of contents.
 const LARGEST_PACKET: usize = 1_276;
@@ -42,7 +43,7 @@ fn failure(what: impl std::fmt::Display, code: i32) -> Error {
 
 /// Decodes packets of any duration to 48 kHz. It puts out mono until the first stereo packet, and stereo from
 /// there on: encoders switch to mono packets inside a stereo stream, and a stream's shape should not flicker.
-pub struct OpusDecoder {
+pub(crate) struct OpusDecoder {
     state: DecoderState,
     interleaved: Vec<f32>,
 }
@@ -52,7 +53,7 @@ impl OpusDecoder {
     ///
     /// # Errors
     /// Out of memory.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let state = DecoderState::new(1)?;
         Ok(Self { interleaved: Vec::new(), state })
     }
@@ -131,7 +132,7 @@ impl Drop for DecoderState {
 }
 
 /// Encodes sound of any rate and up to eight channels to packets of 20 ms, mono at 64 or stereo at 96 kbit/s.
-pub struct OpusEncoder {
+pub(crate) struct OpusEncoder {
     framer: Framer,
     state: EncoderState,
     packet: Vec<u8>,
@@ -142,7 +143,7 @@ impl OpusEncoder {
     ///
     /// # Errors
     /// Another number of channels, or out of memory.
-    pub fn new(channels: usize) -> Result<Self> {
+    pub(crate) fn new(channels: usize) -> Result<Self> {
         let mut state = EncoderState::new(channels)?;
         let bitrate = if channels == 1 { BITRATE_MONO } else { BITRATE_STEREO };
         state.set("bit rate", unsafe_libopus::OPUS_SET_BITRATE_REQUEST, bitrate)?;
@@ -155,26 +156,26 @@ impl OpusEncoder {
 }
 
 impl AudioEncoder for OpusEncoder {
-    fn encode(&mut self, samples: &Samples, timestamp: i64, out: &mut dyn FnMut(EncodedAudio)) -> Result<()> {
+    fn encode(&mut self, samples: &Samples, timestamp: Timestamp, out: &mut dyn FnMut(AccessUnit)) -> Result<()> {
         let Self { framer, state, packet } = self;
         framer.push(samples, timestamp, &mut |frame, timestamp| {
             let data = state.encode(frame, packet)?;
-            out(EncodedAudio { data, timestamp });
+            out(AccessUnit::new(AudioCodec::Opus, timestamp, true, data));
             Ok(())
         })
     }
 
-    fn flush(&mut self, out: &mut dyn FnMut(EncodedAudio)) -> Result<()> {
+    fn flush(&mut self, out: &mut dyn FnMut(AccessUnit)) -> Result<()> {
         let Self { framer, state, packet } = self;
         framer.finish(&mut |frame, timestamp| {
             let data = state.encode(frame, packet)?;
-            out(EncodedAudio { data, timestamp });
+            out(AccessUnit::new(AudioCodec::Opus, timestamp, true, data));
             Ok(())
         })
     }
 
-    fn format(&self) -> AudioFormat {
-        AudioFormat::Opus
+    fn codec(&self) -> AudioCodec {
+        AudioCodec::Opus
     }
 
     fn backend(&self) -> &'static str {

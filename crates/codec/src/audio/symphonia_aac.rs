@@ -18,13 +18,13 @@ use super::{AudioDecoder, Samples};
 use crate::{Error, Result};
 
 /// The name in the status.
-pub const BACKEND: &str = "symphonia";
+pub(crate) const BACKEND: &str = "symphonia";
 
 const LC: u8 = 1;
 
 /// Decodes ADTS frames of AAC-LC, mono or stereo; follows changes of rate and channels from frame to frame.
 #[derive(Default)]
-pub struct AacLcDecoder {
+pub(crate) struct AacLcDecoder {
     open: Option<Open>,
 }
 
@@ -36,7 +36,7 @@ struct Open {
 
 impl AacLcDecoder {
     /// A decoder that opens with the first frame.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 

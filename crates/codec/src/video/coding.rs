@@ -1,19 +1,19 @@
 //! How an encoder is to code, whatever its pictures are.
 
-use crate::VideoCodec;
+use cutrickle_media::VideoCodec;
 
 /// How an encoder codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coding {
-    /// What comes out. Only a GPU's encoder has H.265.
+    /// What comes out. H.265 takes a GPU with an encoder for it.
     pub codec: VideoCodec,
     /// How bits are spent.
     pub rate: RateControl,
-    /// The GPU's encoder's effort, its presets P1 (fastest) to P7 (best). The host's has one.
+    /// The effort of a GPU's encoder: its presets P1 (fastest) to P7 (best). Encoders on the CPU have one only.
     pub preset: u8,
 }
 
-/// At its preset P3 NVENC looks better than the host's encoder at its fastest.
+/// At its preset P3 NVENC looks better than openh264.
 const PRESET: u8 = 3;
 
 impl Default for Coding {
@@ -29,7 +29,7 @@ pub enum RateControl {
     /// As many in each second.
     #[default]
     Constant,
-    /// As many on average, up to twice as many in a second that needs them. The host's encoder does what it does for
+    /// As many on average, up to twice as many in a second that needs them. Encoders on the CPU treat this as
     /// [`Constant`](Self::Constant).
     Variable,
     /// The same quality everywhere, from 1 (best) to 51, at whatever bitrate that takes.

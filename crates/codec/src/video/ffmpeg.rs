@@ -2,32 +2,50 @@
 //!
 //! One thread, as frame threads cost a frame of delay each. Pictures of more than 8 bits or finer chroma become
 //! 8-bit 4:2:0 in [`planar`]. libavcodec conceals what is lost and does not tell: the demuxer's report must.
+//!
+//! The library sorts frames by the stream's own order and hands each unit's pts through, so the number of a unit is given
+//! as its pts: by it a frame that comes out later finds its timestamp and origin again.
 #![allow(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr::NonNull;
 use std::sync::Once;
 use std::{ptr, slice};
 
-use cutrickle_frame::{Colour, I420, VideoFrame};
+use cutrickle_frame::{I420, Origin, VideoFrame};
+use cutrickle_media::{AccessUnit, Colour, Timestamp, VideoCodec};
 use ffmpeg_sys_next as sys;
 
 use self::planar::Samples;
-use crate::{Error, Result, VideoCodec, VideoDecoder, VideoUnit};
+use crate::{Error, Result, VideoDecoder};
 
 mod planar;
 
 /// The backend's name, as in the status.
-pub const BACKEND: &str = "ffmpeg";
+pub(crate) const BACKEND: &str = "ffmpeg";
 
 /// A decoder for one stream. It follows changes of size by itself.
-pub struct FfmpegDecoder {
+pub(crate) struct FfmpegDecoder {
     context: NonNull<sys::AVCodecContext>,
     packet: NonNull<sys::AVPacket>,
     frame: NonNull<sys::AVFrame>,
     /// A keyframe was seen; before that, pictures are guesses.
     started: bool,
+    /// Units so far, and those whose frames have not come out, by their number.
+    units: i64,
+    within: VecDeque<Within>,
 }
+
+/// A unit whose frame has not come out.
+struct Within {
+    number: i64,
+    timestamp: Timestamp,
+    origin: Origin,
+}
+
+/// No stream reorders over more than 16 frames (H.264, A.3.1; H.265, A.4.2): what is older was lost in the library.
+const MAX_WITHIN: usize = 64;
 
 // SAFETY: the three objects are owned by this one, reached through `&mut self` alone, and bound to no thread.
 unsafe impl Send for FfmpegDecoder {}
@@ -37,7 +55,7 @@ impl FfmpegDecoder {
     ///
     /// # Errors
     /// `is_unsupported` where the system's libavcodec was built without the codec; out of memory.
-    pub fn new(codec: VideoCodec) -> Result<Self> {
+    pub(crate) fn new(codec: VideoCodec) -> Result<Self> {
         static QUIET: Once = Once::new();
         // SAFETY: sets one integer of the library's.
         QUIET.call_once(|| unsafe { sys::av_log_set_level(sys::AV_LOG_QUIET) });
@@ -48,7 +66,7 @@ impl FfmpegDecoder {
         // SAFETY: gives a constant of the library's, or null.
         let decoder = unsafe { sys::avcodec_find_decoder(id) };
         if decoder.is_null() {
-            return Err(Error::unsupported(format!("the system's libavcodec has no decoder for {codec:?}")));
+            return Err(Error::unsupported(format!("the system's libavcodec has no decoder for {}", codec.title())));
         }
         // SAFETY: each of these gives a new object, or null.
         let (context, packet, frame) =
@@ -58,7 +76,7 @@ impl FfmpegDecoder {
         else {
             return Err(Error::failed("libavcodec is out of memory"));
         };
-        let opened = Self { context, packet, frame, started: false };
+        let opened = Self { context, packet, frame, started: false, units: 0, within: VecDeque::new() };
         // SAFETY: the context is alive and not open yet, the time for settings; it fits the decoder it is opened with.
         let status = unsafe {
             let settings = &mut *context.as_ptr();
@@ -70,13 +88,13 @@ impl FfmpegDecoder {
         Ok(opened)
     }
 
-    /// Gives a unit to the library, or the end of the stream.
-    fn send(&mut self, unit: Option<&VideoUnit<'_>>) -> c_int {
-        let Some(unit) = unit else {
+    /// Gives a unit's bytes to the library under this number, or the end of the stream.
+    fn send(&mut self, unit: Option<(&[u8], i64)>) -> c_int {
+        let Some((data, number)) = unit else {
             // SAFETY: the context is open; null is the end of the stream.
             return unsafe { sys::avcodec_send_packet(self.context.as_ptr(), ptr::null()) };
         };
-        let Ok(length) = c_int::try_from(unit.data.len()) else { return sys::AVERROR_INVALIDDATA };
+        let Ok(length) = c_int::try_from(data.len()) else { return sys::AVERROR_INVALIDDATA };
         // SAFETY: the packet is alive and empty. `av_new_packet` gives it `length` bytes and the padding that the
         // library reads over, the copy fills them, and the library takes a reference of its own before it is emptied.
         unsafe {
@@ -85,8 +103,8 @@ impl FfmpegDecoder {
                 return status;
             }
             let packet = &mut *self.packet.as_ptr();
-            ptr::copy_nonoverlapping(unit.data.as_ptr(), packet.data, unit.data.len());
-            (packet.pts, packet.dts) = (unit.timestamp, sys::AV_NOPTS_VALUE);
+            ptr::copy_nonoverlapping(data.as_ptr(), packet.data, data.len());
+            (packet.pts, packet.dts) = (number, sys::AV_NOPTS_VALUE);
             let status = sys::avcodec_send_packet(self.context.as_ptr(), packet);
             sys::av_packet_unref(packet);
             status
@@ -103,20 +121,31 @@ impl FfmpegDecoder {
             }
             checked(status, "decoding")?;
             // SAFETY: the library has just filled the frame in, and keeps it until it is emptied.
-            out(unsafe { picture(self.frame.as_ref()) }?);
+            let (picture, colour, number) = unsafe { picture(self.frame.as_ref()) }?;
+            // A frame that no unit stands for is the second one that concealment made of one.
+            let place = self.within.iter().position(|unit| unit.number == number);
+            if let Some(unit) = place.and_then(|place| self.within.remove(place)) {
+                out(VideoFrame::from_i420(picture, colour, unit.timestamp).of(unit.origin));
+            }
         }
     }
 }
 
 impl VideoDecoder for FfmpegDecoder {
-    fn decode(&mut self, unit: &VideoUnit<'_>, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
+    fn decode(&mut self, unit: &AccessUnit, origin: Origin, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
         self.started |= unit.keyframe;
         if !self.started || unit.data.is_empty() {
             return Ok(());
         }
-        let status = self.send(Some(unit));
+        let number = self.units;
+        self.units += 1;
+        if self.within.len() == MAX_WITHIN {
+            self.within.pop_front();
+        }
+        self.within.push_back(Within { number, timestamp: unit.pts, origin });
+        let status = self.send(Some((&unit.data, number)));
         let received = self.receive(out);
-        checked(status, &format!("the unit at timestamp {}", unit.timestamp))?;
+        checked(status, &format!("the unit at {}", unit.pts))?;
         received
     }
 
@@ -126,6 +155,7 @@ impl VideoDecoder for FfmpegDecoder {
         // SAFETY: the context is open. It accepts units again after this.
         unsafe { sys::avcodec_flush_buffers(self.context.as_ptr()) };
         self.started = false;
+        self.within.clear();
         checked(status, "the end of the stream")?;
         received
     }
@@ -148,11 +178,11 @@ impl Drop for FfmpegDecoder {
     }
 }
 
-/// Copies a picture out.
+/// Copies a picture out: with what its samples mean, and the number of its unit.
 ///
 /// # Safety
 /// `frame` is as `avcodec_receive_frame` filled it in.
-unsafe fn picture(frame: &sys::AVFrame) -> Result<VideoFrame> {
+unsafe fn picture(frame: &sys::AVFrame) -> Result<(I420, Colour, i64)> {
     let side = |pixels: c_int| u32::try_from(pixels).unwrap_or(0);
     let (width, height) = (side(frame.width), side(frame.height));
     // SAFETY: a pixel format's description is a constant of the library's, or null; the format is one that the
@@ -186,12 +216,12 @@ unsafe fn picture(frame: &sys::AVFrame) -> Result<VideoFrame> {
         let data = unsafe { slice::from_raw_parts(frame.data[index], stride * (h - 1) + w * bytes) };
         *plane = Samples { data, stride, width: w, height: h, right, down };
     }
-    let picture: I420 = planar::to_i420(width, height, depth, samples)?;
+    let picture = planar::to_i420(width, height, depth, samples)?;
     let full_range = frame.color_range == sys::AVColorRange::AVCOL_RANGE_JPEG;
     let (matrix, primaries, transfer) =
         (frame.colorspace as u8, frame.color_primaries as u8, frame.color_trc as u8);
     let colour = Colour::from_vui(matrix, primaries, transfer, full_range, height);
-    Ok(VideoFrame::from_i420(picture, colour, frame.pts))
+    Ok((picture, colour, frame.pts))
 }
 
 /// An error with the library's text where `status` is one.

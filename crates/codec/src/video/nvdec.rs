@@ -1,23 +1,23 @@
 //! H.264 and H.265 by the GPU's decoder. Pictures stay in the device's memory.
 //!
-//! What the GPU does not decode (4:2:2, sizes beyond its own, no decoder left) is decoded on the host from then on, and
-//! said so.
+//! What the GPU does not decode (4:2:2, sizes beyond its own, no decoder left) is an error that says so, and for the next
+//! backend of the table to decode.
 
 use candle_core::Device;
-use cutrickle_cuda::nvdec::{Codec, Decoded, Decoder, Target};
-use cutrickle_error::chain;
-use cutrickle_frame::{Colour, VideoFrame};
+use cutrickle_cuda::nvdec::{Decoded, Decoder};
+use cutrickle_frame::{Origin, VideoFrame};
+use cutrickle_media::{AccessUnit, Size, VideoCodec};
 
 use crate::video::reorder::Reorder;
 use crate::video::sps::Sps;
 use crate::video::{h265, nal};
-use crate::{Error, Result, VideoCodec, VideoDecoder, VideoUnit};
+use crate::{Error, Result, VideoDecoder};
 
 /// The backend's name, as in the status.
-pub const BACKEND: &str = "nvdec";
+pub(crate) const BACKEND: &str = "nvdec";
 
 /// A decoder for one stream. It follows changes of size and format by itself.
-pub struct NvdecDecoder {
+pub(crate) struct NvdecDecoder {
     decoder: Decoder,
     codec: VideoCodec,
     device: Device,
@@ -33,13 +33,9 @@ impl NvdecDecoder {
     ///
     /// # Errors
     /// A device that is none of CUDA's, no driver, or a GPU that does not decode this codec.
-    pub fn new(codec: VideoCodec, device: &Device) -> Result<Self> {
+    pub(crate) fn new(codec: VideoCodec, device: &Device) -> Result<Self> {
         let gpu = cutrickle_frame::gpu(device)?;
-        let on_device = match codec {
-            VideoCodec::H264 => Codec::H264,
-            VideoCodec::H265 => Codec::H265,
-        };
-        let decoder = Decoder::new(&gpu, on_device).map_err(failed)?;
+        let decoder = Decoder::new(&gpu, codec).map_err(|e| failed("nvdec", e))?;
         let reorder = Reorder::new();
         Ok(Self { decoder, codec, device: device.clone(), reorder, depth: None, started: false })
     }
@@ -72,44 +68,32 @@ impl NvdecDecoder {
         }
         anew
     }
-
-    fn frame(&self, decoded: Decoded, timestamp: i64) -> Result<VideoFrame> {
-        let Decoded { picture, signal } = decoded;
-        let colour = Colour::from_vui(
-            signal.matrix,
-            signal.primaries,
-            signal.transfer,
-            signal.full_range,
-            picture.height(),
-        );
-        Ok(VideoFrame::from_picture(picture, colour, timestamp, self.device.clone())?)
-    }
 }
 
 impl VideoDecoder for NvdecDecoder {
-    fn decode(&mut self, unit: &VideoUnit<'_>, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
+    fn decode(&mut self, unit: &AccessUnit, origin: Origin, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
         if unit.data.is_empty() || !(self.started || unit.keyframe) {
             return Ok(());
         }
-        if self.survey(unit.data) {
+        if self.survey(&unit.data) {
             self.reorder.drain(out);
             self.reorder.set_depth(self.depth.flatten());
         }
         // The last of a unit's pictures is the unit's; one before it would be a guess at a lost one.
         let mut decoded = None;
-        let result = self.decoder.decode(unit.data, unit.keyframe, &mut |picture| decoded = Some(picture));
+        let result = self.decoder.decode(&unit.data, unit.keyframe, &mut |picture| decoded = Some(picture));
         if let Err(e) = result {
             self.started = false;
-            return Err(failed(e).at(unit.timestamp));
+            return Err(failed(format!("nvdec at {}", unit.pts), e));
         }
-        if unit.keyframe && unit.damaged {
+        if unit.keyframe && unit.is_impaired() {
             self.started = false;
-            return Err(Error::failed(format!("a damaged keyframe at timestamp {}", unit.timestamp)));
+            return Err(Error::failed(format!("a damaged keyframe at {}", unit.pts)));
         }
         self.started = true;
-        if let Some(decoded) = decoded {
-            let frame = self.frame(decoded, unit.timestamp)?;
-            self.reorder.push(frame, out);
+        if let Some(Decoded { picture, colour }) = decoded {
+            let frame = VideoFrame::from_picture(picture, colour, unit.pts, self.device.clone())?;
+            self.reorder.push(frame.of(origin), out);
         }
         Ok(())
     }
@@ -119,8 +103,8 @@ impl VideoDecoder for NvdecDecoder {
         Ok(())
     }
 
-    fn scale_to(&mut self, size: Option<(u32, u32)>) {
-        self.decoder.scale_to(size.map(|(width, height)| Target { width, height }));
+    fn scale_to(&mut self, size: Option<Size>) {
+        self.decoder.scale_to(size);
     }
 
     fn backend(&self) -> &'static str {
@@ -128,66 +112,8 @@ impl VideoDecoder for NvdecDecoder {
     }
 }
 
-fn failed(e: cutrickle_cuda::Error) -> Error {
-    if e.is_unsupported() || e.is_unavailable() {
-        Error::unsupported("nvdec")
-    } else {
-        Error::failed("nvdec")
-    }
-    .because(e)
-}
-
-/// A decoder on the GPU, and on the host what the GPU does not decode.
-pub(crate) struct GpuFirst {
-    decoder: Box<dyn VideoDecoder>,
-    codec: VideoCodec,
-    size: Option<(u32, u32)>,
-    on_host: bool,
-}
-
-impl GpuFirst {
-    /// Opens whichever there is.
-    ///
-    /// # Errors
-    /// The host's.
-    pub(crate) fn open(codec: VideoCodec, device: &Device) -> Result<Self> {
-        match NvdecDecoder::new(codec, device) {
-            Ok(decoder) => Ok(Self { decoder: Box::new(decoder), codec, size: None, on_host: false }),
-            Err(e) => {
-                tracing::warn!("decoding {codec:?} on the host: {}", chain(&e));
-                let decoder = crate::open::host_video_decoder(codec)?;
-                Ok(Self { decoder, codec, size: None, on_host: true })
-            }
-        }
-    }
-}
-
-impl VideoDecoder for GpuFirst {
-    fn decode(&mut self, unit: &VideoUnit<'_>, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
-        let result = self.decoder.decode(unit, out);
-        match result {
-            Err(e) if e.is_unsupported() && !self.on_host => {
-                let codec = self.codec;
-                tracing::warn!("decoding {codec:?} on the host from now on: {}", chain(&e));
-                self.decoder = crate::open::host_video_decoder(codec)?;
-                self.on_host = true;
-                self.decoder.scale_to(self.size);
-                self.decoder.decode(unit, out)
-            }
-            result => result,
-        }
-    }
-
-    fn flush(&mut self, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
-        self.decoder.flush(out)
-    }
-
-    fn scale_to(&mut self, size: Option<(u32, u32)>) {
-        self.size = size;
-        self.decoder.scale_to(size);
-    }
-
-    fn backend(&self) -> &'static str {
-        self.decoder.backend()
-    }
+fn failed(what: impl Into<String>, e: cutrickle_cuda::Error) -> Error {
+    let what = what.into();
+    let refused = e.is_unsupported() || e.is_unavailable();
+    if refused { Error::unsupported(what) } else { Error::failed(what) }.because(e)
 }

@@ -1,17 +1,17 @@
 //! H.264 and H.265 by the GPU's encoder: a frame's pixels go from the device's memory to a bitstream.
 
 use candle_core::Device;
-use cutrickle_cuda::Signal;
-use cutrickle_cuda::nvenc::{self, Codec, Config, Encoder, Rate};
+use cutrickle_cuda::nvenc::{self, Config, Encoder, Rate};
 use cutrickle_frame::VideoFrame;
+use cutrickle_media::{AccessUnit, Size, VideoCodec};
 
-use crate::{EncodedVideo, EncoderConfig, Error, RateControl, Result, VideoCodec, VideoEncoder};
+use crate::{EncoderConfig, Error, RateControl, Result, VideoEncoder};
 
 /// The backend's name, as in the status.
-pub const BACKEND: &str = "nvenc";
+pub(crate) const BACKEND: &str = "nvenc";
 
 /// An encoder of one size and colour.
-pub struct NvencEncoder {
+pub(crate) struct NvencEncoder {
     encoder: Encoder,
     config: EncoderConfig,
     device: Device,
@@ -22,24 +22,18 @@ impl NvencEncoder {
     ///
     /// # Errors
     /// [`Error::is_unsupported`] where the GPU has no encoder, none left, or none for such pictures; the text says which.
-    pub fn new(config: EncoderConfig, device: &Device) -> Result<Self> {
+    pub(crate) fn new(config: EncoderConfig, device: &Device) -> Result<Self> {
         let gpu = cutrickle_frame::gpu(device)?;
-        let colour = config.colour;
         let encoder = Encoder::open(
             &gpu,
             Config {
-                codec: coded(config.coding.codec),
-                width: config.width & !1,
-                height: config.height & !1,
+                codec: config.coding.codec,
+                width: config.size.width & !1,
+                height: config.size.height & !1,
                 fps: config.fps,
                 rate: rate(config.coding.rate, config.bitrate),
                 preset: config.coding.preset,
-                signal: Signal {
-                    primaries: colour.primaries,
-                    transfer: colour.transfer,
-                    matrix: colour.matrix_code(),
-                    full_range: colour.full_range,
-                },
+                colour: config.colour,
             },
         );
         Ok(Self { encoder: encoder.map_err(opening)?, config, device: device.clone() })
@@ -47,10 +41,10 @@ impl NvencEncoder {
 }
 
 impl VideoEncoder for NvencEncoder {
-    fn encode(&mut self, frame: &VideoFrame, idr: bool) -> Result<EncodedVideo> {
-        let size = (frame.width(), frame.height());
-        if size != (self.config.width, self.config.height) {
-            return Err(Error::failed(format!("a frame of {size:?} for an encoder of {:?}", self.config)));
+    fn encode(&mut self, frame: &VideoFrame, idr: bool) -> Result<AccessUnit> {
+        let (frame_size, size) = (Size::new(frame.width(), frame.height()), self.config.size);
+        if frame_size != size {
+            return Err(Error::failed(format!("a frame of {frame_size} for an encoder of {size}")));
         }
         // What a decoder or a processor left on the host goes up once; all else is there already.
         let moved;
@@ -62,20 +56,20 @@ impl VideoEncoder for NvencEncoder {
         };
         let timestamp = frame.timestamp();
         let mut unwritten = None;
-        let encoded = self.encoder.encode(idr, timestamp.cast_unsigned(), |input| {
+        let encoded = self.encoder.encode(idr, timestamp.ticks().cast_unsigned(), |input| {
             frame.write_to(input).map_err(|e| {
                 let text = e.to_string();
                 unwritten = Some(e);
-                cutrickle_cuda::Error::other(text)
+                cutrickle_cuda::Error::new(text)
             })
         });
         match (encoded, unwritten) {
             (Ok(encoded), _) => {
                 let (codec, keyframe) = (self.config.coding.codec, encoded.keyframe);
-                Ok(EncodedVideo { codec, data: encoded.data.into(), timestamp, keyframe })
+                Ok(AccessUnit::new(codec, timestamp, keyframe, encoded.data.into()))
             }
             (Err(_), Some(e)) => Err(e.into()),
-            (Err(e), None) => Err(Error::failed("nvenc").because(e).at(timestamp)),
+            (Err(e), None) => Err(Error::failed(format!("nvenc at {timestamp}")).because(e)),
         }
     }
 
@@ -102,17 +96,12 @@ impl VideoEncoder for NvencEncoder {
 pub(crate) fn check(codec: VideoCodec, device: &Device) -> Result<()> {
     let gpu = cutrickle_frame::gpu(device)?;
     let made = nvenc::codecs(&gpu).map_err(opening)?;
-    if made.contains(&coded(codec)) {
+    if made.contains(&codec) {
         return Ok(());
     }
-    Err(Error::unsupported(format!("the encoder of cuda:{} makes {made:?}, not {codec:?}", gpu.ordinal())))
-}
-
-fn coded(codec: VideoCodec) -> Codec {
-    match codec {
-        VideoCodec::H264 => Codec::H264,
-        VideoCodec::H265 => Codec::H265,
-    }
+    let names: Vec<_> = made.into_iter().map(VideoCodec::title).collect();
+    let (gpu, names) = (gpu.ordinal(), names.join(" and "));
+    Err(Error::unsupported(format!("the encoder of cuda:{gpu} makes {names}, not {}", codec.title())))
 }
 
 fn rate(control: RateControl, bitrate: u32) -> Rate {

@@ -8,15 +8,22 @@ mod decoder;
 mod encoder;
 mod library;
 
-pub use decoder::H264Decoder;
-pub use encoder::H264Encoder;
+pub(crate) use decoder::H264Decoder;
+pub(crate) use encoder::H264Encoder;
 
-/// Whether the library was built with assembly for this processor. False where `nasm` was missing on x86.
-pub fn has_assembly() -> bool {
-    library::cpu_features() != 0
+/// The backend's name.
+pub(crate) const BACKEND: &str = "openh264";
+
+/// A remark on this build: the library is slow where it was built without assembly, as `nasm` was missing on x86.
+pub(crate) fn note() -> Option<&'static str> {
+    (!has_assembly()).then_some("no assembly")
 }
 
-/// The backend's name, as in the status; it says where assembly is missing.
-pub fn backend() -> &'static str {
-    if has_assembly() { "openh264" } else { "openh264 (no assembly)" }
+/// The name as in the status; it says where assembly is missing.
+fn backend() -> &'static str {
+    if has_assembly() { BACKEND } else { "openh264 (no assembly)" }
+}
+
+fn has_assembly() -> bool {
+    library::cpu_features() != 0
 }

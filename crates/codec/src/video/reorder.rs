@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
-use cutrickle_frame::{TICKS_PER_SECOND, VideoFrame};
+use cutrickle_frame::VideoFrame;
+use cutrickle_media::{Ticks, Timestamp};
 
 /// H.264 reorders over 16 frames at most (A.3.1, `MaxDpbFrames`).
 const DEEPEST: usize = 16;
 
 /// A step back further than this is a jump in the stream, no reordering.
-const JUMP: i64 = 2 * TICKS_PER_SECOND;
+const JUMP: Ticks = Ticks::from_millis(2_000);
 
 /// Frames on their way from decoding to display order.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ pub(super) struct Reorder {
     /// By timestamp, at most `depth` of them between two calls.
     held: VecDeque<VideoFrame>,
     /// Timestamps of the latest frames, in decoding order.
-    recent: VecDeque<i64>,
-    last_out: Option<i64>,
+    recent: VecDeque<Timestamp>,
+    last_out: Option<Timestamp>,
 }
 
 impl Reorder {
@@ -43,7 +44,7 @@ impl Reorder {
             return;
         }
         let at = frame.timestamp();
-        if self.last_out.is_some_and(|last| last.saturating_sub(at) > JUMP) {
+        if self.last_out.is_some_and(|last| last - at > JUMP) {
             self.drain(out);
         }
         if !self.told {
@@ -55,7 +56,7 @@ impl Reorder {
         }
         self.recent.push_back(at);
         if self.last_out.is_some_and(|last| at < last) {
-            tracing::debug!(timestamp = at, "a frame came after its turn and is dropped");
+            tracing::debug!(timestamp = at.ticks(), "a frame came after its turn and is dropped");
             return;
         }
         let place = self.held.partition_point(|held| held.timestamp() <= at);
@@ -84,7 +85,8 @@ impl Reorder {
 
 #[cfg(test)]
 mod tests {
-    use cutrickle_frame::{Colour, I420};
+    use cutrickle_frame::I420;
+    use cutrickle_media::Colour;
 
     use super::*;
 
@@ -93,10 +95,10 @@ mod tests {
         reorder.set_depth(depth);
         let (mut live, mut rest) = (Vec::new(), Vec::new());
         for at in timestamps {
-            let frame = VideoFrame::from_i420(I420::new(2, 2).unwrap(), Colour::BT709, *at);
-            reorder.push(frame, &mut |frame| live.push(frame.timestamp()));
+            let frame = VideoFrame::from_i420(I420::new(2, 2).unwrap(), Colour::BT709, Timestamp::from_ticks(*at));
+            reorder.push(frame, &mut |frame| live.push(frame.timestamp().ticks()));
         }
-        reorder.drain(&mut |frame| rest.push(frame.timestamp()));
+        reorder.drain(&mut |frame| rest.push(frame.timestamp().ticks()));
         (live, rest)
     }
 

@@ -1,7 +1,7 @@
 //! H.264 sequence parameter sets (7.3.2.1.1, E.1.1): what a decoder can do with the stream, how far it reorders,
 //! and what its colours mean. The size is for those who only want to name it: a decoder tells that of its pictures itself.
 
-use cutrickle_frame::Colour;
+use cutrickle_media::Colour;
 
 use super::bits::Bits;
 

@@ -1,23 +1,23 @@
-//! Test signals, their measurement, and ffmpeg as source and judge.
+//! Test signals, ways to measure them, and ffmpeg, which makes streams and checks ours.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::f64::consts::TAU;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// A sine with its peak at `amplitude`.
+/// A sine wave with this amplitude.
 pub fn sine(frequency: f64, amplitude: f64, sample_rate: u32, length: usize) -> Vec<f32> {
     let step = TAU * frequency / f64::from(sample_rate);
     (0..length).map(|n| (amplitude * (step * n as f64).sin()) as f32).collect()
 }
 
-/// A bell of 0.2 ms with its peak of 0.8 at sample `at`.
+/// A bell-shaped pulse that is 0.2 ms wide and has its peak of 0.8 at the sample `at`.
 pub fn click(at: usize, sample_rate: u32, length: usize) -> Vec<f32> {
     let width = 0.0002 * f64::from(sample_rate);
     (0..length).map(|n| (0.8 * (-((n as f64 - at as f64) / width).powi(2)).exp()) as f32).collect()
 }
 
-/// The amplitude of one frequency: a single bin of a Fourier transform under a Hann window.
+/// The amplitude of one frequency, computed as a single bin of a Fourier transform with a Hann window.
 pub fn amplitude(samples: &[f32], frequency: f64, sample_rate: u32) -> f64 {
     let step = TAU * frequency / f64::from(sample_rate);
     let length = samples.len() as f64;
@@ -30,7 +30,7 @@ pub fn amplitude(samples: &[f32], frequency: f64, sample_rate: u32) -> f64 {
     2.0 * re.hypot(im) / length
 }
 
-/// The frequency of a lone tone, by its rising zero crossings.
+/// The frequency of a single tone, computed from its rising zero crossings.
 pub fn frequency(samples: &[f32], sample_rate: u32) -> f64 {
     let crossings: Vec<f64> = samples
         .windows(2)
@@ -42,19 +42,20 @@ pub fn frequency(samples: &[f32], sample_rate: u32) -> f64 {
     (crossings.len() - 1) as f64 * f64::from(sample_rate) / (last - first)
 }
 
-/// The power of a tone over the power of everything else, in dB.
+/// The ratio between the power of a tone and that of everything else, in dB.
 pub fn tone_to_noise(samples: &[f32], frequency: f64, sample_rate: u32) -> f64 {
     let power = samples.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / samples.len() as f64;
     let tone = amplitude(samples, frequency, sample_rate).powi(2) / 2.0;
     10.0 * (tone / (power - tone).abs().max(1e-12)).log10()
 }
 
-/// The index of the largest magnitude.
+/// The index of the sample with the largest magnitude.
 pub fn peak(samples: &[f32]) -> usize {
     (0..samples.len()).max_by(|&a, &b| samples[a].abs().total_cmp(&samples[b].abs())).unwrap()
 }
 
-/// What ffmpeg writes to its standard output. None, with a word on it, where ffmpeg is missing outside CI.
+/// Runs ffmpeg and returns its standard output. If ffmpeg is not installed, this prints a message and returns
+/// `None`; in CI it panics.
 pub fn ffmpeg(arguments: &[&str], input: &[u8]) -> Option<Vec<u8>> {
     let spawned = Command::new("ffmpeg")
         .args(["-hide_banner", "-loglevel", "error", "-xerror"])
@@ -72,7 +73,7 @@ pub fn ffmpeg(arguments: &[&str], input: &[u8]) -> Option<Vec<u8>> {
     };
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // ffmpeg may stop reading early, as it does for a generated source.
+    // Writing may fail, because ffmpeg does not read its input if it generates the source itself.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
@@ -80,7 +81,7 @@ pub fn ffmpeg(arguments: &[&str], input: &[u8]) -> Option<Vec<u8>> {
     Some(output.stdout)
 }
 
-/// Splits ADTS frames by their length fields.
+/// Splits a stream into ADTS frames by the lengths in their headers.
 pub fn adts_frames(mut stream: &[u8]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     while stream.len() >= 7 {
@@ -93,7 +94,7 @@ pub fn adts_frames(mut stream: &[u8]) -> Vec<Vec<u8>> {
     frames
 }
 
-/// A reproducible stream of bytes (xorshift).
+/// A xorshift generator of random numbers, which gives the same sequence every time.
 pub struct Noise(pub u64);
 
 impl Noise {

@@ -1,30 +1,30 @@
-//! The encoder that a device has, or the host's in its place, as every coding that can be asked for. What it makes is
-//! decoded on the device.
+//! The encoder of the device, or that of the CPU if the device has none, with every coding that can be
+//! requested. Its output is decoded on the device.
 
-use cutrickle_codec::{Coding, EncodedVideo, EncoderConfig, RateControl, VideoCodec, open};
-use cutrickle_cuda::nvenc::{self, Codec};
-use cutrickle_frame::{Colour, VideoFrame};
+use cutrickle_codec::{Backends, Coding, EncoderConfig, RateControl};
+use cutrickle_cuda::nvenc;
+use cutrickle_frame::VideoFrame;
+use cutrickle_media::{AccessUnit, Codec, Colour, VideoCodec};
 
-use crate::gpu_clip::{Unit, device, encoder_for, units};
+use crate::gpu_clip::{device, encoder_for, open_decoder, units};
 use crate::{decode, psnr};
 
-/// The clip's first pictures, on the device.
+/// The first frames of the clip, on the device.
 fn frames(number: usize) -> Vec<VideoFrame> {
-    let mut decoder = open::video_decoder(VideoCodec::H264, &device()).unwrap();
+    let mut decoder = open_decoder(VideoCodec::H264, &device());
     decode(&mut *decoder, &units()[..number])
 }
 
 fn has_encoder(codec: VideoCodec) -> bool {
     let gpu = cutrickle_frame::gpu(&device()).unwrap();
-    let wanted = if codec == VideoCodec::H264 { Codec::H264 } else { Codec::H265 };
-    nvenc::codecs(&gpu).is_ok_and(|codecs| codecs.contains(&wanted))
+    nvenc::codecs(&gpu).is_ok_and(|codecs| codecs.contains(&codec))
 }
 
-/// The frames as this encoder codes them, with an IDR picture every 12.
-fn encode(config: EncoderConfig, frames: &[VideoFrame]) -> Vec<EncodedVideo> {
+/// Encodes the frames with this configuration, with an IDR picture every 12 frames.
+fn encode(config: EncoderConfig, frames: &[VideoFrame]) -> Vec<AccessUnit> {
     let codec = config.coding.codec;
-    let mut encoder = open::video_encoder(config, &device()).unwrap();
-    // Falling back to the host must not hide an encoder that there is and that does not work.
+    let mut encoder = Backends::builtin().open_video_encoder(config, &device()).unwrap();
+    // The fallback to the CPU must not hide an encoder that exists but does not work.
     assert_eq!(encoder.backend() == "nvenc", has_encoder(codec), "{codec:?} by {}", encoder.backend());
     let coded = frames.iter().enumerate().map(|(at, frame)| encoder.encode(frame, at % 12 == 0).unwrap());
     coded.collect()
@@ -39,20 +39,15 @@ fn every_coding_gives_a_stream_of_the_pictures() {
         {
             let config = EncoderConfig { coding: Coding { codec, rate, preset }, ..encoder_for(&frames[0]) };
             let coded = encode(config, &frames);
-            // The host has H.264 alone, and says that it is.
-            let comes = if has_encoder(codec) { codec } else { VideoCodec::H264 };
+            // The encoder on the CPU only has H.264, and labels its output accordingly.
+            let actual = if has_encoder(codec) { codec } else { VideoCodec::H264 };
             for (at, unit) in coded.iter().enumerate() {
-                assert_eq!((unit.codec, unit.keyframe), (comes, at % 12 == 0), "{config:?}: picture {at}");
+                let expected = (Codec::Video(actual), at % 12 == 0);
+                assert_eq!((unit.codec, unit.keyframe), expected, "{config:?}: frame {at}");
             }
-            let unit = |unit: &EncodedVideo| Unit {
-                data: unit.data.to_vec(),
-                timestamp: unit.timestamp,
-                keyframe: unit.keyframe,
-            };
-            let coded: Vec<Unit> = coded.iter().map(unit).collect();
-            // From either IDR picture on: each has its parameter sets.
+            // Decoding can begin at either IDR picture, because each of them has its parameter sets.
             for (first, from) in [(0, &coded[..]), (12, &coded[12..])] {
-                let mut decoder = open::video_decoder(comes, &device()).unwrap();
+                let mut decoder = open_decoder(actual, &device());
                 let back = decode(&mut *decoder, from);
                 assert_eq!(back.len(), from.len(), "{config:?}");
                 for (frame, back) in frames[first..].iter().zip(&back) {
@@ -71,7 +66,7 @@ fn a_constant_quality_takes_the_bits_that_it_needs() {
     for codec in [VideoCodec::H264, VideoCodec::H265] {
         let bytes = |quality| -> usize {
             let coding = Coding { codec, rate: RateControl::Quality(quality), ..Coding::default() };
-            // Which would be enough for the poorer one alone.
+            // This bitrate would only be enough for the poorer quality.
             let config = EncoderConfig { bitrate: 300_000, coding, ..encoder_for(&frames[0]) };
             encode(config, &frames).iter().map(|unit| unit.data.len()).sum()
         };
@@ -88,8 +83,8 @@ fn a_new_rate_holds_without_a_new_encoder() {
     {
         let coding = Coding { codec, rate, ..Coding::default() };
         let config = EncoderConfig { coding, ..encoder_for(&frames[0]) };
-        let mut encoder = open::video_encoder(config, &device()).unwrap();
-        // A second each, and the bytes of its second half.
+        let mut encoder = Backends::builtin().open_video_encoder(config, &device()).unwrap();
+        // Encodes a second and counts the bytes of its second half.
         let mut second = |bits: Option<u32>| -> usize {
             if let Some(bits) = bits {
                 encoder.set_rate(30.0, bits).unwrap();

@@ -1,7 +1,7 @@
-//! Enough of Ogg (RFC 3533) and of Opus in it (RFC 7845) to exchange packets with ffmpeg.
+//! Just enough of Ogg (RFC 3533), and of Opus in Ogg (RFC 7845), to exchange packets with ffmpeg.
 #![allow(clippy::unwrap_used)]
 
-/// The packets of a file with one stream, headers first.
+/// The packets of a file that contains a single stream. The headers come first.
 pub fn packets(mut file: &[u8]) -> Vec<Vec<u8>> {
     let mut packets = Vec::new();
     let mut packet = Vec::new();
@@ -22,7 +22,7 @@ pub fn packets(mut file: &[u8]) -> Vec<Vec<u8>> {
     packets
 }
 
-/// A file of Opus packets of 20 ms, one in a page.
+/// A file of Opus packets, each of which lasts 20 ms and has a page of its own.
 pub fn opus_file<'a>(channels: u8, pre_skip: u16, packets: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut head = b"OpusHead\x01".to_vec();
     head.push(channels);
@@ -54,7 +54,7 @@ fn page(kind: u8, position: u64, number: u32, packet: &[u8]) -> Vec<u8> {
     page
 }
 
-/// CRC-32 with the polynomial 04C11DB7, neither reflected nor inverted (RFC 3533, 6).
+/// A CRC-32 with the polynomial 04C11DB7 that is neither reflected nor inverted (RFC 3533, section 6).
 fn checksum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |sum, &byte| {
         (0..8).fold(sum ^ u32::from(byte) << 24, |sum, _| {

@@ -1,6 +1,8 @@
-//! The least that makes NVDEC decode: parser, decoder, and the two callbacks between them. Pictures are decoded and left
-//! where they are; the last one is mapped, so that the loop ends when the hardware has. What [`super::decoder`] measures
-//! the crate's own decoder against, and so written without any of it.
+//! The minimum that makes NVDEC decode: a parser, a decoder, and the two callbacks between them.
+//!
+//! Frames are decoded and left where they are. Only the last one is mapped, so that the loop ends when the
+//! hardware has finished. [`super::decoder`] compares the crate's own decoder with this loop, which therefore
+//! uses none of it.
 
 use std::ffi::{c_int, c_uint, c_ulong, c_void};
 use std::mem::zeroed;
@@ -29,11 +31,12 @@ struct Loop<'a> {
     last: c_int,
 }
 
-/// Decodes every unit.
+/// Decodes every access unit.
 pub fn decode(gpu: &Gpu, units: &[&[u8]]) {
     gpu.stream().context().bind_to_thread().unwrap();
-    // SAFETY: the functions have these types in cuviddec.h and nvcuvid.h; structs are zeroed as those ask; the loop's state
-    // outlives the parser, which is destroyed before the function returns; units are only read during their call.
+    // SAFETY: the functions have these types in cuviddec.h and nvcuvid.h, which also require the structs to
+    // be zeroed. The loop's state outlives the parser, which is destroyed before this function returns.
+    // Access units are only read during the call that they are passed to.
     unsafe {
         let library = Library::new("libnvcuvid.so.1").unwrap();
         let create_parser: Symbol<'_, Create<CUVIDPARSERPARAMS>> =
@@ -78,9 +81,10 @@ pub fn decode(gpu: &Gpu, units: &[&[u8]]) {
 }
 
 /// # Safety
-/// Called by the parser with the loop's address.
+/// `state` must point to the loop, as the parser passes it.
 unsafe extern "C" fn sequence(state: *mut c_void, format: *mut CUVIDEOFORMAT) -> c_int {
-    // SAFETY: the caller's; integers of the format are read, and the enums that this sets are known ones.
+    // SAFETY: the caller guarantees it. Only integers of the format are read, and the enums that are set are
+    // valid.
     unsafe {
         let state = &mut *state.cast::<Loop<'_>>();
         let (width, height) = ((*format).coded_width, (*format).coded_height);
@@ -100,9 +104,9 @@ unsafe extern "C" fn sequence(state: *mut c_void, format: *mut CUVIDEOFORMAT) ->
 }
 
 /// # Safety
-/// Called by the parser with the loop's address.
+/// `state` must point to the loop, as the parser passes it.
 unsafe extern "C" fn picture(state: *mut c_void, parameters: *mut CUVIDPICPARAMS) -> c_int {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees it.
     unsafe {
         let state = &mut *state.cast::<Loop<'_>>();
         state.last = (*parameters).CurrPicIdx;

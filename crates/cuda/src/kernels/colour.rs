@@ -1,37 +1,8 @@
 //! The coefficients between Y'CbCr and R'G'B', as the kernels take them.
 
+use cutrickle_media::ColourSpace;
+
 use super::SurfaceFormat;
-
-/// The matrix between R'G'B' and Y'CbCr (H.273, table 4, `MatrixCoefficients`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Matrix {
-    /// ITU-R BT.601: code points 5 (625 lines) and 6 (525 lines), whose coefficients are the same.
-    Bt601,
-    /// ITU-R BT.709: code point 1.
-    Bt709,
-    /// ITU-R BT.2020, non-constant luminance: code point 9.
-    Bt2020,
-}
-
-impl Matrix {
-    /// K_R and K_B of H.273, table 4.
-    pub fn weights(self) -> (f64, f64) {
-        match self {
-            Self::Bt601 => (0.299, 0.114),
-            Self::Bt709 => (0.2126, 0.0722),
-            Self::Bt2020 => (0.2627, 0.0593),
-        }
-    }
-}
-
-/// What the numbers of a picture mean, as far as its R'G'B' depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ColourSpace {
-    /// Matrix between R'G'B' and Y'CbCr.
-    pub matrix: Matrix,
-    /// All codes are used (`VideoFullRangeFlag`), not 16..=235 and 16..=240 of 8 bits.
-    pub full_range: bool,
-}
 
 /// Q16 coefficients from code values to R'G'B' 0..255 (`FixedToRgb` of kernels/parameters.cuh):
 /// red = (luma * Y + red_cr * Cr + red) >> 16, and so on.

@@ -1,15 +1,6 @@
 //! What of a picture goes where on an output of another shape. The kernels and the host's loops go by it.
 
-/// How a picture is brought to a size of another shape.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Fit {
-    /// All of it, its shape given up.
-    Stretch,
-    /// All of it, its shape kept, in the middle; the rest has this colour, R'G'B' 0 to 1.
-    Letterbox([f32; 3]),
-    /// As much of its middle as fills the size.
-    Crop,
-}
+use cutrickle_media::Fit;
 
 /// What of the picture goes where on one axis of the output.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,37 +1,9 @@
 //! What the kernel that prepares a model's input is launched with, and where its pixels come from.
 
-use super::{
-    ColourSpace, Element, Fit, FloatToRgb, Grid, Span, Surface, SurfaceFormat, check_rows, check_size,
-};
+use cutrickle_media::{ColourSpace, Element, Fit, Layout, ModelInput, Size};
+
+use super::{FloatToRgb, Grid, Span, Surface, SurfaceFormat, check_rows, check_size};
 use crate::{Error, Result};
-
-/// The order of a tensor's elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Layout {
-    /// Three planes: (3, height, width).
-    Chw,
-    /// Pixels: (height, width, 3).
-    Hwc,
-}
-
-/// What a model takes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ModelInput {
-    /// Pixels in a row.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
-    /// Order of elements.
-    pub layout: Layout,
-    /// Type of elements: one of the floats.
-    pub element: Element,
-    /// How a picture of another shape is fitted.
-    pub fit: Fit,
-    /// Taken away from R'G'B' 0 to 1.
-    pub mean: [f32; 3],
-    /// Divides what is left.
-    pub std: [f32; 3],
-}
 
 /// Where the samples of one axis of a plane lie under the pixels of the output (`Axis` of
 /// kernels/parameters.cuh).
@@ -119,13 +91,12 @@ impl YuvToModel {
         input: &ModelInput,
         output: u64,
     ) -> Result<Self> {
-        let &ModelInput { width, height, layout, element, fit, mean, std } = input;
+        let &ModelInput { layout, element, fit, mean, std, .. } = input;
+        let Size { width, height } = input.size_of(source.width, source.height);
         source.check(format)?;
         check_size("a model's input", width, height)?;
         Self::kernel(format, element)?;
-        if !std.iter().all(|std| std.is_normal()) {
-            return Err(Error::new(format!("a model's input with a standard deviation of {std:?}")));
-        }
+        input.check().map_err(Error::new)?;
         let row = i64::from(width) * if layout == Layout::Hwc { 3 } else { 1 };
         let bytes = row.unsigned_abs() * element.size();
         check_rows("a model's input", output, bytes.cast_signed(), bytes, element.size())?;

@@ -1,9 +1,9 @@
 //! What the kernels of whole pictures are launched with, field by field as in kernels/parameters.cuh.
 //! Addresses are numbers: who launches owns the memory and answers for its extent.
 
-use super::{
-    BLOCK, ColourSpace, Element, FixedToRgb, FixedToYuv, Grid, SurfaceFormat, check_rows, check_size,
-};
+use cutrickle_media::{ColourSpace, Element};
+
+use super::{BLOCK, FixedToRgb, FixedToYuv, Grid, SurfaceFormat, check_rows, check_size};
 use crate::{Error, Result};
 
 /// A decoded 4:2:0 picture in device memory, chroma interleaved (NV12 or P010), half as wide and high as

@@ -12,7 +12,8 @@ use nvidia_video_codec_sdk::sys::cuviddec::{
 };
 use nvidia_video_codec_sdk::sys::nvcuvid::{CUVIDPARSERPARAMS, CUVIDSOURCEDATAPACKET};
 
-use super::Codec;
+use cutrickle_media::VideoCodec;
+
 use crate::{Result, library};
 
 /// The library's functions, with integers for results.
@@ -138,10 +139,9 @@ unsafe impl Zeroable for CUVIDRECONFIGUREDECODERINFO {}
 // SAFETY: integers and addresses.
 unsafe impl Zeroable for CUVIDPROCPARAMS {}
 
-pub(super) fn codec(codec: Codec) -> cudaVideoCodec {
+pub(super) fn codec(codec: VideoCodec) -> cudaVideoCodec {
     match codec {
-        Codec::H264 => cudaVideoCodec::cudaVideoCodec_H264,
-        Codec::H265 => cudaVideoCodec::cudaVideoCodec_HEVC,
-        Codec::Av1 => cudaVideoCodec::cudaVideoCodec_AV1,
+        VideoCodec::H264 => cudaVideoCodec::cudaVideoCodec_H264,
+        VideoCodec::H265 => cudaVideoCodec::cudaVideoCodec_HEVC,
     }
 }

@@ -1,15 +1,17 @@
-//! What the parser calls: a new sequence, a picture to decode, one to show. Errors are kept until the parse call returns, since C
+//! What the parser calls: a new sequence, a picture to decode. Errors are kept until the parse call returns, since C
 //! cannot pass them on.
 
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
 use nvidia_video_codec_sdk::sys::cuviddec::CUVIDPICPARAMS;
-use nvidia_video_codec_sdk::sys::nvcuvid::{CUVIDEOFORMAT, CUVIDPARSERDISPINFO};
+use nvidia_video_codec_sdk::sys::nvcuvid::CUVIDEOFORMAT;
+
+use cutrickle_media::{Size, VideoCodec};
 
 use super::api::Cuvid;
 use super::session::{Format, Session};
-use super::{Codec, Counters, Decoded, Target};
+use super::{Counters, Decoded};
 use crate::device::checked;
 use crate::{Error, Gpu, Result};
 
@@ -17,8 +19,8 @@ use crate::{Error, Gpu, Result};
 pub(super) struct Core {
     api: &'static Cuvid,
     gpu: Arc<Gpu>,
-    codec: Codec,
-    target: Option<Target>,
+    codec: VideoCodec,
+    target: Option<Size>,
     session: Option<Session>,
     ready: Vec<Decoded>,
     error: Option<Error>,
@@ -32,7 +34,7 @@ const FAILED: c_int = 0;
 const DONE: c_int = 1;
 
 impl Core {
-    pub(super) fn new(api: &'static Cuvid, gpu: Arc<Gpu>, codec: Codec) -> Self {
+    pub(super) fn new(api: &'static Cuvid, gpu: Arc<Gpu>, codec: VideoCodec) -> Self {
         Self {
             api,
             gpu,
@@ -46,12 +48,12 @@ impl Core {
         }
     }
 
-    pub(super) fn target(&self) -> Option<Target> {
+    pub(super) fn target(&self) -> Option<Size> {
         self.target
     }
 
     /// The next sequence is brought to `target`.
-    pub(super) fn begin(&mut self, target: Option<Target>) {
+    pub(super) fn begin(&mut self, target: Option<Size>) {
         self.target = target;
     }
 
@@ -128,18 +130,8 @@ impl Core {
             let first_field = of.field_pic_flag != 0 && of.second_field == 0;
             (index, first_field, top_field_first(self.codec, of))
         };
-        if !first_field && !self.broken && !shows_later(self.codec) {
+        if !first_field && !self.broken {
             self.ready.push(session.take(index, top_first)?);
-        }
-        Ok(DONE)
-    }
-
-    fn shown(&mut self, index: c_int) -> Result<c_int> {
-        let Some(session) = &mut self.session else {
-            return Err(Error::new("a picture to show before its sequence"));
-        };
-        if !self.broken {
-            self.ready.push(session.take(index, true)?);
         }
         Ok(DONE)
     }
@@ -150,18 +142,12 @@ impl Core {
 ///
 /// # Safety
 /// `of` is what the parser of this codec gave to the decode callback.
-unsafe fn top_field_first(codec: Codec, of: &CUVIDPICPARAMS) -> bool {
+unsafe fn top_field_first(codec: VideoCodec, of: &CUVIDPICPARAMS) -> bool {
     if of.field_pic_flag != 0 {
         return of.bottom_field_flag != 0;
     }
     // SAFETY: the caller's; the union's part of this codec is numbers.
-    codec != Codec::H264 || unsafe { of.CodecSpecific.h264.CurrFieldOrderCnt.is_sorted() }
-}
-
-/// Whether a codec has pictures that are decoded and not shown, or shown again: the parser tells of each to show, and of
-/// none later than its temporal unit. The others' are taken as they are decoded, before the parser would tell.
-pub(super) fn shows_later(codec: Codec) -> bool {
-    codec == Codec::Av1
+    codec != VideoCodec::H264 || unsafe { of.CodecSpecific.h264.CurrFieldOrderCnt.is_sorted() }
 }
 
 /// `PFNVIDSEQUENCECALLBACK`.
@@ -184,20 +170,6 @@ pub(super) unsafe extern "C" fn picture(core: *mut c_void, parameters: *mut CUVI
     unsafe {
         let core = &mut *core.cast::<Core>();
         let result = core.picture(parameters);
-        core.answer(result)
-    }
-}
-
-/// `PFNVIDDISPLAYCALLBACK`, for codecs that [`shows_later`] names.
-///
-/// # Safety
-/// As [`sequence`]; `shown` is the parser's, null at a stream's end.
-pub(super) unsafe extern "C" fn display(core: *mut c_void, shown: *mut CUVIDPARSERDISPINFO) -> c_int {
-    // SAFETY: the caller's.
-    unsafe {
-        let core = &mut *core.cast::<Core>();
-        let Some(shown) = shown.as_ref() else { return DONE };
-        let result = core.shown(shown.picture_index);
         core.answer(result)
     }
 }

@@ -4,7 +4,8 @@ use nvidia_video_codec_sdk::sys::cuviddec::{
     CUVIDDECODECAPS, cudaVideoChromaFormat, cudaVideoSurfaceFormat_enum,
 };
 
-use super::Codec;
+use cutrickle_media::VideoCodec;
+
 use super::api::{self, Cuvid};
 use crate::device::checked;
 use crate::{Error, Gpu, Result};
@@ -34,7 +35,7 @@ impl Capabilities {
     }
 
     /// Whether pictures of this coded size can be decoded.
-    pub(super) fn check(&self, codec: Codec, width: u32, height: u32) -> Result<()> {
+    pub(super) fn check(&self, codec: VideoCodec, width: u32, height: u32) -> Result<()> {
         let macroblocks = width.div_ceil(16).saturating_mul(height.div_ceil(16));
         if (self.min_width..=self.max_width).contains(&width)
             && (self.min_height..=self.max_height).contains(&height)
@@ -43,8 +44,8 @@ impl Capabilities {
             return Ok(());
         }
         Err(Error::unsupported(format!(
-            "{codec:?} of {width}x{height}: this GPU decodes {}x{} to {}x{} and {} macroblocks",
-            self.min_width, self.min_height, self.max_width, self.max_height, self.max_macroblocks
+            "{} of {width}x{height}: this GPU decodes {}x{} to {}x{} and {} macroblocks",
+            codec.title(), self.min_width, self.min_height, self.max_width, self.max_height, self.max_macroblocks
         )))
     }
 }
@@ -54,7 +55,7 @@ impl Capabilities {
 /// # Errors
 /// [`is_unavailable`](Error::is_unavailable) without the library; [`is_unsupported`](Error::is_unsupported) for what this
 /// GPU does not decode; the driver's.
-pub fn capabilities(gpu: &Gpu, codec: Codec, bits: u32) -> Result<Capabilities> {
+pub fn capabilities(gpu: &Gpu, codec: VideoCodec, bits: u32) -> Result<Capabilities> {
     let api = Cuvid::get()?;
     gpu.bind()?;
     let mut caps = api::zeroed::<CUVIDDECODECAPS>();
@@ -64,7 +65,7 @@ pub fn capabilities(gpu: &Gpu, codec: Codec, bits: u32) -> Result<Capabilities> 
     // SAFETY: the library fills in the one struct; the device's context is current.
     checked("cuvidGetDecoderCaps", unsafe { (api.get_capabilities)(&mut caps) })?;
     if caps.bIsSupported == 0 {
-        return Err(Error::unsupported(format!("this GPU decodes no {bits}-bit {codec:?}")));
+        return Err(Error::unsupported(format!("this GPU decodes no {bits}-bit {}", codec.title())));
     }
     Ok(Capabilities {
         max_width: caps.nMaxWidth,

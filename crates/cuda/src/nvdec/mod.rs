@@ -2,8 +2,7 @@
 //!
 //! A [`Decoder`] is given one access unit a call, marked as complete, so that the library's parser does not wait for the
 //! beginning of the next. Pictures come out in decoding order, each as soon as it is enqueued: the parser's display
-//! queue, which holds pictures back, is not used, and sorting is the caller's business. AV1 alone is asked for what it
-//! shows, since it decodes pictures that it does not show, and sorts them itself.
+//! queue, which holds pictures back, is not used, and sorting is the caller's business.
 //!
 //! Mapping a picture waits on the host until the hardware has decoded it (NVIDIA's NVDEC programming guide). The hardware
 //! is idle from then to the next unit: 98.5 % of what a loop that leaves it none decodes were measured on an H100, so units
@@ -32,25 +31,15 @@ use std::ffi::c_ulong;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use cutrickle_media::{Colour, Size, VideoCodec};
 use nvidia_video_codec_sdk::sys::nvcuvid::{CUVIDPARSERPARAMS, CUVIDSOURCEDATAPACKET, CUvideopacketflags};
 
-use crate::{Gpu, Picture, Result, Signal};
+use crate::{Gpu, Picture, Result};
 
 pub use capabilities::{Capabilities, capabilities};
 
 use api::{Cuvid, Handle};
 use callbacks::Core;
-
-/// A codec of the decoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// ITU-T H.264, Annex B byte stream.
-    H264,
-    /// ITU-T H.265, Annex B byte stream.
-    H265,
-    /// AV1, a sequence of OBUs.
-    Av1,
-}
 
 /// A picture that came out of the decoder.
 #[derive(Debug)]
@@ -58,16 +47,7 @@ pub struct Decoded {
     /// Its pixels.
     pub picture: Picture,
     /// What they mean.
-    pub signal: Signal,
-}
-
-/// The size that [`Decoder::scale_to`] brings pictures to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target {
-    /// Pixels in a row.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
+    pub colour: Colour,
 }
 
 /// Counters of a decoder.
@@ -83,13 +63,13 @@ pub struct Counters {
 
 /// A decoder for one stream. It follows changes of size and format by itself.
 pub struct Decoder {
-    codec: Codec,
+    codec: VideoCodec,
     api: &'static Cuvid,
     gpu: Arc<Gpu>,
     /// What the callbacks work on. Owned by this, given to the parser as an address.
     core: NonNull<Core>,
     parser: Option<Handle>,
-    target: Option<Target>,
+    target: Option<Size>,
 }
 
 // SAFETY: parser and core are reached through `&mut self` alone, and the library ties neither to a thread: each call is
@@ -102,7 +82,7 @@ impl Decoder {
     /// # Errors
     /// [`is_unavailable`](crate::Error::is_unavailable) without the library;
     /// [`is_unsupported`](crate::Error::is_unsupported) if this GPU does not decode the codec at all.
-    pub fn new(gpu: &Arc<Gpu>, codec: Codec) -> Result<Self> {
+    pub fn new(gpu: &Arc<Gpu>, codec: VideoCodec) -> Result<Self> {
         let api = Cuvid::get()?;
         capabilities(gpu, codec, 8)?;
         let core = Box::new(Core::new(api, Arc::clone(gpu), codec));
@@ -111,12 +91,12 @@ impl Decoder {
     }
 
     /// Scales and centre-crops every picture to `target` from the next keyframe on; `None` keeps the stream's own size.
-    pub fn scale_to(&mut self, target: Option<Target>) {
+    pub fn scale_to(&mut self, target: Option<Size>) {
         self.target = target;
     }
 
     /// Decodes one access unit and hands out the pictures that it completed, in decoding order: one, or none where a
-    /// second field is to come; of AV1 those that a temporal unit shows. `keyframe`: decoding can start here.
+    /// second field is to come. `keyframe`: decoding can start here.
     ///
     /// # Errors
     /// [`is_unsupported`](crate::Error::is_unsupported) for a format that the GPU does not decode; a unit that it could
@@ -176,9 +156,6 @@ impl Decoder {
         parameters.pUserData = self.core.as_ptr().cast();
         parameters.pfnSequenceCallback = Some(callbacks::sequence);
         parameters.pfnDecodePicture = Some(callbacks::picture);
-        if callbacks::shows_later(self.codec) {
-            parameters.pfnDisplayPicture = Some(callbacks::display);
-        }
         let mut parser = std::ptr::null_mut();
         // SAFETY: the parameters are read during the call; the core that they name outlives the parser, see `drop`.
         let code = unsafe { (self.api.create_parser)(&mut parser, &mut parameters) };

@@ -9,13 +9,15 @@ use nvidia_video_codec_sdk::sys::cuviddec::{
 };
 use nvidia_video_codec_sdk::sys::nvcuvid::CUVIDEOFORMAT;
 
+use cutrickle_media::{Colour, Size, VideoCodec};
+
 use super::api::{self, Cuvid, Handle};
 use super::capabilities::capabilities;
 use super::surface::{Output, Surfaces};
-use super::{Codec, Decoded, Target};
+use super::Decoded;
 use crate::device::checked;
 use crate::kernels::SurfaceFormat;
-use crate::{Error, Gpu, Result, Signal};
+use crate::{Error, Gpu, Result};
 
 /// What the parser says of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub(super) struct Format {
     bits: u32,
     progressive: bool,
     min_surfaces: u32,
-    signal: Signal,
+    colour: Colour,
 }
 
 impl Format {
@@ -48,12 +50,13 @@ impl Format {
                 bits: 8 + u32::from(depth),
                 progressive: (*format).progressive_sequence != 0,
                 min_surfaces: (*format).min_num_decode_surfaces.into(),
-                signal: Signal {
-                    primaries: (*signal).color_primaries,
-                    transfer: (*signal).transfer_characteristics,
-                    matrix: (*signal).matrix_coefficients,
-                    full_range: (*signal).video_full_range_flag() != 0,
-                },
+                colour: Colour::from_vui(
+                    (*signal).matrix_coefficients,
+                    (*signal).color_primaries,
+                    (*signal).transfer_characteristics,
+                    (*signal).video_full_range_flag() != 0,
+                    side(shown.bottom).saturating_sub(side(shown.top)),
+                ),
             }
         }
     }
@@ -68,7 +71,7 @@ impl Format {
     }
 
     /// What is cut out of each picture, and the size that it is brought to.
-    fn cut(&self, target: Option<Target>) -> Cut {
+    fn cut(&self, target: Option<Size>) -> Cut {
         let [left, top, right, bottom] = self.shown;
         let (width, height) = (right - left, bottom - top);
         let Some(target) = target else {
@@ -130,15 +133,15 @@ impl Session {
     pub(super) fn open(
         api: &'static Cuvid,
         gpu: &Arc<Gpu>,
-        codec: Codec,
+        codec: VideoCodec,
         format: Format,
-        target: Option<Target>,
+        target: Option<Size>,
     ) -> Result<Self> {
         format.check()?;
         if format.chroma != cudaVideoChromaFormat::cudaVideoChromaFormat_420 as c_uint {
             let names = ["monochrome", "4:2:0", "4:2:2", "4:4:4"];
             let name = names.get(format.chroma as usize).copied().unwrap_or("unknown");
-            return Err(Error::unsupported(format!("{codec:?} with {name} chroma on the GPU")));
+            return Err(Error::unsupported(format!("{} with {name} chroma on the GPU", codec.title())));
         }
         let caps = capabilities(gpu, codec, format.bits)?;
         let [width, height] = format.coded;
@@ -149,7 +152,7 @@ impl Session {
             (SurfaceFormat::Nv12, cudaVideoSurfaceFormat_enum::cudaVideoSurfaceFormat_NV12)
         };
         if !caps.allows(surface_format) {
-            return Err(Error::unsupported(format!("{codec:?} as {output:?} on this GPU")));
+            return Err(Error::unsupported(format!("{} as {output:?} on this GPU", codec.title())));
         }
         let cut = format.cut(target);
         let decode_surfaces = format.min_surfaces.max(1) + SPARE_SURFACES;
@@ -198,7 +201,7 @@ impl Session {
     }
 
     /// Goes on with another size. Tells whether there was anything to do.
-    pub(super) fn reconfigure(&mut self, format: Format, target: Option<Target>) -> Result<bool> {
+    pub(super) fn reconfigure(&mut self, format: Format, target: Option<Size>) -> Result<bool> {
         format.check()?;
         let cut = format.cut(target);
         let changed = format.coded != self.format.coded || cut != self.cut;
@@ -255,6 +258,6 @@ impl Session {
             top_field_first,
         };
         let picture = self.mapped.map(index, output)?.copy()?;
-        Ok(Decoded { picture, signal: self.format.signal })
+        Ok(Decoded { picture, colour: self.format.colour })
     }
 }

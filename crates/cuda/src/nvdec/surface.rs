@@ -109,7 +109,7 @@ impl Surfaces {
         };
         // Not every GPU tells; that is no reason to withhold a picture.
         if code == 0 && DAMAGED.contains(&status) {
-            return Err(Error::new("the picture is damaged").with_code(status));
+            return Err(Error::new(format!("the picture is damaged (cuvidGetDecodeStatus: {status})")));
         }
         Ok(())
     }

@@ -195,7 +195,6 @@ fn failure(call: &str, code: c_int) -> Error {
     } else {
         Error::new(what)
     }
-    .with_code(code)
 }
 
 /// The call that a driver refuses with these once all the sessions are taken that it allows.

@@ -12,7 +12,9 @@ use nvidia_video_codec_sdk::sys::nvEncodeAPI::{
     NV_ENC_PRESET_P7_GUID, NV_ENC_TUNING_INFO, NVENC_INFINITE_GOPLENGTH,
 };
 
-use super::{Codec, Config, Rate};
+use cutrickle_media::VideoCodec;
+
+use super::{Config, Rate, guid};
 
 /// A preset's configuration with ours on top. It is never moved out of here or read as a whole: the driver fills it in, and
 /// may use values of enums that our header does not list.
@@ -71,7 +73,7 @@ impl Parameters {
             (*rc).set_enableLookahead(0);
             (*rc).set_zeroReorderDelay(1);
             match config.codec {
-                Codec::H264 => {
+                VideoCodec::H264 => {
                     (&raw mut (*raw).profileGUID).write(NV_ENC_H264_PROFILE_HIGH_GUID);
                     let h264 = &raw mut (*raw).encodeCodecConfig.h264Config;
                     (*h264).set_repeatSPSPPS(1);
@@ -79,7 +81,7 @@ impl Parameters {
                     (*h264).idrPeriod = NVENC_INFINITE_GOPLENGTH;
                     set_colour(&raw mut (*h264).h264VUIParameters, config);
                 }
-                Codec::H265 => {
+                VideoCodec::H265 => {
                     (&raw mut (*raw).profileGUID).write(NV_ENC_HEVC_PROFILE_MAIN_GUID);
                     let hevc = &raw mut (*raw).encodeCodecConfig.hevcConfig;
                     (*hevc).set_repeatSPSPPS(1);
@@ -97,7 +99,7 @@ impl Parameters {
         // SAFETY: numbers, addresses, and enums that have a variant 0.
         let mut parameters: NV_ENC_INITIALIZE_PARAMS = unsafe { std::mem::zeroed() };
         parameters.version = NV_ENC_INITIALIZE_PARAMS_VER;
-        parameters.encodeGUID = config.codec.guid();
+        parameters.encodeGUID = guid(config.codec);
         parameters.presetGUID = preset(config.preset);
         parameters.encodeWidth = config.width;
         parameters.encodeHeight = config.height;
@@ -120,17 +122,17 @@ const BUFFERED_PICTURES: f64 = 4.0;
 /// # Safety
 /// `vui` is valid for writes.
 unsafe fn set_colour(vui: *mut NV_ENC_CONFIG_H264_VUI_PARAMETERS, config: &Config) {
-    let signal = &config.signal;
+    let colour = &config.colour;
     // SAFETY: the caller's. The three code points are C enums with the numbers of H.273; they are written as numbers, and
     // nothing here reads them as enums.
     unsafe {
         (*vui).videoSignalTypePresentFlag = 1;
         (&raw mut (*vui).videoFormat).write(VideoFormat::NV_ENC_VUI_VIDEO_FORMAT_UNSPECIFIED);
-        (*vui).videoFullRangeFlag = signal.full_range.into();
+        (*vui).videoFullRangeFlag = colour.full_range.into();
         (*vui).colourDescriptionPresentFlag = 1;
-        (&raw mut (*vui).colourPrimaries).cast::<u32>().write(signal.primaries.into());
-        (&raw mut (*vui).transferCharacteristics).cast::<u32>().write(signal.transfer.into());
-        (&raw mut (*vui).colourMatrix).cast::<u32>().write(signal.matrix.into());
+        (&raw mut (*vui).colourPrimaries).cast::<u32>().write(colour.primaries.into());
+        (&raw mut (*vui).transferCharacteristics).cast::<u32>().write(colour.transfer.into());
+        (&raw mut (*vui).colourMatrix).cast::<u32>().write(colour.matrix_code().into());
         // max_num_reorder_frames is then 0: decoders need not wait.
         (*vui).bitstreamRestrictionFlag = 1;
     }

@@ -16,25 +16,17 @@ use std::sync::Arc;
 
 use nvidia_video_codec_sdk::sys::nvEncodeAPI::{GUID, NV_ENC_CODEC_H264_GUID, NV_ENC_CODEC_HEVC_GUID};
 
-use crate::{Error, Gpu, Picture, Result, Signal};
+use cutrickle_media::{Colour, VideoCodec};
+
+use crate::{Error, Gpu, Picture, Result};
 
 use session::Session;
 
-/// A codec of the encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// ITU-T H.264, High profile.
-    H264,
-    /// ITU-T H.265, Main profile.
-    H265,
-}
-
-impl Codec {
-    fn guid(self) -> GUID {
-        match self {
-            Self::H264 => NV_ENC_CODEC_H264_GUID,
-            Self::H265 => NV_ENC_CODEC_HEVC_GUID,
-        }
+/// What the library calls a codec: H.264 in High profile, H.265 in Main profile.
+fn guid(codec: VideoCodec) -> GUID {
+    match codec {
+        VideoCodec::H264 => NV_ENC_CODEC_H264_GUID,
+        VideoCodec::H265 => NV_ENC_CODEC_HEVC_GUID,
     }
 }
 
@@ -58,7 +50,7 @@ pub enum Rate {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Config {
     /// Codec.
-    pub codec: Codec,
+    pub codec: VideoCodec,
     /// Pixels in a row, even.
     pub width: u32,
     /// Rows, even.
@@ -70,7 +62,7 @@ pub struct Config {
     /// NVENC's preset: 1 (fastest) to 7 (best).
     pub preset: u8,
     /// Signalled in the VUI.
-    pub signal: Signal,
+    pub colour: Colour,
 }
 
 /// An encoded picture, lent until the next.
@@ -155,6 +147,6 @@ impl Config {
 ///
 /// # Errors
 /// As [`Encoder::open`].
-pub fn codecs(gpu: &Arc<Gpu>) -> Result<Vec<Codec>> {
+pub fn codecs(gpu: &Arc<Gpu>) -> Result<Vec<VideoCodec>> {
     session::codecs(gpu)
 }

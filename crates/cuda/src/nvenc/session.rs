@@ -19,7 +19,9 @@ use nvidia_video_codec_sdk::sys::nvEncodeAPI::{
 
 use super::api::{Nvenc, OPEN};
 use super::config::{self, Parameters, zeroed};
-use super::{Codec, Config, Encoded};
+use cutrickle_media::VideoCodec;
+
+use super::{Config, Encoded, guid};
 use crate::kernels::SurfaceFormat;
 use crate::{Error, Gpu, Picture, Result};
 
@@ -100,14 +102,14 @@ impl Session {
         Ok(guids)
     }
 
-    fn capability(&self, codec: Codec, capability: Capability) -> Result<u32> {
+    fn capability(&self, codec: VideoCodec, capability: Capability) -> Result<u32> {
         // SAFETY: numbers and an enum that has a variant 0.
         let mut parameters: NV_ENC_CAPS_PARAM = unsafe { zeroed() };
         parameters.version = NV_ENC_CAPS_PARAM_VER;
         parameters.capsToQuery = capability;
         let mut value = 0;
         // SAFETY: the session is alive; the library reads the one struct and writes the one number.
-        let code = unsafe { (self.api.capability)(self.raw, codec.guid(), &mut parameters, &mut value) };
+        let code = unsafe { (self.api.capability)(self.raw, guid(codec), &mut parameters, &mut value) };
         self.checked("nvEncGetEncodeCaps", code)?;
         Ok(u32::try_from(value).unwrap_or(0))
     }
@@ -115,8 +117,8 @@ impl Session {
     /// Whether this GPU encodes such pictures.
     fn check(&self, config: &Config) -> Result<()> {
         let Config { codec, width, height, .. } = *config;
-        if !self.codecs()?.contains(&codec.guid()) {
-            return Err(Error::unsupported(format!("this GPU encodes no {codec:?}")));
+        if !self.codecs()?.contains(&guid(codec)) {
+            return Err(Error::unsupported(format!("this GPU encodes no {}", codec.title())));
         }
         let of = |capability| self.capability(codec, capability);
         let widths = of(Capability::NV_ENC_CAPS_WIDTH_MIN)?..=of(Capability::NV_ENC_CAPS_WIDTH_MAX)?;
@@ -125,7 +127,8 @@ impl Session {
             return Ok(());
         }
         Err(Error::unsupported(format!(
-            "{codec:?} of {width}x{height}: this GPU encodes {}x{} to {}x{}",
+            "{} of {width}x{height}: this GPU encodes {}x{} to {}x{}",
+            codec.title(),
             widths.start(),
             heights.start(),
             widths.end(),
@@ -137,7 +140,7 @@ impl Session {
         let preset = config::preset(config.preset);
         // SAFETY: the session is alive; the library fills in the preset's configuration.
         let code = unsafe {
-            (self.api.preset)(self.raw, config.codec.guid(), preset, config::TUNING, self.parameters.preset())
+            (self.api.preset)(self.raw, guid(config.codec), preset, config::TUNING, self.parameters.preset())
         };
         self.checked("nvEncGetEncodePresetConfigEx", code)?;
         self.parameters.set(config);
@@ -313,7 +316,7 @@ impl Drop for Session {
     }
 }
 
-pub(super) fn codecs(gpu: &Arc<Gpu>) -> Result<Vec<Codec>> {
+pub(super) fn codecs(gpu: &Arc<Gpu>) -> Result<Vec<VideoCodec>> {
     let known = Session::bare(gpu)?.codecs()?;
-    Ok([Codec::H264, Codec::H265].into_iter().filter(|codec| known.contains(&codec.guid())).collect())
+    Ok(VideoCodec::ALL.into_iter().filter(|codec| known.contains(&guid(*codec))).collect())
 }

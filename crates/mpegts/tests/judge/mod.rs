@@ -1,11 +1,11 @@
-//! The independent judges: ffmpeg makes streams, ffprobe reads them. Without them a test passes over what
-//! it has to say, except in CI.
+//! The independent judges: ffmpeg makes streams and ffprobe reads them. Where they are not installed a test
+//! is skipped; in CI they have to be installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A packet as ffprobe sees it.
+/// A packet as ffprobe reports it. Times are in ticks of 90 kHz.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probed {
     pub pts: i64,
@@ -14,7 +14,7 @@ pub struct Probed {
     pub keyframe: bool,
 }
 
-/// A folder that goes away with the test.
+/// A temporary folder that is deleted when this is dropped.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
@@ -37,7 +37,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Whether the judges are here. In CI they have to be.
+/// Returns whether ffmpeg and ffprobe are installed. Panics in CI if they are not.
 pub fn present() -> bool {
     let present =
         ["ffmpeg", "ffprobe"].iter().all(|tool| Command::new(tool).arg("-version").output().is_ok());
@@ -55,7 +55,7 @@ fn run(tool: &str, arguments: &[&str], file: &Path) -> Output {
     output
 }
 
-/// Makes a file and reads it.
+/// Runs ffmpeg with these arguments, and returns the file that it made and its contents.
 #[allow(dead_code, reason = "not every test makes streams")]
 pub fn make(scratch: &Scratch, arguments: &str) -> (PathBuf, Vec<u8>) {
     let file = scratch.file("made.ts");
@@ -65,7 +65,7 @@ pub fn make(scratch: &Scratch, arguments: &str) -> (PathBuf, Vec<u8>) {
     (file, bytes)
 }
 
-/// Cuts a file into segments of one second at keyframes; `pattern` names them.
+/// Cuts a file at its keyframes into segments of one second. `pattern` is their path, with a `%d` in it.
 #[allow(dead_code, reason = "not every test cuts")]
 pub fn cut(file: &Path, pattern: &Path) {
     let from = file.to_str().expect("a plain path");
@@ -74,7 +74,7 @@ pub fn cut(file: &Path, pattern: &Path) {
     run("ffmpeg", &arguments, pattern);
 }
 
-/// The packets of a track, `v:0` or `a:0`. What ffprobe complains of is a failure.
+/// The packets of a track (`v:0` or `a:0`). Anything that ffprobe writes to standard error fails the test.
 pub fn packets(file: &Path, track: &str) -> Vec<Probed> {
     let shown =
         ["-select_streams", track, "-show_entries", "packet=pts,dts,size,flags", "-of", "compact=p=0"];
@@ -100,7 +100,8 @@ pub fn packets(file: &Path, track: &str) -> Vec<Probed> {
         .collect()
 }
 
-/// The codec names of all tracks, and how many pictures decode. A decoder's complaint is a failure.
+/// The codec names of all tracks, and how many video frames were decoded. Anything that a decoder writes to
+/// standard error fails the test.
 #[allow(dead_code, reason = "not every test decodes")]
 pub fn decode(file: &Path) -> (Vec<String>, usize) {
     let shown = ["-count_frames", "-show_entries", "stream=codec_name,nb_read_frames", "-of", "compact=p=0"];
@@ -108,19 +109,19 @@ pub fn decode(file: &Path) -> (Vec<String>, usize) {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "ffprobe complains");
     let text = String::from_utf8(output.stdout).expect("text");
     let mut codecs = Vec::new();
-    let mut pictures = 0;
+    let mut frames = 0;
     for line in text.lines() {
         let field =
             |name: &str| line.split('|').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
         let Some(codec) = field("codec_name") else { continue };
-        // Programs list their streams a second time.
+        // ffprobe lists the streams of a program a second time.
         if codecs.iter().any(|known| known == codec) {
             continue;
         }
         codecs.push(codec.to_owned());
         if matches!(codec, "h264" | "hevc") {
-            pictures = field("nb_read_frames").and_then(|count| count.parse().ok()).unwrap_or(0);
+            frames = field("nb_read_frames").and_then(|count| count.parse().ok()).unwrap_or(0);
         }
     }
-    (codecs, pictures)
+    (codecs, frames)
 }

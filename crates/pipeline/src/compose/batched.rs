@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
-use cutrickle_frame::VideoFrame;
+use cutrickle_frame::{AudioFrame, VideoFrame};
+use cutrickle_media::Timestamp;
 use prometheus::Histogram;
 use tokio::sync::oneshot;
 
 use self::queue::{Queue, Request};
 use super::Part;
 use crate::metrics::Recorder;
-use crate::{BoxError, FrameProcessor, Result, StreamContext};
+use crate::stage::{Running, Started, sealed};
+use crate::{BoxError, Generated, NoParams, Params, Result, Stage, StreamContext, TypedParams};
 
 mod queue;
 mod run;
@@ -21,7 +23,7 @@ mod run;
 ///
 /// Closures from a tensor to a tensor are models: `Batched::new(|pictures: Tensor| pictures.flip(&[2]), 8, wait)`.
 pub trait BatchModel: Clone + Send + 'static {
-    /// Called as [`FrameProcessor::initialize`] is.
+    /// Called as [`FrameProcessor::initialize`](crate::FrameProcessor::initialize) is.
     ///
     /// # Errors
     /// The model's own.
@@ -49,21 +51,28 @@ where
 
 /// One call of a model for the pictures of several streams.
 ///
-/// The clones that streams get share the model and one thread that calls it. A call takes the pictures that wait, oldest
+/// The streams share the model and one thread that calls it. A call takes the pictures that wait, oldest
 /// first, as far as they are of one shape, at most `max_batch`. It begins when that many wait, when every stream's picture
 /// does, or when the oldest has waited for `max_wait`. A stream that was waited for in vain is not waited for again until
 /// it sends a picture, so one that is slow delays the others by `max_wait` once for each of its pictures at most, and a
-/// single stream never waits. As a stream has one picture at work at a time, none gets a second one before the others had
-/// their first, and no more pictures wait than there are streams. A batch that fails is tried again picture by picture, so
+/// single stream never waits. A stream has one frame at work at a time here, so none gets a second one before the others
+/// had their first, and no more frames wait than there are streams. A batch that fails is tried again picture by picture, so
 /// that only the bad ones fail. Pictures whose stream is gone are left out.
 ///
-/// Order is kept. Sound passes. It takes no parameters: the model is everyone's. The sizes of batches are in the metrics,
+/// Order is kept. Audio passes. It takes no parameters: the model is shared. The sizes of batches are in the metrics,
 /// as `cutrickle_batch_size`.
+#[derive(Clone)]
 pub struct Batched<M> {
     model: M,
     shared: Arc<Shared>,
-    /// This clone's place among those that a batch may wait for.
-    member: Option<Member>,
+}
+
+/// [`Batched`] in one stream.
+#[doc(hidden)]
+pub struct BatchedRunning {
+    shared: Arc<Shared>,
+    /// The stream's place among those that a batch may wait for.
+    member: Member,
     /// Where the stream counts the sizes of batches.
     sizes: Option<Histogram>,
 }
@@ -91,11 +100,11 @@ impl<M: BatchModel> Batched<M> {
     /// `max_wait`.
     pub fn new(model: M, max_batch: usize, max_wait: Duration) -> Self {
         let limits = Limits { pictures: max_batch.max(1), wait: max_wait };
-        Self { model, shared: Shared::new(limits), member: None, sizes: None }
+        Self { model, shared: Shared::new(limits) }
     }
 
-    /// Starts the thread, unless another clone did.
-    fn start(&self) -> Result<()> {
+    /// Starts the thread, unless another stream did.
+    fn start_thread(&self) -> Result<()> {
         let mut started = self.shared.started.lock().unwrap_or_else(PoisonError::into_inner);
         if !*started {
             let (model, queue, limits) =
@@ -107,56 +116,64 @@ impl<M: BatchModel> Batched<M> {
         }
         Ok(())
     }
-
-    /// The number by which the queue knows this stream, which joins it at first.
-    fn join(&mut self) -> Result<u64> {
-        if let Some(Member(_, member)) = self.member {
-            return Ok(member);
-        }
-        self.start()?;
-        let queue = Arc::clone(&self.shared.queue);
-        let member = queue.join();
-        self.member = Some(Member(queue, member));
-        Ok(member)
-    }
 }
 
-impl<M: BatchModel> FrameProcessor for Batched<M> {
+impl<M: BatchModel> sealed::Sealed for Batched<M> {}
+
+impl<M: BatchModel> Stage for Batched<M> {
+    type Running = BatchedRunning;
+
     async fn initialize(&mut self, device: &Device) -> Result<()> {
         self.model.initialize(device)?;
-        // Clones of before may have been initialised for another device.
+        // Those of before may have been initialised for another device.
         self.shared = Shared::new(self.shared.limits);
         Ok(())
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
-        let member = self.join()?;
-        let (answer, answered) = oneshot::channel();
-        let sizes = self.sizes.clone();
-        let pixels = frame.tensor()?;
-        self.shared.queue.push(Request { member, pixels, arrived: Instant::now(), sizes, answer });
-        let pixels = answered.await.map_err(|_| BoxError::from("the batch's thread ended"))??;
-        Ok(Some(frame.replace_tensor(pixels)?))
-    }
-
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        self.sizes = stream.recorder().map(Recorder::batch_sizes);
-        self.join().map(drop)
-    }
-
-    async fn on_stream_stop(&mut self) -> Result<()> {
-        self.member = None;
-        Ok(())
-    }
-
     fn parts(&self) -> Vec<Part> {
-        vec![Part::taking([])]
+        vec![Part::of_schema(TypedParams::schema(&NoParams {}))]
+    }
+
+    fn takes_audio(&self) -> bool {
+        false
+    }
+
+    async fn start(&self, stream: &StreamContext) -> Result<BatchedRunning> {
+        self.start_thread()?;
+        let queue = Arc::clone(&self.shared.queue);
+        let number = queue.join();
+        let sizes = stream.recorder().map(Recorder::batch_sizes);
+        Ok(BatchedRunning { shared: Arc::clone(&self.shared), member: Member(queue, number), sizes })
     }
 }
 
-impl<M: Clone> Clone for Batched<M> {
-    fn clone(&self) -> Self {
-        Self { model: self.model.clone(), shared: Arc::clone(&self.shared), member: None, sizes: None }
+impl sealed::Sealed for BatchedRunning {}
+
+impl Running for BatchedRunning {
+    async fn start_video(&mut self, frame: VideoFrame) -> Result<Started> {
+        let (answer, answered) = oneshot::channel();
+        let (member, sizes) = (self.member.1, self.sizes.clone());
+        let pixels = frame.tensor()?;
+        self.shared.queue.push(Request { member, pixels, arrived: Instant::now(), sizes, answer });
+        let pixels = answered.await.map_err(|_| BoxError::from("the batch's thread ended"))??;
+        Ok(Started::Done(Some(frame.replace_tensor(pixels)?)))
+    }
+
+    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
+        Ok(vec![frame])
+    }
+
+    async fn generate(&mut self, _: Timestamp) -> Result<Generated> {
+        Ok(Generated::default())
+    }
+
+    async fn update_params(&mut self, _: &Params) -> Result<()> {
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        self.member.leave();
+        Ok(())
     }
 }
 
@@ -178,8 +195,15 @@ impl Drop for Shared {
     }
 }
 
+impl Member {
+    /// Nobody waits for the stream any more.
+    fn leave(&self) {
+        self.0.leave(self.1);
+    }
+}
+
 impl Drop for Member {
     fn drop(&mut self) {
-        self.0.leave(self.1);
+        self.leave();
     }
 }

@@ -1,84 +1,160 @@
-//! A processor for some pictures only.
+//! A processor for some frames only.
 
 use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
+use cutrickle_media::Timestamp;
 
 use super::Part;
-use crate::{FrameProcessor, Generated, Params, Result, StreamContext};
+use super::in_order::InOrder;
+use crate::stage::{Finished, Running, Started, sealed};
+use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// A processor for every so many pictures: [`every`].
+/// A processor for every so many frames: [`every`].
 ///
-/// The first picture of a stream is processed, then each n-th. Sound, the pictures of a stream without input, parameters
-/// and hooks reach the processor as if it were alone. Order is kept.
+/// The first frame of a stream is processed, then each n-th. Audio, the frames of a stream without input, parameters and
+/// hooks reach the processor as if it were alone. Order is kept: frames that are not processed wait for older ones that
+/// are at work.
 #[derive(Debug, Clone)]
-pub struct Every<P> {
-    processor: P,
+pub struct Every<S> {
+    stage: S,
     interval: u64,
-    /// Pictures until the next one is due.
-    left: u64,
     repeating: bool,
-    last: Option<VideoFrame>,
 }
 
-/// Gives `processor` every `n`-th picture, at least every one. The others pass untouched, or repeat the last answer by
+/// Gives `stage` every `n`-th frame, at least every one. The others pass untouched, or repeat the last answer by
 /// [`Every::repeating`].
-pub fn every<P: FrameProcessor>(n: u64, processor: P) -> Every<P> {
-    Every { processor, interval: n.max(1), left: 0, repeating: false, last: None }
+pub fn every<S: Stage>(n: u64, stage: S) -> Every<S> {
+    Every { stage, interval: n.max(1), repeating: false }
 }
 
-impl<P> Every<P> {
-    /// Shows the processor's last answer in the place of pictures that it is not given. Where it withheld its picture,
-    /// these are withheld as well; where it failed, the answer before that goes on.
+impl<S> Every<S> {
+    /// Shows the processor's last answer in the place of frames that it is not given. Where it withheld its frame, these
+    /// are withheld as well; where it failed, the answer before that goes on.
     #[must_use]
     pub fn repeating(self) -> Self {
         Self { repeating: true, ..self }
     }
 }
 
-impl<P: FrameProcessor> FrameProcessor for Every<P> {
+impl<S: Stage> sealed::Sealed for Every<S> {}
+
+impl<S: Stage> Stage for Every<S> {
+    type Running = EveryRunning<S::Running>;
+
     async fn initialize(&mut self, device: &Device) -> Result<()> {
-        self.processor.initialize(device).await
-    }
-
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
-        if self.left > 0 {
-            self.left -= 1;
-            let last = || self.last.clone().map(|last| last.at(frame.timestamp()));
-            return Ok(if self.repeating { last() } else { Some(frame) });
-        }
-        self.left = self.interval - 1;
-        let answer = self.processor.process_video(frame).await?;
-        if self.repeating {
-            self.last.clone_from(&answer);
-        }
-        Ok(answer)
-    }
-
-    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
-        self.processor.process_audio(frame).await
-    }
-
-    fn takes_audio(&mut self) -> bool {
-        self.processor.takes_audio()
-    }
-
-    async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
-        self.processor.generate(timestamp).await
-    }
-
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        self.processor.update_params(params).await
-    }
-
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        self.processor.on_stream_start(stream).await
-    }
-
-    async fn on_stream_stop(&mut self) -> Result<()> {
-        self.processor.on_stream_stop().await
+        self.stage.initialize(device).await
     }
 
     fn parts(&self) -> Vec<Part> {
-        self.processor.parts()
+        self.stage.parts()
+    }
+
+    fn takes_audio(&self) -> bool {
+        self.stage.takes_audio()
+    }
+
+    async fn start(&self, stream: &StreamContext) -> Result<Self::Running> {
+        let running = self.stage.start(stream).await?;
+        let (interval, repeating) = (self.interval, self.repeating);
+        Ok(EveryRunning { running, interval, left: 0, repeating, last: None, waiting: InOrder::default() })
+    }
+}
+
+/// [`Every`] in one stream.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct EveryRunning<R> {
+    running: R,
+    interval: u64,
+    /// Frames until the next one is due.
+    left: u64,
+    repeating: bool,
+    last: Option<VideoFrame>,
+    /// The processed frames that are at work, and the others behind them, each as it came.
+    waiting: InOrder<()>,
+}
+
+impl<R> EveryRunning<R> {
+    /// What goes out for a frame that is not processed.
+    fn skipped(&self, frame: VideoFrame) -> Option<VideoFrame> {
+        if !self.repeating {
+            return Some(frame);
+        }
+        self.last.clone().map(|last| last.in_place_of(&frame))
+    }
+
+    fn remember(&mut self, answer: &Option<VideoFrame>) {
+        if self.repeating {
+            self.last.clone_from(answer);
+        }
+    }
+}
+
+impl<R> sealed::Sealed for EveryRunning<R> {}
+
+impl<R: Running> Running for EveryRunning<R> {
+    async fn start_video(&mut self, frame: VideoFrame) -> Result<Started> {
+        let id = frame.id();
+        if self.left > 0 {
+            self.left -= 1;
+            if self.repeating {
+                // It repeats an answer that has to be there first.
+                while !self.waiting.is_empty() && self.waiting.oldest().is_some() {
+                    self.running.video_ready().await;
+                    self.take_finished().await;
+                }
+            }
+            let skipped = self.skipped(frame);
+            return Ok(self.waiting.done(id, skipped));
+        }
+        self.left = self.interval - 1;
+        match self.running.start_video(frame).await? {
+            Started::Done(answer) => {
+                self.remember(&answer);
+                Ok(self.waiting.done(id, answer))
+            }
+            Started::AtWork => Ok(self.waiting.at_work(id, ())),
+        }
+    }
+
+    async fn video_ready(&mut self) {
+        if !self.waiting.is_ready() {
+            self.running.video_ready().await;
+        }
+    }
+
+    async fn finish_video(&mut self) -> Option<Finished> {
+        if !self.waiting.is_ready() {
+            self.take_finished().await;
+        }
+        self.waiting.next()
+    }
+
+    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
+        self.running.process_audio(frame).await
+    }
+
+    async fn generate(&mut self, timestamp: Timestamp) -> Result<Generated> {
+        self.running.generate(timestamp).await
+    }
+
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
+        self.running.update_params(params).await
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        self.running.stop().await
+    }
+}
+
+impl<R: Running> EveryRunning<R> {
+    async fn take_finished(&mut self) {
+        let Some(Finished { id, result }) = self.running.finish_video().await else { return };
+        if let Ok(answer) = &result {
+            self.remember(answer);
+        }
+        if self.waiting.take(id).is_some() {
+            self.waiting.answer(id, result, |()| true);
+        }
     }
 }

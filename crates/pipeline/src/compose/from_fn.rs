@@ -2,15 +2,14 @@
 
 use cutrickle_frame::VideoFrame;
 
-use super::Part;
-use crate::{FrameProcessor, Result};
+use crate::{FrameProcessor, NoParams, Result, StreamContext, TypedParams};
 
 /// A closure as a processor: [`from_fn`].
 #[derive(Debug, Clone)]
-pub struct FromFn<F>(F);
+pub struct FromFn<F>(F, NoParams);
 
-/// A processor that calls `process` for each picture; what it captures is cloned for each stream. Sound passes; it takes
-/// no parameters.
+/// A processor that calls `process` for each frame; what it captures is cloned for each stream. Audio passes; it takes no
+/// parameters.
 ///
 /// ```
 /// # use cutrickle_pipeline::compose::from_fn;
@@ -24,18 +23,18 @@ pub fn from_fn<F>(process: F) -> FromFn<F>
 where
     F: FnMut(VideoFrame) -> Result<Option<VideoFrame>> + Clone + Send + 'static,
 {
-    FromFn(process)
+    FromFn(process, NoParams {})
 }
 
 impl<F> FrameProcessor for FromFn<F>
 where
     F: FnMut(VideoFrame) -> Result<Option<VideoFrame>> + Clone + Send + 'static,
 {
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         (self.0)(frame)
     }
 
-    fn parts(&self) -> Vec<Part> {
-        vec![Part::taking([])]
+    fn params(&mut self) -> Option<&mut dyn TypedParams> {
+        Some(&mut self.1)
     }
 }

@@ -2,72 +2,87 @@
 
 use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
+use cutrickle_media::Timestamp;
 
 use super::parts::{Part, Partly, unwrap};
-use crate::{Finished, FrameProcessor, Generated, Params, Result, Started, StreamContext};
+use crate::stage::{Finished, Running, Started, sealed};
+use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// A processor under a name: [`Compose::named`](super::Compose::named). Parameters under that name reach it without it;
-/// the parts of a composition that is named are reached through the name only. Changes nothing else.
+/// A processor under a name: [`Compose::named`](super::Compose::named). Parameters under that name reach it without it; the
+/// parts of a composition that is named are reached through the name only. Changes nothing else.
 #[derive(Debug, Clone)]
-pub struct Named<P> {
-    processor: P,
+pub struct Named<S> {
+    stage: S,
     name: String,
 }
 
-impl<P: FrameProcessor> Named<P> {
-    pub(super) fn new(processor: P, name: String) -> Self {
-        Self { processor, name }
+impl<S: Stage> Named<S> {
+    pub(super) fn new(stage: S, name: String) -> Self {
+        Self { stage, name }
     }
 }
 
-impl<P: FrameProcessor> FrameProcessor for Named<P> {
+impl<S: Stage> sealed::Sealed for Named<S> {}
+
+impl<S: Stage> Stage for Named<S> {
+    type Running = NamedRunning<S::Running>;
+
     async fn initialize(&mut self, device: &Device) -> Result<()> {
-        self.processor.initialize(device).await
-    }
-
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
-        self.processor.process_video(frame).await
-    }
-
-    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
-        self.processor.process_audio(frame).await
-    }
-
-    fn takes_audio(&mut self) -> bool {
-        self.processor.takes_audio()
-    }
-
-    async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
-        self.processor.generate(timestamp).await
-    }
-
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        let updated = self.processor.update_params(&unwrap(params, &self.name)).await;
-        updated.map_err(|e| Partly::within(&self.name, e))
-    }
-
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        let params = unwrap(&stream.params, &self.name);
-        self.processor.on_stream_start(&stream.with_params(params)).await
-    }
-
-    async fn on_stream_stop(&mut self) -> Result<()> {
-        self.processor.on_stream_stop().await
+        self.stage.initialize(device).await
     }
 
     fn parts(&self) -> Vec<Part> {
-        vec![Part::of(self.processor.parts()).named(self.name.as_str())]
+        vec![Part::of(self.stage.parts()).named(self.name.as_str())]
     }
 
+    fn takes_audio(&self) -> bool {
+        self.stage.takes_audio()
+    }
+
+    async fn start(&self, stream: &StreamContext) -> Result<Self::Running> {
+        let params = unwrap(&stream.params, &self.name);
+        let running = self.stage.start(&stream.with_params(params)).await?;
+        Ok(NamedRunning { running, name: self.name.clone() })
+    }
+}
+
+/// [`Named`] in one stream.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct NamedRunning<R> {
+    running: R,
+    name: String,
+}
+
+impl<R> sealed::Sealed for NamedRunning<R> {}
+
+impl<R: Running> Running for NamedRunning<R> {
     async fn start_video(&mut self, frame: VideoFrame) -> Result<Started> {
-        self.processor.start_video(frame).await
+        self.running.start_video(frame).await
     }
 
     async fn video_ready(&mut self) {
-        self.processor.video_ready().await;
+        self.running.video_ready().await;
     }
 
     async fn finish_video(&mut self) -> Option<Finished> {
-        self.processor.finish_video().await
+        self.running.finish_video().await
+    }
+
+    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
+        self.running.process_audio(frame).await
+    }
+
+    async fn generate(&mut self, timestamp: Timestamp) -> Result<Generated> {
+        self.running.generate(timestamp).await
+    }
+
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
+        let updated = self.running.update_params(&unwrap(params, &self.name)).await;
+        updated.map_err(|e| Partly::within(&self.name, e))
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        self.running.stop().await
     }
 }

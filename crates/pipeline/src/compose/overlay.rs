@@ -1,42 +1,37 @@
-//! A picture that says so while a processor loads.
+//! A banner over the video while a processor loads.
 
 use std::collections::VecDeque;
 
 use candle_core::{Device, Tensor};
-use cutrickle_frame::{AudioFrame, VideoFrame};
+use cutrickle_frame::{AudioFrame, Canvas, FrameId, VideoFrame};
+use cutrickle_media::{Size, Timestamp};
 
-use super::{Part, font};
-use crate::{Finished, FrameProcessor, Generated, Params, Result, Started, StreamContext};
+use super::Part;
+use crate::stage::{Finished, Running, Started, sealed};
+use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// A picture that says so while a processor loads: [`with_overlay`].
+/// A banner over the video while a processor loads: [`with_overlay`].
 ///
-/// A stream's processor loads until it returns its first picture: those that it withholds before go out with a banner
-/// across them. While the stream's parameter `show_loading` is set, the banner stands in the place of every answer; the
-/// processor goes on being given pictures. All else is the processor's own: a picture goes out when it would have,
-/// whichever it is, in its place. One that is withheld while older ones are at work has no place. Sound, parameters and
-/// hooks pass.
+/// A stream's processor loads until it returns its first frame: those that it withholds before go out with a banner across
+/// them. While the stream's parameter `show_loading` is set, the banner replaces every answer; the processor goes on being
+/// given frames. All else is the processor's own: a frame goes out when it would have. One that is withheld while older ones
+/// are at work shows nothing. Audio, parameters and hooks pass.
 ///
 /// A processor whose first call takes long withholds nothing meanwhile. Under
-/// `with_overlay(with_timeout(processor, limit).withholding())` its stream shows the banner from the first picture on. A
+/// `with_overlay(with_timeout(processor, limit).withholding())` its stream shows the banner from the first frame on. A
 /// stream without input has nothing to draw the banner on but what is generated.
 #[derive(Debug, Clone)]
-pub struct Overlay<P> {
-    processor: P,
+pub struct Overlay<S> {
+    stage: S,
     banner: Banner,
-    loaded: bool,
-    context: Option<StreamContext>,
-    /// Pictures that the processor has at work, oldest first: their timestamps, and as they came.
-    at_work: VecDeque<(i64, Option<VideoFrame>)>,
 }
 
-/// Shows a banner, "Loading…" unless [`Overlay::text`] says otherwise, while `processor` loads and while `show_loading` is
-/// set.
-pub fn with_overlay<P: FrameProcessor>(processor: P) -> Overlay<P> {
-    let banner = Banner { text: "Loading…".into(), whole: false, drawn: None };
-    Overlay { processor, banner, loaded: false, context: None, at_work: VecDeque::new() }
+/// Shows a banner, "Loading…" unless [`Overlay::text`] says otherwise, while `stage` loads and while `show_loading` is set.
+pub fn with_overlay<S: Stage>(stage: S) -> Overlay<S> {
+    Overlay { stage, banner: Banner { text: "Loading…".into(), whole: false, drawn: None } }
 }
 
-impl<P> Overlay<P> {
+impl<S> Overlay<S> {
     /// What the banner says. Latin letters, digits and the usual marks can be drawn.
     #[must_use]
     pub fn text(mut self, text: impl Into<String>) -> Self {
@@ -44,102 +39,116 @@ impl<P> Overlay<P> {
         self
     }
 
-    /// Fills the whole picture, so that nothing of the input is to be seen.
+    /// Fills the whole frame, so that nothing of the input can be seen.
     #[must_use]
     pub fn hiding_input(mut self) -> Self {
         self.banner.whole = true;
         self
     }
+}
 
-    fn is_asked_for(&self) -> bool {
-        self.context.as_ref().is_some_and(StreamContext::show_loading)
+impl<S: Stage> sealed::Sealed for Overlay<S> {}
+
+impl<S: Stage> Stage for Overlay<S> {
+    type Running = OverlayRunning<S::Running>;
+
+    async fn initialize(&mut self, device: &Device) -> Result<()> {
+        self.stage.initialize(device).await
     }
 
-    /// What goes out for the picture `input`, which was answered by `answer`.
+    fn parts(&self) -> Vec<Part> {
+        self.stage.parts()
+    }
+
+    fn takes_audio(&self) -> bool {
+        self.stage.takes_audio()
+    }
+
+    async fn start(&self, stream: &StreamContext) -> Result<Self::Running> {
+        let running = self.stage.start(stream).await?;
+        let (banner, stream) = (self.banner.clone(), stream.clone());
+        Ok(OverlayRunning { running, banner, loaded: false, stream, at_work: VecDeque::new() })
+    }
+}
+
+/// [`Overlay`] in one stream.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct OverlayRunning<R> {
+    running: R,
+    banner: Banner,
+    loaded: bool,
+    stream: StreamContext,
+    /// Frames that the processor has at work, oldest first, and as they came.
+    at_work: VecDeque<(FrameId, Option<VideoFrame>)>,
+}
+
+impl<R> OverlayRunning<R> {
+    /// What goes out for the frame `input`, which was answered by `answer`.
     fn shown(&mut self, input: Option<VideoFrame>, answer: Option<VideoFrame>) -> Result<Option<VideoFrame>> {
         self.loaded |= answer.is_some();
+        let asked_for = self.stream.show_loading();
         let shown = match (answer, input) {
-            (Some(answer), input) if self.is_asked_for() => input.unwrap_or(answer),
-            (None, Some(input)) if !self.loaded || self.is_asked_for() => input,
+            (Some(answer), input) if asked_for => input.unwrap_or(answer),
+            (None, Some(input)) if !self.loaded || asked_for => input,
             (answer, _) => return Ok(answer),
         };
         self.banner.draw(shown).map(Some)
     }
 
-    /// A picture as it came, if it may be needed: what is not kept costs nothing.
+    /// A frame as it came, if it may be needed: what is not kept costs nothing.
     fn kept(&self, frame: &VideoFrame) -> Option<VideoFrame> {
-        (!self.loaded || self.is_asked_for()).then(|| frame.clone())
+        (!self.loaded || self.stream.show_loading()).then(|| frame.clone())
     }
 }
 
-impl<P: FrameProcessor> FrameProcessor for Overlay<P> {
-    async fn initialize(&mut self, device: &Device) -> Result<()> {
-        self.processor.initialize(device).await
-    }
+impl<R> sealed::Sealed for OverlayRunning<R> {}
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
-        let kept = self.kept(&frame);
-        let answer = self.processor.process_video(frame).await?;
-        self.shown(kept, answer)
-    }
-
-    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
-        self.processor.process_audio(frame).await
-    }
-
-    fn takes_audio(&mut self) -> bool {
-        self.processor.takes_audio()
-    }
-
-    async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
-        let made = self.processor.generate(timestamp).await?;
-        Ok(Generated { video: self.shown(None, made.video)?, ..made })
-    }
-
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        self.processor.update_params(params).await
-    }
-
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        self.context = Some(stream.clone());
-        self.processor.on_stream_start(stream).await
-    }
-
-    async fn on_stream_stop(&mut self) -> Result<()> {
-        self.processor.on_stream_stop().await
-    }
-
-    fn parts(&self) -> Vec<Part> {
-        self.processor.parts()
-    }
-
+impl<R: Running> Running for OverlayRunning<R> {
     async fn start_video(&mut self, frame: VideoFrame) -> Result<Started> {
-        let (timestamp, kept) = (frame.timestamp(), self.kept(&frame));
-        match self.processor.start_video(frame).await? {
-            // Older ones are still to come out: nothing can stand in the place of this one.
+        let (id, kept) = (frame.id(), self.kept(&frame));
+        match self.running.start_video(frame).await? {
+            // Older ones are still to come out: nothing can be shown in the place of this one.
             Started::Done(None) if !self.at_work.is_empty() => Ok(Started::Done(None)),
             Started::Done(answer) => self.shown(kept, answer).map(Started::Done),
             Started::AtWork => {
-                self.at_work.push_back((timestamp, kept));
+                self.at_work.push_back((id, kept));
                 Ok(Started::AtWork)
             }
         }
     }
 
     async fn video_ready(&mut self) {
-        self.processor.video_ready().await;
+        self.running.video_ready().await;
     }
 
     async fn finish_video(&mut self) -> Option<Finished> {
-        let Finished { timestamp, result } = self.processor.finish_video().await?;
-        let place = self.at_work.iter().position(|(of, _)| *of == timestamp);
+        let Finished { id, result } = self.running.finish_video().await?;
+        let place = self.at_work.iter().position(|(of, _)| *of == id);
         let kept = place.and_then(|place| self.at_work.remove(place)).and_then(|(_, kept)| kept);
         let result = match result {
             Ok(None) if place.is_some_and(|place| place > 0) => Ok(None),
             Ok(answer) => self.shown(kept, answer),
             Err(e) => Err(e),
         };
-        Some(Finished { timestamp, result })
+        Some(Finished { id, result })
+    }
+
+    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
+        self.running.process_audio(frame).await
+    }
+
+    async fn generate(&mut self, timestamp: Timestamp) -> Result<Generated> {
+        let made = self.running.generate(timestamp).await?;
+        Ok(Generated { video: self.shown(None, made.video)?, ..made })
+    }
+
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
+        self.running.update_params(params).await
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        self.running.stop().await
     }
 }
 
@@ -160,9 +169,11 @@ struct Drawn {
     pixels: Tensor,
 }
 
-/// Luma and alpha of the ground and of the text.
-const GROUND: [u8; 2] = [24, 208];
-const INK: [u8; 2] = [235, 255];
+/// The ground and the text, RGBA.
+const GROUND: [u8; 4] = [24, 24, 24, 208];
+const INK: [u8; 4] = [235, 235, 235, 255];
+/// Rows of the smallest banner that has room for text.
+const MIN_ROWS: usize = 9;
 
 impl Banner {
     /// `frame` with the banner across it. The pixels beneath a banner that hides all are not looked at.
@@ -189,29 +200,20 @@ impl Banner {
     }
 
     fn paint(&self, (height, width): (usize, usize)) -> Result<Tensor> {
-        let rows = if self.whole { height } else { (height / 6).max(font::HEIGHT + 2).min(height) };
-        let mut grey = GROUND.repeat(rows * width);
-        let columns = font::width(&self.text).max(1);
-        // A dot's side in pixels: as large as fits into four fifths of the width and half of a banner's height.
-        let side = (width * 4 / 5 / columns).min((height / 6).max(2) / 2 / font::HEIGHT).max(1);
-        let left = width.saturating_sub(columns * side) / 2;
-        let top = rows.saturating_sub(font::HEIGHT * side) / 2;
-        for (x, y) in font::dots(&self.text) {
-            let (x, y) = (left + x * side, top + y * side);
-            for row in grey.chunks_exact_mut(2 * width).skip(y).take(side) {
-                row.chunks_exact_mut(2).skip(x).take(side).for_each(|pixel| pixel.copy_from_slice(&INK));
-            }
-        }
-        let grey = Tensor::from_vec(grey, (rows, width, 2), &Device::Cpu)?;
-        let (luma, alpha) = (grey.narrow(2, 0, 1)?, grey.narrow(2, 1, 1)?);
-        let rgb = luma.repeat((1, 1, 3))?;
-        Ok(if self.whole { rgb } else { Tensor::cat(&[rgb, alpha], 2)? })
+        let rows = if self.whole { height } else { (height / 6).max(MIN_ROWS).min(height) };
+        let canvas = Canvas::filled(width as u32, rows as u32, GROUND);
+        // As large as fits into four fifths of the width and half of a banner's height.
+        let limit = Size::new(width as u32 * 4 / 5, (height as u32 / 6).max(2) / 2);
+        let canvas = canvas.with_centred_text(&self.text, limit, INK);
+        let rgba = canvas.tensor(&Device::Cpu)?;
+        Ok(if self.whole { rgba.narrow(2, 0, 3)?.contiguous()? } else { rgba })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use cutrickle_frame::{Colour, I420};
+    use cutrickle_frame::I420;
+    use cutrickle_media::Colour;
 
     use super::*;
 
@@ -220,7 +222,7 @@ mod tests {
     }
 
     fn frame(width: u32, height: u32) -> VideoFrame {
-        VideoFrame::from_i420(I420::new(width, height).unwrap(), Colour::BT601, 3000)
+        VideoFrame::from_i420(I420::new(width, height).unwrap(), Colour::BT601, Timestamp::from_ticks(3000))
     }
 
     #[test]
@@ -229,7 +231,7 @@ mod tests {
         let before = frame.tensor().unwrap().to_vec3::<u8>().unwrap();
         let drawn = banner(false).draw(frame).unwrap();
         let after = drawn.tensor().unwrap().to_vec3::<u8>().unwrap();
-        assert_eq!((drawn.timestamp(), after.len()), (3000, 240));
+        assert_eq!((drawn.timestamp().ticks(), after.len()), (3000, 240));
         assert_eq!((&before[..100], &before[140..]), (&after[..100], &after[140..]));
         let ink = |columns: std::ops::Range<usize>| {
             after[100..140]
@@ -262,7 +264,7 @@ mod tests {
             }
         }
         let grey = Tensor::zeros((40, 60, 1), candle_core::DType::U8, &Device::Cpu).unwrap();
-        let drawn = banner(false).draw(VideoFrame::from_tensor(grey, 0).unwrap()).unwrap();
+        let drawn = banner(false).draw(VideoFrame::from_tensor(grey, Timestamp::ZERO).unwrap()).unwrap();
         assert_eq!(drawn.tensor().unwrap().dims(), [40, 60, 3]);
     }
 }

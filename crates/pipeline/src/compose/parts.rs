@@ -1,11 +1,12 @@
 //! How parameters find the part of a composition that they are for.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde_json::Value;
-
-use crate::{BoxError, Error, Params, Result};
 use cutrickle_error::one_line;
+use serde_json::{Map, Value, json};
+
+use crate::{BoxError, Error, FrameProcessor, Params, Result};
 
 /// A part of a composition as parameters see it.
 ///
@@ -13,31 +14,49 @@ use cutrickle_error::one_line;
 /// part that takes `radius`; where none says so, to the one part that takes any. Where two parts could be meant the name
 /// is ambiguous, and where none could it is unknown: both are errors.
 ///
-/// A processor says what it takes; its name it is given by [`Compose::named`](super::Compose::named), or as a case of a
-/// [`Switch`](super::Switch).
+/// A processor says what it takes by [`FrameProcessor::params`]; it is given a name by
+/// [`Compose::named`](super::Compose::named), or as a case of a [`Switch`](super::Switch).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     name: Option<String>,
     /// `None`: any.
     takes: Option<Vec<String>>,
+    /// The JSON schema of what it takes itself; shared, as parts are cloned for each stream.
+    schema: Arc<Value>,
     parts: Vec<Part>,
 }
 
 impl Part {
     /// A part without a name that takes any parameter.
-    pub fn any() -> Self {
-        Self { name: None, takes: None, parts: Vec::new() }
+    pub(crate) fn any() -> Self {
+        let schema = Arc::new(json!({ "type": "object", "additionalProperties": true }));
+        Self { name: None, takes: None, schema, parts: Vec::new() }
     }
 
-    /// A part without a name that takes these parameters and no others.
-    pub fn taking<const N: usize>(parameters: [&str; N]) -> Self {
-        Self { takes: Some(parameters.map(Into::into).into()), ..Self::any() }
+    /// A part without a name that takes the properties of a JSON schema and no other parameters.
+    pub(crate) fn of_schema(schema: Value) -> Self {
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let takes = properties.map(|all| all.keys().cloned().collect()).unwrap_or_default();
+        Self { takes: Some(takes), schema: Arc::new(schema), ..Self::any() }
+    }
+
+    /// What `processor` takes.
+    pub(crate) fn of_processor(processor: &mut impl FrameProcessor) -> Self {
+        processor.params().map_or_else(Self::any, |params| Self::of_schema(params.schema()))
+    }
+
+    /// A part that takes one parameter, whose value is one of `names`.
+    pub(super) fn choosing<'a>(parameter: &str, names: impl Iterator<Item = &'a str>) -> Self {
+        let names: Vec<_> = names.collect();
+        let choice = json!({ "type": "string", "enum": names, "default": names.first() });
+        Self::of_schema(json!({ "type": "object", "properties": { parameter: choice } }))
     }
 
     /// A part that consists of others: it takes what they take.
     pub(super) fn of(parts: Vec<Part>) -> Self {
         let takes = parts.iter().map(|part| part.takes.clone()).collect::<Option<Vec<_>>>();
-        Self { name: None, takes: takes.map(|takes| takes.concat()), parts }
+        let schema = Arc::new(schema(&parts));
+        Self { name: None, takes: takes.map(|takes| takes.concat()), schema, parts }
     }
 
     /// The same part under a name.
@@ -49,6 +68,27 @@ impl Part {
     fn is_addressed(&self, name: &str, value: &Value) -> bool {
         value.is_object() && self.name.as_deref() == Some(name)
     }
+}
+
+/// The schema of parameters for these parts: of those without a name flat, of the others under their names.
+pub(crate) fn schema(parts: &[Part]) -> Value {
+    if let [only @ Part { name: None, .. }] = parts {
+        return Value::clone(&only.schema);
+    }
+    let (mut properties, mut any) = (Map::new(), false);
+    for part in parts {
+        match &part.name {
+            Some(name) => {
+                properties.insert(name.clone(), Value::clone(&part.schema));
+            }
+            None => {
+                let own = part.schema.get("properties").and_then(Value::as_object);
+                properties.extend(own.into_iter().flatten().map(|(name, of)| (name.clone(), of.clone())));
+                any |= part.takes.is_none();
+            }
+        }
+    }
+    json!({ "type": "object", "properties": properties, "additionalProperties": any })
 }
 
 /// Shares `params` out among `children`, each of which is one or more parts.
@@ -267,16 +307,20 @@ impl Answers {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    /// A part that takes these parameters and no others.
+    fn taking<const N: usize>(names: [&str; N]) -> Part {
+        let properties: Map<_, _> = names.map(|name| (name.to_owned(), json!({}))).into_iter().collect();
+        Part::of_schema(json!({ "type": "object", "properties": properties }))
+    }
 
     fn params(value: Value) -> Params {
         value.as_object().cloned().unwrap()
     }
 
     fn tint(name: &str) -> Part {
-        Part::taking(["r", "strength"]).named(name)
+        taking(["r", "strength"]).named(name)
     }
 
     fn shares(children: &[Vec<Part>], value: Value) -> Result<Vec<Value>, String> {
@@ -294,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_flat_name_goes_to_the_one_part_that_takes_it_before_any_that_takes_all() {
-        let children = [vec![Part::any()], vec![tint("warm")], vec![Part::taking([])]];
+        let children = [vec![Part::any()], vec![tint("warm")], vec![taking([])]];
         let found = shares(&children, json!({"r": 1, "other": 2})).unwrap();
         assert_eq!(found, [json!({"other": 2}), json!({"r": 1}), json!({})]);
         let found = shares(&children[1..], json!({"other": 2})).unwrap();
@@ -324,7 +368,7 @@ mod tests {
     #[test]
     fn the_newest_value_wins_whether_it_came_flat_or_addressed() {
         let parts =
-            [Part::of(vec![tint("warm"), Part::any().named("cold")]).named("look"), Part::taking(["k"])];
+            [Part::of(vec![tint("warm"), Part::any().named("cold")]).named("look"), taking(["k"])];
         let mut waiting = Params::new();
         for newer in [
             json!({"r": 1, "k": 1}),
@@ -340,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_name_that_no_part_takes_is_named_with_those_that_are_known() {
-        let parts = [Part::of(vec![tint("warm"), tint("cold")]).named("look"), Part::taking(["k"])];
+        let parts = [Part::of(vec![tint("warm"), tint("cold")]).named("look"), taking(["k"])];
         for known in [json!({"k": 1}), json!({"r": 1}), json!({"look": {"warm": {"r": 1}, "strength": 1}})] {
             check_names(&params(known), &parts).unwrap();
         }
@@ -356,7 +400,7 @@ mod tests {
         let any = [tint("warm"), Part::any().named("rest")];
         check_names(&params(json!({"x": 1, "rest": {"y": 2}})), &any).unwrap();
         assert!(check_names(&params(json!({"warm": {"x": 1}})), &any).is_err(), "`warm` takes no other");
-        let error = check_names(&params(json!({"x": 1})), &[Part::taking([])]).unwrap_err().to_string();
+        let error = check_names(&params(json!({"x": 1})), &[taking([])]).unwrap_err().to_string();
         assert_eq!(error, "`x` is unknown: the processor takes no parameters");
     }
 
@@ -366,5 +410,16 @@ mod tests {
         let mut waiting = Params::new();
         collect(&mut waiting, params(json!({"r": 1, "cold": 2})), &parts);
         assert_eq!(Value::Object(waiting), json!({"r": 1, "cold": 2}));
+    }
+
+    #[test]
+    fn the_schema_of_a_composition_has_named_parts_under_their_names() {
+        let look = Part::of(vec![tint("warm"), taking(["k"])]).named("look");
+        let all = schema(&[look, taking(["x"])]);
+        assert_eq!(all["properties"]["look"]["properties"]["warm"]["properties"]["r"], json!({}));
+        assert_eq!(all["properties"]["look"]["properties"]["k"], json!({}));
+        assert_eq!((&all["properties"]["x"], &all["additionalProperties"]), (&json!({}), &json!(false)));
+        let rest = schema(&[Part::any(), tint("warm")]);
+        assert_eq!(rest["additionalProperties"], json!(true));
     }
 }

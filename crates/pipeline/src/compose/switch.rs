@@ -1,64 +1,57 @@
-//! One of several processors, as a parameter says.
+//! One of several processors, chosen by a parameter.
 
 use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
+use cutrickle_media::Timestamp;
 use serde_json::Value;
 
+use super::dynamic::{DynProcessor, DynRunning};
+use super::in_order::InOrder;
 use super::parts::{Answers, Part, route};
-use super::{Compose, DynProcessor};
-use crate::{FrameProcessor, Generated, Params, Result, StreamContext};
+use super::Compose;
+use crate::stage::{Finished, Running, Started, sealed};
+use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// One of several processors, as a parameter says: [`switch`].
+/// One of several processors, chosen by a parameter: [`switch`].
 ///
-/// All of them are initialised, started and stopped, and given their parameters, whichever is chosen; pictures and sound
-/// go to the chosen one. A choice takes effect with the next frame. Order is kept; one picture is at work at a time.
+/// All of them are initialised, started and stopped, and given their parameters, whichever is chosen; video and audio go to
+/// the chosen one. A choice takes effect with the next frame. Order is kept, also where cases work at several frames.
 #[derive(Debug, Clone)]
 pub struct Switch {
     parameter: String,
     cases: Vec<(String, DynProcessor)>,
-    chosen: usize,
 }
 
 /// A choice between processors by `parameter`, whose value is the name of a [`case`](Switch::case). Until it comes the
-/// first case is chosen; without any case pictures and sound pass.
+/// first case is chosen; without any case video and audio pass.
 pub fn switch(parameter: impl Into<String>) -> Switch {
-    Switch { parameter: parameter.into(), cases: Vec::new(), chosen: 0 }
+    Switch { parameter: parameter.into(), cases: Vec::new() }
 }
 
 impl Switch {
     /// Adds a case. Its name is also the one by which parameters reach it.
     #[must_use]
-    pub fn case(mut self, name: impl Into<String>, processor: impl FrameProcessor) -> Self {
+    pub fn case(mut self, name: impl Into<String>, stage: impl Stage) -> Self {
         let name = name.into();
-        self.cases.push((name.clone(), processor.named(name).boxed()));
+        self.cases.push((name.clone(), stage.named(name).boxed()));
         self
     }
 
-    /// The case that `params` choose, and each case's own share of them; the choice's name is for nobody else.
-    fn share(&self, params: &Params) -> Result<(usize, Vec<Params>)> {
-        let mut params = params.clone();
-        let chosen = match params.remove(&self.parameter) {
-            None => self.chosen,
-            Some(choice) => self.place(&choice)?,
-        };
-        let parts: Vec<_> = self.cases.iter().map(|(_, case)| case.parts()).collect();
-        Ok((chosen, route(&params, &parts)?))
-    }
-
-    fn place(&self, choice: &Value) -> Result<usize> {
-        let place = self.cases.iter().position(|(name, _)| choice.as_str() == Some(name));
-        place.ok_or_else(|| {
-            let names: Vec<_> = self.cases.iter().map(|(name, _)| format!("`{name}`")).collect();
-            format!("`{}` is {choice}: one of {} is wanted", self.parameter, names.join(", ")).into()
-        })
-    }
-
-    fn chosen(&mut self) -> Option<&mut DynProcessor> {
-        self.cases.get_mut(self.chosen).map(|(_, case)| case)
+    fn choice(&self) -> Choice {
+        Choice {
+            parameter: self.parameter.clone(),
+            names: self.cases.iter().map(|(name, _)| name.clone()).collect(),
+            parts: self.cases.iter().map(|(_, case)| case.parts()).collect(),
+            chosen: 0,
+        }
     }
 }
 
-impl FrameProcessor for Switch {
+impl sealed::Sealed for Switch {}
+
+impl Stage for Switch {
+    type Running = SwitchRunning;
+
     async fn initialize(&mut self, device: &Device) -> Result<()> {
         for (_, case) in &mut self.cases {
             case.initialize(device).await?;
@@ -66,11 +59,121 @@ impl FrameProcessor for Switch {
         Ok(())
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
-        match self.chosen() {
-            Some(case) => case.process_video(frame).await,
-            None => Ok(Some(frame)),
+    fn parts(&self) -> Vec<Part> {
+        let names = self.cases.iter().map(|(name, _)| name.as_str());
+        let mut parts = vec![Part::choosing(&self.parameter, names)];
+        parts.extend(self.cases.iter().flat_map(|(_, case)| case.parts()));
+        parts
+    }
+
+    fn takes_audio(&self) -> bool {
+        self.cases.iter().any(|(_, case)| case.takes_audio())
+    }
+
+    async fn start(&self, stream: &StreamContext) -> Result<Self::Running> {
+        let mut choice = self.choice();
+        let shares = choice.make(&stream.params)?;
+        let mut running = SwitchRunning { choice, cases: Vec::new(), waiting: InOrder::default() };
+        for ((_, case), share) in self.cases.iter().zip(shares) {
+            match case.start(&stream.with_params(share)).await {
+                Ok(case) => running.cases.push(case),
+                Err(e) => {
+                    // What was started is stopped; the first error is the one to tell.
+                    let _ = running.stop().await;
+                    return Err(e);
+                }
+            }
         }
+        Ok(running)
+    }
+}
+
+/// Which case is chosen.
+#[derive(Debug)]
+struct Choice {
+    parameter: String,
+    names: Vec<String>,
+    parts: Vec<Vec<Part>>,
+    chosen: usize,
+}
+
+impl Choice {
+    /// Chooses as `params` say, and gives each case's own share of them; the choice's name is for nobody else.
+    fn make(&mut self, params: &Params) -> Result<Vec<Params>> {
+        let mut params = params.clone();
+        let chosen = match params.remove(&self.parameter) {
+            None => self.chosen,
+            Some(choice) => self.place(&choice)?,
+        };
+        let shares = route(&params, &self.parts)?;
+        self.chosen = chosen;
+        Ok(shares)
+    }
+
+    fn place(&self, choice: &Value) -> Result<usize> {
+        let place = self.names.iter().position(|name| choice.as_str() == Some(name));
+        place.ok_or_else(|| {
+            let names: Vec<_> = self.names.iter().map(|name| format!("`{name}`")).collect();
+            format!("`{}` is {choice}: one of {} is wanted", self.parameter, names.join(", ")).into()
+        })
+    }
+}
+
+/// [`Switch`] in one stream.
+#[doc(hidden)]
+pub struct SwitchRunning {
+    choice: Choice,
+    cases: Vec<DynRunning>,
+    /// The frames that are at work, each with its case, and those behind them.
+    waiting: InOrder<usize>,
+}
+
+impl SwitchRunning {
+    fn chosen(&mut self) -> Option<&mut DynRunning> {
+        self.cases.get_mut(self.choice.chosen)
+    }
+
+    /// The case that works at the oldest frame.
+    fn oldest(&mut self) -> Option<(usize, &mut DynRunning)> {
+        let case = *self.waiting.oldest()?;
+        self.cases.get_mut(case).map(|running| (case, running))
+    }
+}
+
+impl sealed::Sealed for SwitchRunning {}
+
+impl Running for SwitchRunning {
+    async fn start_video(&mut self, frame: VideoFrame) -> Result<Started> {
+        let (id, case) = (frame.id(), self.choice.chosen);
+        let started = match self.chosen() {
+            Some(case) => case.start_video(frame).await?,
+            None => Started::Done(Some(frame)),
+        };
+        Ok(match started {
+            Started::Done(answer) => self.waiting.done(id, answer),
+            Started::AtWork => self.waiting.at_work(id, case),
+        })
+    }
+
+    async fn video_ready(&mut self) {
+        if self.waiting.is_ready() {
+            return;
+        }
+        match self.oldest() {
+            Some((_, case)) => case.video_ready().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn finish_video(&mut self) -> Option<Finished> {
+        if !self.waiting.is_ready()
+            && let Some((case, running)) = self.oldest()
+            && let Some(Finished { id, result }) = running.finish_video().await
+            && self.waiting.take(id).is_some()
+        {
+            self.waiting.answer(id, result, |of| *of == case);
+        }
+        self.waiting.next()
     }
 
     async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
@@ -80,11 +183,7 @@ impl FrameProcessor for Switch {
         }
     }
 
-    fn takes_audio(&mut self) -> bool {
-        self.cases.iter_mut().any(|(_, case)| case.takes_audio())
-    }
-
-    async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
+    async fn generate(&mut self, timestamp: Timestamp) -> Result<Generated> {
         match self.chosen() {
             Some(case) => case.generate(timestamp).await,
             None => Ok(Generated::default()),
@@ -92,13 +191,12 @@ impl FrameProcessor for Switch {
     }
 
     async fn update_params(&mut self, params: &Params) -> Result<()> {
-        let (chosen, shares) = self.share(params)?;
-        self.chosen = chosen;
+        let shares = self.choice.make(params)?;
         let mut answers = Answers::default();
-        if let Some(choice) = params.get(&self.parameter) {
-            answers.add(Params::from_iter([(self.parameter.clone(), choice.clone())]), Ok(()));
+        if let Some(choice) = params.get(&self.choice.parameter) {
+            answers.add(Params::from_iter([(self.choice.parameter.clone(), choice.clone())]), Ok(()));
         }
-        for ((_, case), share) in self.cases.iter_mut().zip(shares) {
+        for (case, share) in self.cases.iter_mut().zip(shares) {
             if !share.is_empty() {
                 let answer = case.update_params(&share).await;
                 answers.add(share, answer);
@@ -107,26 +205,11 @@ impl FrameProcessor for Switch {
         answers.whole()
     }
 
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        let (chosen, shares) = self.share(&stream.params)?;
-        self.chosen = chosen;
-        for ((_, case), share) in self.cases.iter_mut().zip(shares) {
-            case.on_stream_start(&stream.with_params(share)).await?;
-        }
-        Ok(())
-    }
-
-    async fn on_stream_stop(&mut self) -> Result<()> {
+    async fn stop(&mut self) -> Result<()> {
         let mut stopped = Ok(());
-        for (_, case) in &mut self.cases {
-            stopped = stopped.and(case.on_stream_stop().await);
+        for case in &mut self.cases {
+            stopped = stopped.and(case.stop().await);
         }
         stopped
-    }
-
-    fn parts(&self) -> Vec<Part> {
-        let mut parts = vec![Part::taking([self.parameter.as_str()])];
-        parts.extend(self.cases.iter().flat_map(|(_, case)| case.parts()));
-        parts
     }
 }

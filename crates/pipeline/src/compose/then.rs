@@ -6,15 +6,17 @@ use std::task::Poll;
 
 use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
+use cutrickle_media::Timestamp;
 
 use super::parts::{Answers, Part, route};
 use crate::process::caught;
-use crate::{Finished, FrameProcessor, Generated, Params, Result, Started, StreamContext};
+use crate::stage::{Finished, Running, Started, process_video, sealed};
+use crate::{Generated, Params, Result, Stage, StreamContext};
 
 /// One processor, then another on what it returns: [`Compose::then`](super::Compose::then).
 ///
 /// Time: the sum of both. Order is kept. Both are initialised, started and stopped in this order. What the first withholds
-/// the second never sees. Sound goes through both; in a stream without input the first generates, and the second is given
+/// the second never sees. Audio goes through both; in a stream without input the first generates, and the second is given
 /// what comes of it.
 #[derive(Debug, Clone)]
 pub struct Then<A, B> {
@@ -22,73 +24,20 @@ pub struct Then<A, B> {
     second: B,
 }
 
-impl<A: FrameProcessor, B: FrameProcessor> Then<A, B> {
+impl<A: Stage, B: Stage> Then<A, B> {
     pub(super) fn new(first: A, second: B) -> Self {
         Self { first, second }
     }
-
-    fn share(&self, params: &Params) -> Result<[Params; 2]> {
-        let mut shares = route(params, &[self.first.parts(), self.second.parts()])?.into_iter();
-        Ok([shares.next().unwrap_or_default(), shares.next().unwrap_or_default()])
-    }
 }
 
-impl<A: FrameProcessor, B: FrameProcessor> FrameProcessor for Then<A, B> {
+impl<A: Stage, B: Stage> sealed::Sealed for Then<A, B> {}
+
+impl<A: Stage, B: Stage> Stage for Then<A, B> {
+    type Running = ThenRunning<A::Running, B::Running>;
+
     async fn initialize(&mut self, device: &Device) -> Result<()> {
         self.first.initialize(device).await?;
         self.second.initialize(device).await
-    }
-
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
-        let timestamp = frame.timestamp();
-        match self.first.process_video(frame).await? {
-            Some(frame) => self.second.process_video(frame.at(timestamp)).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
-        through(&mut self.second, self.first.process_audio(frame).await?).await
-    }
-
-    fn takes_audio(&mut self) -> bool {
-        self.first.takes_audio() || self.second.takes_audio()
-    }
-
-    async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
-        let made = self.first.generate(timestamp).await?;
-        let video = match made.video {
-            Some(frame) => self.second.process_video(frame.at(timestamp)).await?,
-            None => None,
-        };
-        Ok(Generated { video, audio: through(&mut self.second, made.audio).await? })
-    }
-
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        let [first, second] = self.share(params)?;
-        // A wrong parameter of one part is no reason to keep the other's from it.
-        let mut answers = Answers::default();
-        if !first.is_empty() {
-            let answer = self.first.update_params(&first).await;
-            answers.add(first, answer);
-        }
-        if !second.is_empty() {
-            let answer = self.second.update_params(&second).await;
-            answers.add(second, answer);
-        }
-        answers.whole()
-    }
-
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        let [first, second] = self.share(&stream.params)?;
-        self.first.on_stream_start(&stream.with_params(first)).await?;
-        self.second.on_stream_start(&stream.with_params(second)).await
-    }
-
-    async fn on_stream_stop(&mut self) -> Result<()> {
-        let stopped = self.first.on_stream_stop().await;
-        self.second.on_stream_stop().await?;
-        stopped
     }
 
     fn parts(&self) -> Vec<Part> {
@@ -97,10 +46,45 @@ impl<A: FrameProcessor, B: FrameProcessor> FrameProcessor for Then<A, B> {
         parts
     }
 
+    fn takes_audio(&self) -> bool {
+        self.first.takes_audio() || self.second.takes_audio()
+    }
+
+    async fn start(&self, stream: &StreamContext) -> Result<Self::Running> {
+        let parts = [self.first.parts(), self.second.parts()];
+        let [of_first, of_second] = share(&parts, &stream.params)?;
+        let mut first = self.first.start(&stream.with_params(of_first)).await?;
+        match self.second.start(&stream.with_params(of_second)).await {
+            Ok(second) => Ok(ThenRunning { first, second, parts }),
+            Err(e) => {
+                // The second's error is the one to tell.
+                let _ = first.stop().await;
+                Err(e)
+            }
+        }
+    }
+}
+
+fn share(parts: &[Vec<Part>; 2], params: &Params) -> Result<[Params; 2]> {
+    let mut shares = route(params, parts)?.into_iter();
+    Ok([shares.next().unwrap_or_default(), shares.next().unwrap_or_default()])
+}
+
+/// [`Then`] in one stream.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ThenRunning<A, B> {
+    first: A,
+    second: B,
+    parts: [Vec<Part>; 2],
+}
+
+impl<A, B> sealed::Sealed for ThenRunning<A, B> {}
+
+impl<A: Running, B: Running> Running for ThenRunning<A, B> {
     async fn start_video(&mut self, frame: VideoFrame) -> Result<Started> {
-        let timestamp = frame.timestamp();
         match self.first.start_video(frame).await? {
-            Started::Done(Some(frame)) => self.second.start_video(frame.at(timestamp)).await,
+            Started::Done(Some(frame)) => self.second.start_video(frame).await,
             other => Ok(other),
         }
     }
@@ -120,25 +104,59 @@ impl<A: FrameProcessor, B: FrameProcessor> FrameProcessor for Then<A, B> {
         if !is_ready(self.first.video_ready()).await {
             return None;
         }
-        let Finished { timestamp, result } = self.first.finish_video().await?;
+        let Finished { id, result } = self.first.finish_video().await?;
         let frame = match result {
-            Ok(Some(frame)) => frame.at(timestamp),
-            answer => return Some(Finished { timestamp, result: answer }),
+            Ok(Some(frame)) => frame,
+            answer => return Some(Finished { id, result: answer }),
         };
-        // Caught here, where it is known which picture a panic costs.
+        // Caught here, where it is known which frame a panic costs.
         let result = match caught(async { self.second.start_video(frame).await }).await {
             Ok(Started::AtWork) => return None,
             Ok(Started::Done(frame)) => Ok(frame),
             Err(e) => Err(e),
         };
-        Some(Finished { timestamp, result })
+        Some(Finished { id, result })
+    }
+
+    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
+        through(&mut self.second, self.first.process_audio(frame).await?).await
+    }
+
+    async fn generate(&mut self, timestamp: Timestamp) -> Result<Generated> {
+        let made = self.first.generate(timestamp).await?;
+        let video = match made.video {
+            Some(frame) => process_video(&mut self.second, frame.at(timestamp)).await?,
+            None => None,
+        };
+        Ok(Generated { video, audio: through(&mut self.second, made.audio).await? })
+    }
+
+    async fn update_params(&mut self, params: &Params) -> Result<()> {
+        let [first, second] = share(&self.parts, params)?;
+        // A wrong parameter of one part is no reason to keep the other's from it.
+        let mut answers = Answers::default();
+        if !first.is_empty() {
+            let answer = self.first.update_params(&first).await;
+            answers.add(first, answer);
+        }
+        if !second.is_empty() {
+            let answer = self.second.update_params(&second).await;
+            answers.add(second, answer);
+        }
+        answers.whole()
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        let stopped = self.first.stop().await;
+        self.second.stop().await?;
+        stopped
     }
 }
 
-async fn through(processor: &mut impl FrameProcessor, sound: Vec<AudioFrame>) -> Result<Vec<AudioFrame>> {
-    let mut all = Vec::with_capacity(sound.len());
-    for frame in sound {
-        all.extend(processor.process_audio(frame).await?);
+async fn through(running: &mut impl Running, audio: Vec<AudioFrame>) -> Result<Vec<AudioFrame>> {
+    let mut all = Vec::with_capacity(audio.len());
+    for frame in audio {
+        all.extend(running.process_audio(frame).await?);
     }
     Ok(all)
 }

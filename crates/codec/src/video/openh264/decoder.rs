@@ -8,7 +8,8 @@
 
 use std::borrow::Cow;
 
-use cutrickle_frame::{I420, VideoFrame};
+use cutrickle_frame::{I420, Origin, VideoFrame};
+use cutrickle_media::{AccessUnit, VideoCodec};
 use openh264_sys2::{
     DECODING_STATE, dsBitstreamError, dsDataErrorConcealed, dsErrorFree, dsNoParamSets, dsOutOfMemory,
     dsRefLost,
@@ -18,10 +19,10 @@ use super::library;
 use crate::video::nal;
 use crate::video::reorder::Reorder;
 use crate::video::sps::{Sps, undelayed};
-use crate::{Error, Result, VideoDecoder, VideoUnit};
+use crate::{Error, Result, VideoDecoder};
 
 /// A decoder for one stream. It follows changes of size by itself.
-pub struct H264Decoder {
+pub(crate) struct H264Decoder {
     library: library::Decoder,
     sps: Option<Sps>,
     reorder: Reorder,
@@ -33,8 +34,12 @@ impl H264Decoder {
     /// A decoder that waits for the first keyframe.
     ///
     /// # Errors
-    /// Out of memory.
-    pub fn new() -> Result<Self> {
+    /// `is_unsupported` for another codec than H.264; out of memory.
+    pub(crate) fn new(codec: VideoCodec) -> Result<Self> {
+        if codec != VideoCodec::H264 {
+            let codec = codec.title();
+            return Err(Error::unsupported(format!("decoding {codec} needs the feature `ffmpeg`")));
+        }
         Ok(Self { library: library::Decoder::open()?, sps: None, reorder: Reorder::new(), started: false })
     }
 
@@ -63,14 +68,15 @@ impl H264Decoder {
     /// Decodes a unit; the picture is the last one that came out, as one before it would be a guess at a lost one.
     fn picture(
         &mut self,
-        unit: &VideoUnit<'_>,
+        unit: &AccessUnit,
+        origin: Origin,
         data: &[u8],
         sps: &Sps,
     ) -> Result<(DECODING_STATE, Option<VideoFrame>)> {
         let mut frame = None;
         let mut take = |lent: library::Lent<'_>| -> Result<()> {
             let picture = I420::copy_from(lent.width, lent.height, lent.planes)?;
-            frame = Some(VideoFrame::from_i420(picture, sps.colour(lent.height), unit.timestamp));
+            frame = Some(VideoFrame::from_i420(picture, sps.colour(lent.height), unit.pts).of(origin));
             Ok(())
         };
         let mut state = dsErrorFree;
@@ -86,12 +92,12 @@ impl H264Decoder {
 }
 
 impl VideoDecoder for H264Decoder {
-    fn decode(&mut self, unit: &VideoUnit<'_>, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
+    fn decode(&mut self, unit: &AccessUnit, origin: Origin, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
         // A parser of untrusted bytes is not the place for an empty slice's dangling pointer.
         if unit.data.is_empty() {
             return Ok(());
         }
-        let (described, idr) = self.survey(unit.data);
+        let (described, idr) = self.survey(&unit.data);
         let Some(sps) = self.sps else { return Ok(()) };
         check(&sps)?;
         if !(self.started || idr || unit.keyframe) {
@@ -101,10 +107,10 @@ impl VideoDecoder for H264Decoder {
             self.reorder.drain(out);
         }
         let data =
-            if described { Cow::Owned(with_sets_undelayed(unit.data)) } else { Cow::Borrowed(unit.data) };
-        let (state, frame) = self.picture(unit, &data, &sps)?;
+            if described { Cow::Owned(with_sets_undelayed(&unit.data)) } else { Cow::Borrowed(&unit.data[..]) };
+        let (state, frame) = self.picture(unit, origin, &data, &sps)?;
         match frame {
-            Some(frame) if self.started || (state == dsErrorFree && !unit.damaged) => {
+            Some(frame) if self.started || (state == dsErrorFree && !unit.is_impaired()) => {
                 self.started = true;
                 self.reorder.push(frame, out);
                 Ok(())
@@ -115,7 +121,7 @@ impl VideoDecoder for H264Decoder {
                     // What is left of this unit would be patched up in front of the next keyframe.
                     self.library = library::Decoder::open()?;
                 }
-                Err(Error::failed(format!("openh264: {} at timestamp {}", describe(state), unit.timestamp)))
+                Err(Error::failed(format!("openh264: {} at {}", describe(state), unit.pts)))
             }
         }
     }

@@ -4,13 +4,14 @@ use std::ffi::{c_int, c_uint};
 use std::ops::RangeInclusive;
 
 use cutrickle_frame::VideoFrame;
+use cutrickle_media::{AccessUnit, Size, VideoCodec};
 use openh264_sys2::{
     CAMERA_VIDEO_REAL_TIME, CONSTANT_ID, LEVEL_UNKNOWN, LOW_COMPLEXITY, PRO_MAIN, RC_BITRATE_MODE,
     RC_OFF_MODE, SEncParamExt, SM_FIXEDSLCNUM_SLICE, VF_UNDEF,
 };
 
 use super::library;
-use crate::{EncodedVideo, EncoderConfig, Error, RateControl, Result, VideoCodec, VideoEncoder};
+use crate::{EncoderConfig, Error, RateControl, Result, VideoEncoder};
 
 /// The library's smallest picture.
 const SMALLEST: u32 = 16;
@@ -23,7 +24,7 @@ const QUALITIES: RangeInclusive<u8> = 1..=51;
 const TICKS_PER_MILLISECOND: i64 = 90;
 
 /// An encoder of one size and colour.
-pub struct H264Encoder {
+pub(crate) struct H264Encoder {
     library: library::Encoder,
     config: EncoderConfig,
 }
@@ -34,22 +35,23 @@ impl H264Encoder {
     /// # Errors
     /// [`is_unsupported`](Error::is_unsupported) for another codec; a side below 16 pixels or beyond the library's
     /// 4096x2304 or so; a frame rate or bitrate of 0; a quality that is none.
-    pub fn new(config: EncoderConfig) -> Result<Self> {
+    pub(crate) fn new(config: EncoderConfig) -> Result<Self> {
         let (width, height) = even(&config);
         if width < SMALLEST || height < SMALLEST {
             return Err(Error::failed(format!(
-                "a picture of {}x{}: openh264 encodes from {SMALLEST}x{SMALLEST}",
-                config.width, config.height
+                "a picture of {}: openh264 encodes from {SMALLEST}x{SMALLEST}",
+                config.size
             )));
         }
         check_rate(config.fps, config.bitrate)?;
         if config.coding.codec != VideoCodec::H264 {
-            return Err(Error::unsupported(format!("openh264 does not encode {:?}", config.coding.codec)));
+            let codec = config.coding.codec.title();
+            return Err(Error::unsupported(format!("openh264 does not encode {codec}")));
         }
         if let RateControl::Quality(quality) = config.coding.rate
             && !QUALITIES.contains(&quality)
         {
-            return Err(Error::failed(format!("a quality of {quality}: there are {QUALITIES:?}")));
+            return Err(Error::failed(format!("a quality of {quality}: {QUALITIES:?} are possible")));
         }
         let library = library::Encoder::open(|params| set(params, &config))?;
         Ok(Self { library, config })
@@ -57,24 +59,16 @@ impl H264Encoder {
 }
 
 impl VideoEncoder for H264Encoder {
-    fn encode(&mut self, frame: &VideoFrame, idr: bool) -> Result<EncodedVideo> {
-        let (frame_size, size) = ((frame.width(), frame.height()), (self.config.width, self.config.height));
+    fn encode(&mut self, frame: &VideoFrame, idr: bool) -> Result<AccessUnit> {
+        let (frame_size, size) = (Size::new(frame.width(), frame.height()), self.config.size);
         if frame_size != size {
-            return Err(Error::failed(format!(
-                "a frame of {}x{} for an encoder of {}x{}",
-                frame_size.0, frame_size.1, size.0, size.1
-            )));
+            return Err(Error::failed(format!("a frame of {frame_size} for an encoder of {size}")));
         }
-        let picture = frame.i420()?;
-        let milliseconds = frame.timestamp().div_euclid(TICKS_PER_MILLISECOND);
+        let (picture, at) = (frame.i420()?, frame.timestamp());
+        let milliseconds = at.ticks().div_euclid(TICKS_PER_MILLISECOND);
         match self.library.encode(&picture, even(&self.config), milliseconds, idr)? {
-            Some((data, keyframe)) => {
-                let codec = VideoCodec::H264;
-                Ok(EncodedVideo { codec, data, timestamp: frame.timestamp(), keyframe })
-            }
-            None => {
-                Err(Error::failed(format!("openh264 skipped the frame at timestamp {}", frame.timestamp())))
-            }
+            Some((data, keyframe)) => Ok(AccessUnit::new(VideoCodec::H264, at, keyframe, data)),
+            None => Err(Error::failed(format!("openh264 skipped the frame at {at}"))),
         }
     }
 
@@ -102,7 +96,7 @@ fn check_rate(fps: f64, bitrate: u32) -> Result<()> {
 }
 
 fn even(config: &EncoderConfig) -> (u32, u32) {
-    (config.width & !1, config.height & !1)
+    (config.size.width & !1, config.size.height & !1)
 }
 
 /// What differs from the library's defaults; the rest of a layer follows from the whole.
@@ -115,7 +109,7 @@ fn set(params: &mut SEncParamExt, config: &EncoderConfig) {
         RateControl::Quality(quality) => Some(c_int::from(quality)),
         RateControl::Constant | RateControl::Variable => None,
     };
-    let slices = if config.height < LINES_FOR_SLICES { 1 } else { SLICES };
+    let slices = if config.size.height < LINES_FOR_SLICES { 1 } else { SLICES };
 
     params.iUsageType = CAMERA_VIDEO_REAL_TIME;
     params.iComplexityMode = LOW_COMPLEXITY;

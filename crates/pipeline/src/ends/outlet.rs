@@ -1,0 +1,103 @@
+//! How a channel that a stream gives something to is doing, told by whoever serves it.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use crate::stream::Stream;
+
+/// Why a sink has ended without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkEnd {
+    /// All that the stream gave was handed on.
+    Done,
+    /// The other side takes nothing more: the stream ends, and nothing is wrong.
+    Closed,
+}
+
+/// A channel that a stream gives something to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Channel {
+    Output,
+    Events,
+    Data,
+}
+
+/// The channels whose other side takes nothing at the moment, as bits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Away(pub(crate) u8);
+
+impl Channel {
+    pub(crate) const ALL: [Self; 3] = [Self::Output, Self::Events, Self::Data];
+
+    /// Its place in a set of channels.
+    pub(crate) const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Output => "output",
+            Self::Events => "events",
+            Self::Data => "data",
+        }
+    }
+}
+
+impl Away {
+    /// What it means that `channel` is away, if it is.
+    pub(crate) fn reason(self, channel: Channel) -> Option<&'static str> {
+        (self.0 & channel.bit() != 0).then_some(match channel {
+            Channel::Output => "the output's server is out of reach or takes nothing",
+            Channel::Events => "the events' server is out of reach or takes nothing",
+            Channel::Data => "the data's server is out of reach or takes nothing",
+        })
+    }
+}
+
+/// Tells the stream how one of its channels is doing. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Outlet {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) channel: Channel,
+}
+
+impl Outlet {
+    /// The stream's name.
+    pub fn stream_id(&self) -> &str {
+        &self.stream.id
+    }
+
+    /// Whether the other side takes what it is given. While it does not, the stream's state is `DEGRADED_OUTPUT`.
+    pub fn delivers(&self, ok: bool) {
+        self.stream.delivers(self.channel, ok);
+        if ok && self.channel == Channel::Output {
+            self.stream.output_seen();
+        }
+    }
+
+    /// The other side has taken so many bytes.
+    pub fn sent(&self, bytes: u64) {
+        if bytes > 0 && self.channel == Channel::Output {
+            self.stream.output_bytes.add(bytes);
+            self.stream.first_output();
+            self.stream.output_seen();
+        }
+    }
+
+    /// So many bytes were given up.
+    pub fn dropped(&self, bytes: u64) {
+        if self.channel == Channel::Output {
+            self.stream.recorder.output_bytes_dropped.add(bytes);
+        }
+    }
+
+    /// Counts and logs an error that the stream survives.
+    pub fn error(&self, what: impl Display) {
+        self.stream.error(format_args!("{}: {what}", self.channel.name()));
+    }
+
+    /// Waits until the stream is asked to end. What it has in flight still comes.
+    pub async fn stopping(&self) {
+        self.stream.stopped().await;
+    }
+}

@@ -1,0 +1,125 @@
+//! Parameters as a struct: their schema for callers, and values checked against it before a processor sees them.
+
+use cutrickle_error::BoxError;
+use jsonschema::Validator;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Params, Result};
+
+/// A struct of parameters, as [`FrameProcessor::params`](crate::FrameProcessor::params) hands it to the framework.
+///
+/// Everything that implements serde's `Serialize` and `Deserialize` and schemars' `JsonSchema` is one. Ranges, defaults
+/// and descriptions are schemars' attributes and doc comments.
+///
+/// ```
+/// use cutrickle_pipeline::{Params, TypedParams};
+///
+/// #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+/// struct Blur {
+///     /// Of the blur, in pixels.
+///     #[schemars(range(min = 0.0, max = 32.0))]
+///     radius: f64,
+/// }
+///
+/// let mut blur = Blur { radius: 2.0 };
+/// let params = |json| serde_json::from_str::<Params>(json).unwrap();
+/// blur.update(&params(r#"{"radius": 4}"#)).unwrap();
+/// assert_eq!(blur.radius, 4.0);
+/// let refused = blur.update(&params(r#"{"radius": 64}"#)).unwrap_err();
+/// assert_eq!(refused.to_string(), "`radius` is 64: a number from 0 to 32 is wanted");
+/// assert_eq!(blur.radius, 4.0);
+/// ```
+pub trait TypedParams: Send {
+    /// The JSON schema of the struct.
+    fn schema(&self) -> Value;
+
+    /// The values as they are.
+    fn values(&self) -> Params;
+
+    /// Writes the values of `params` into the struct: all of them, or none. What is not among them stays as it is.
+    ///
+    /// # Errors
+    /// A value that does not fit the schema; the text names it and says what is wanted.
+    fn update(&mut self, params: &Params) -> Result<()>;
+}
+
+impl<T: Serialize + DeserializeOwned + JsonSchema + Send> TypedParams for T {
+    fn schema(&self) -> Value {
+        let mut schema = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            // What a stream starts with is the default, whatever the struct's own may be.
+            for (name, value) in self.values() {
+                if let Some(Value::Object(property)) = properties.get_mut(&name) {
+                    property.insert("default".into(), value);
+                }
+            }
+        }
+        // Nothing has to be given: what is left out keeps its value.
+        if let Value::Object(schema) = &mut schema {
+            schema.remove("required");
+        }
+        schema
+    }
+
+    fn values(&self) -> Params {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(values)) => values,
+            _ => Map::new(),
+        }
+    }
+
+    fn update(&mut self, params: &Params) -> Result<()> {
+        if params.is_empty() {
+            return Ok(());
+        }
+        let schema = self.schema();
+        let mut values = self.values();
+        let known = params.iter().filter(|(name, _)| property(&schema, name).is_some());
+        values.extend(known.map(|(name, value)| (name.clone(), value.clone())));
+        let values = Value::Object(values);
+        let validator = jsonschema::validator_for(&schema)?;
+        check(&validator, &schema, &values)?;
+        *self = serde_json::from_value(values)?;
+        Ok(())
+    }
+}
+
+/// Checks `values` against a schema.
+fn check(validator: &Validator, schema: &Value, values: &Value) -> Result<()> {
+    let Err(error) = validator.validate(values) else { return Ok(()) };
+    let path = error.instance_path().to_string();
+    let name = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    match (values.get(name), property(schema, name)) {
+        (Some(value), Some(property)) => Err(refusal(name, value, property, &error.to_string())),
+        _ => Err(error.to_string().into()),
+    }
+}
+
+fn property<'a>(schema: &'a Value, name: &str) -> Option<&'a Map<String, Value>> {
+    schema.get("properties")?.get(name)?.as_object()
+}
+
+/// The refusal of a value in the words of its schema, or in the validator's `otherwise`.
+fn refusal(name: &str, value: &Value, property: &Map<String, Value>, otherwise: &str) -> BoxError {
+    let number = |key| property.get(key).and_then(Value::as_f64);
+    let is = |kind: &str| property.get("type").is_some_and(|of| of == kind);
+    let wanted = match (number("minimum"), number("maximum"), property.get("enum")) {
+        (Some(min), Some(max), _) if is("integer") => format!("a whole number from {min} to {max}"),
+        (Some(min), Some(max), _) => format!("a number from {min} to {max}"),
+        (Some(min), None, _) if is("integer") => format!("a whole number from {min}"),
+        (_, _, Some(Value::Array(words))) => {
+            let words: Vec<_> = words.iter().filter_map(Value::as_str).map(|word| format!("`{word}`")).collect();
+            words.join(" or ")
+        }
+        _ if is("boolean") => "true or false".to_owned(),
+        _ => return format!("`{name}`: {otherwise}").into(),
+    };
+    format!("`{name}` is {value}: {wanted} is wanted").into()
+}
+
+/// The parameters of a processor that takes none.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+pub struct NoParams {}
