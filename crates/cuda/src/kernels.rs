@@ -14,12 +14,10 @@
 //! more is moved at once where addresses allow.
 
 mod colour;
-mod fit;
 mod model;
 mod parameters;
 
 pub use colour::{FixedToRgb, FixedToYuv, FloatToRgb};
-pub use fit::Span;
 pub use model::{Axis, YuvToModel};
 pub use parameters::{OverlayBlend, Pixels, RgbToNv12, Surface, YuvToRgb, covered};
 

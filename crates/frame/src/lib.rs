@@ -14,6 +14,7 @@ mod convert;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod device;
+mod draw;
 mod error;
 mod model_input;
 mod model_pass;
@@ -31,6 +32,7 @@ pub use cuda::{GpuFigures, cuda_device, fill, gpu, gpu_figures, gpu_memory_used}
 #[cfg(feature = "cuda")]
 pub use cutrickle_cuda::{CopyStage, Gpu, Stage as GpuStage, TimedWork};
 pub use device::{DeviceChoice, OpenedDevices, WITHOUT_CUDA};
+pub use draw::{Canvas, Rgba};
 pub use error::{Error, Result};
 pub use model_input::{dtype_of, element_of};
 pub use origin::{FrameId, Origin};

@@ -4,8 +4,8 @@
 //! The loops are written so that the compiler makes SIMD of them; a large output is cut into bands of rows for the
 //! thread pool that candle computes on, so there are never more threads than that has.
 
-use cutrickle_cuda::kernels::{FloatToRgb, Span, SurfaceFormat};
-use cutrickle_media::{Colour, Fit, Layout, ModelInput, Size};
+use cutrickle_cuda::kernels::{FloatToRgb, SurfaceFormat};
+use cutrickle_media::{Colour, Fit, Layout, ModelInput, Size, Span};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;

@@ -92,7 +92,7 @@ impl InplaceOp2 for Over {
     }
 }
 
-/// (over * alpha + under * (255 - alpha)) / 255, correctly rounded, as kernels/overlay_blend.cu has it.
+/// (over * alpha + under * (255 - alpha)) / 255, correctly rounded, as kernels/overlay.cu has it.
 fn blend(over: u8, under: u8, alpha: u8) -> u8 {
     let (over, under, alpha) = (u32::from(over), u32::from(under), u32::from(alpha));
     let sum = over * alpha + under * (255 - alpha) + 128;

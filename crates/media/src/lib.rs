@@ -8,12 +8,14 @@
 
 mod codec;
 mod colour;
+mod fit;
 mod model;
 mod time;
 mod unit;
 
 pub use codec::{AudioCodec, Codec, TrackKind, UnknownCodec, VideoCodec};
 pub use colour::{Colour, ColourSpace, Matrix};
+pub use fit::Span;
 pub use model::{Element, Fit, Layout, ModelInput, Size};
 pub use time::{Ticks, Timestamp};
 pub use unit::{AccessUnit, Loss, Tracks};

@@ -1,8 +1,8 @@
 //! What the kernel that prepares a model's input is launched with, and where its pixels come from.
 
-use cutrickle_media::{ColourSpace, Element, Fit, Layout, ModelInput, Size};
+use cutrickle_media::{ColourSpace, Element, Fit, Layout, ModelInput, Size, Span};
 
-use super::{FloatToRgb, Grid, Span, Surface, SurfaceFormat, check_rows, check_size};
+use super::{FloatToRgb, Grid, Surface, SurfaceFormat, check_rows, check_size};
 use crate::{Error, Result};
 
 /// Where the samples of one axis of a plane lie under the pixels of the output (`Axis` of

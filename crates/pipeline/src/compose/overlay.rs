@@ -201,10 +201,11 @@ impl Banner {
 
     fn paint(&self, (height, width): (usize, usize)) -> Result<Tensor> {
         let rows = if self.whole { height } else { (height / 6).max(MIN_ROWS).min(height) };
-        let canvas = Canvas::filled(width as u32, rows as u32, GROUND);
+        let mut canvas = Canvas::new(width as u32, rows as u32)?;
+        canvas.fill(GROUND);
         // As large as fits into four fifths of the width and half of a banner's height.
         let limit = Size::new(width as u32 * 4 / 5, (height as u32 / 6).max(2) / 2);
-        let canvas = canvas.with_centred_text(&self.text, limit, INK);
+        canvas.centred_text(&self.text, limit, INK);
         let rgba = canvas.tensor(&Device::Cpu)?;
         Ok(if self.whole { rgba.narrow(2, 0, 3)?.contiguous()? } else { rgba })
     }

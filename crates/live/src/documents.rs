@@ -1,0 +1,63 @@
+//! Events and data: channels whose segments are documents, each written whole.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cutrickle_error::chain;
+use cutrickle_pipeline::Result;
+use cutrickle_pipeline::ends::{DocumentSink, Documents, SinkEnd};
+use cutrickle_trickle::{Error, Publisher};
+
+use crate::TrickleOptions;
+use crate::delivery::follow;
+
+/// Closing a channel discards what nobody has asked for yet. Readers of documents, several of which may come at once,
+/// get so long to ask for the last one.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// A channel whose segments are documents.
+#[derive(Debug)]
+pub struct TrickleDocuments(Publisher);
+
+impl TrickleDocuments {
+    /// The channel at `url`, whose documents are of `content_type`.
+    ///
+    /// # Errors
+    /// A malformed URL.
+    pub fn new(url: &str, content_type: &str, options: &TrickleOptions) -> Result<Self, Error> {
+        Publisher::new(url, content_type, options.output()).map(Self)
+    }
+
+    async fn send_all(&mut self, documents: &mut Documents) {
+        while let Some(document) = documents.next().await {
+            match self.send(document.body().clone()).await {
+                Ok(()) => document.delivered(),
+                Err(e) => document.lost(e),
+            }
+        }
+    }
+
+    /// Sends one document and waits until the server has it, also through an outage of the server. An error means that
+    /// it is lost.
+    async fn send(&mut self, body: Bytes) -> Result<(), Error> {
+        let mut segment = self.0.segment().await?;
+        segment.write(body).await?;
+        segment.delivered().await
+    }
+}
+
+impl DocumentSink for TrickleDocuments {
+    async fn run(mut self, mut documents: Documents) -> Result<SinkEnd> {
+        let (outlet, delivery) = (documents.outlet(), self.0.delivery());
+        tokio::select! {
+            biased;
+            ended = follow(&outlet, delivery) => return ended,
+            () = self.send_all(&mut documents) => {}
+        }
+        tokio::time::sleep(LINGER).await;
+        if let Err(e) = self.0.close().await {
+            outlet.error(format_args!("ending it: {}", chain(&e)));
+        }
+        Ok(SinkEnd::Done)
+    }
+}

@@ -1,0 +1,78 @@
+//! What a stream over trickle is started with.
+
+use cutrickle_pipeline::{Ends, Error, MetricsRegistry, Params, Result, Session, Stage, StreamOptions};
+
+use crate::{TrickleControl, TrickleDocuments, TrickleOptions, TrickleSink, TrickleSource};
+
+/// What a stream is started with.
+#[derive(Debug, Clone, Default)]
+pub struct StreamRequest {
+    /// The stream's name; unique among a worker's streams.
+    pub id: String,
+    /// Where input comes from; none for a stream without input.
+    pub subscribe_url: Option<String>,
+    /// Where output goes; none for a stream without output.
+    pub publish_url: Option<String>,
+    /// Where parameters come from, beside [`Session::update_params`].
+    pub control_url: Option<String>,
+    /// Where events and heartbeats go.
+    pub events_url: Option<String>,
+    /// Where the data goes that the processor emits.
+    pub data_url: Option<String>,
+    /// The framework's own parameters and the processor's, as they came.
+    pub params: Params,
+}
+
+impl StreamRequest {
+    /// The channels that it names, as the ends of a stream.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid`]: a malformed URL, or none to read from or to write to.
+    pub fn ends(&self, options: &TrickleOptions) -> Result<Ends, Error> {
+        if self.subscribe_url.is_none() && self.publish_url.is_none() && self.data_url.is_none() {
+            return Err(Error::invalid(
+                "none of `subscribe_url`, `publish_url` and `data_url`: a stream needs one of them",
+            ));
+        }
+        let mut ends = Ends::new();
+        if let Some(url) = &self.subscribe_url {
+            ends = ends.with_source(TrickleSource::new(url, options).map_err(in_field("`subscribe_url`"))?);
+        }
+        if let Some(url) = &self.control_url {
+            ends = ends.with_control(TrickleControl::new(url, options).map_err(in_field("`control_url`"))?);
+        }
+        if let Some(url) = &self.publish_url {
+            ends = ends.with_sink(TrickleSink::new(url, options).map_err(in_field("`publish_url`"))?);
+        }
+        if let Some(url) = &self.events_url {
+            let events = TrickleDocuments::new(url, "application/json", options);
+            ends = ends.with_events(events.map_err(in_field("`events_url`"))?);
+        }
+        if let Some(url) = &self.data_url {
+            let data = TrickleDocuments::new(url, "application/jsonl", options);
+            ends = ends.with_data(data.map_err(in_field("`data_url`"))?);
+        }
+        Ok(ends)
+    }
+}
+
+fn in_field(field: &'static str) -> impl Fn(cutrickle_trickle::Error) -> Error {
+    move |error| Error::invalid(field).because(error)
+}
+
+/// Starts a stream with an instance of `stage` between the channels of `request`. Returns at once; the stream goes on in
+/// threads and tasks of its own. Must be called on a tokio runtime.
+///
+/// # Errors
+/// [`Error::is_invalid`]: a malformed URL, none at all, a parameter of the wrong type, or one of a name that no part of the
+/// processor takes. Otherwise a thread that could not be started.
+pub fn start<S: Stage>(
+    stage: &S,
+    request: StreamRequest,
+    options: StreamOptions,
+    trickle: &TrickleOptions,
+    metrics: &MetricsRegistry,
+) -> Result<Session, Error> {
+    let ends = request.ends(trickle)?;
+    Session::start(stage, request.id, request.params, ends, options, metrics)
+}
