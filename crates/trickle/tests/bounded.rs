@@ -1,4 +1,4 @@
-//! Memory stays flat whatever the peers do.
+//! The memory of the server is limited whatever its peers do.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -25,7 +25,7 @@ async fn a_dead_reader_costs_one_segment_until_it_is_cut() {
         let mut segment = soon("a segment", publisher.segment()).await.unwrap();
         for _ in 0..SEGMENT as usize / PART {
             soon("room", segment.write(part.clone())).await.unwrap();
-            // The window, the segment that the dead reader holds, and not a byte more.
+            // The window and the segment that the dead reader holds.
             assert!(server.service.held_bytes() <= 3 * SEGMENT);
         }
         segment.finish();
@@ -41,7 +41,7 @@ async fn a_dead_reader_costs_one_segment_until_it_is_cut() {
         }
     }
     until("the cut", || server.service.held_bytes() <= 2 * SEGMENT).await;
-    // It was cut before its segment's end, not served.
+    // The reader was disconnected before the end of its segment.
     let got = dead.unwrap().rest().await.len() as u64;
     assert!(got < SEGMENT, "{got}");
 }
@@ -66,7 +66,7 @@ async fn idle_channels_and_waiting_readers_come_and_go_without_a_trace() {
         }
         for reader in &mut readers {
             let (head, _) = reader.answer().await;
-            // A GET that came after the DELETE finds nothing.
+            // A GET that arrives after the DELETE gets a 404.
             assert!(head.header("lp-trickle-closed").is_some() || head.status() == 404);
         }
         assert_eq!((server.service.channels(), server.service.held_bytes()), (0, 0));

@@ -1,5 +1,4 @@
-//! The service without its sockets, as another hyper or axum server would call it; and what the sockets
-//! bear that is no HTTP.
+//! The service within another hyper or axum server, and garbage that is sent to the sockets of this one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! What POST and DELETE do, byte by byte, to a client that knows nothing of us.
+//! The exact responses to POST and DELETE requests, as any client sees them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -7,19 +7,9 @@ mod support;
 use std::time::Duration;
 
 use cutrickle_trickle::ServerConfig;
-use support::{Head, Raw, Running, until};
+use support::{Raw, Running, ask, server, until};
 
-async fn server() -> Running {
-    Running::start(ServerConfig::default()).await
-}
-
-async fn ask(server: &Running, method: &str, path: &str) -> (Head, String) {
-    let mut raw = Raw::connect(server.address).await;
-    raw.ask(method, path).await;
-    raw.answer().await
-}
-
-/// Begins a segment and waits until its first byte is in.
+/// Begins a segment and waits until the server has its first bytes.
 async fn begin(server: &Running, path: &str, more: &str, text: &str) -> Raw {
     let held = server.service.held_bytes();
     let mut raw = Raw::connect(server.address).await;
@@ -47,7 +37,7 @@ async fn an_idle_post_gets_100_continue_again_and_again_and_then_works() {
         }
     };
     assert_eq!((last.status(), last.header("lp-trickle-seq")), (200, Some("0")));
-    // The connection is still in step.
+    // The connection can still be used.
     writer.ask("GET", "/ch/0").await;
     assert_eq!(writer.answer().await.1, "hello");
 }
