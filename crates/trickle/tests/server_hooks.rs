@@ -50,9 +50,7 @@ async fn a_refused_delete_leaves_the_channel_and_its_readers_alone() {
         }
     });
     let server = start(ServerConfig::default(), hooks).await;
-    let mut writer = Raw::connect(server.address).await;
-    writer.post("/ch/0", "").await;
-    writer.chunk("x").await;
+    let mut writer = server.writer("/ch/0", "x").await;
     let mut reader = Raw::connect(server.address).await;
     support::until("the byte", || server.service.held_bytes() == 1).await;
     reader.ask("GET", "/ch/0").await;

@@ -49,9 +49,7 @@ async fn what_is_published_within_is_read_over_http_and_the_other_way_round() {
     segment.finish();
     assert_eq!(over_http.body_chunk().await, None);
     assert_eq!(soon("the rest", next(&mut within).await.collect(12)).await.unwrap(), "first second");
-    let mut writer = Raw::connect(server.address).await;
-    writer.post("/ch/1", "").await;
-    writer.chunk("from outside").await;
+    let mut writer = server.writer("/ch/1", "from outside").await;
     let mut segment = next(&mut within).await;
     assert_eq!((segment.seq(), chunk(&mut segment).await.unwrap()), (1, "from outside".into()));
     writer.end().await;
@@ -128,9 +126,7 @@ async fn a_writer_that_is_dropped_or_overtaken_leaves_no_reader_waiting() {
 #[tokio::test]
 async fn a_publisher_that_restarts_frees_the_readers_of_the_last() {
     let server = Running::start(ServerConfig::default()).await;
-    let mut dead = Raw::connect(server.address).await;
-    dead.post("/ch/0", "").await;
-    dead.chunk("x").await;
+    let dead = server.writer("/ch/0", "x").await;
     support::until("the byte", || server.service.held_bytes() == 1).await;
     drop(dead);
     let mut subscriber = server.service.subscriber("ch", Start::Current).unwrap();

@@ -97,9 +97,7 @@ async fn an_empty_post_skips_its_segment() {
 async fn a_post_that_breaks_off_leaves_its_segment_open_and_a_second_one_continues_it() {
     let server = server().await;
     drop(begin(&server, "/ch/0", "", "first ").await);
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let mut reader = server.reader("/ch/0").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "first ");
     let mut writer = begin(&server, "/ch/0", "", "second").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "second");
@@ -113,9 +111,7 @@ async fn two_posts_of_one_segment_interleave() {
     let server = server().await;
     let mut one = begin(&server, "/ch/0", "", "a").await;
     let mut other = begin(&server, "/ch/0", "", "b").await;
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let mut reader = server.reader("/ch/0").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "a");
     assert_eq!(reader.body_chunk().await.unwrap(), "b");
     one.chunk("c").await;
@@ -129,9 +125,7 @@ async fn two_posts_of_one_segment_interleave() {
 async fn a_reset_lets_readers_of_a_dead_publisher_go() {
     let server = server().await;
     drop(begin(&server, "/ch/0", "", "x").await);
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let mut reader = server.reader("/ch/0").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "x");
     let mut writer = Raw::connect(server.address).await;
     writer.post("/ch/1", "Lp-Trickle-Reset: 1\r\n").await;
@@ -145,9 +139,7 @@ async fn a_reset_lets_readers_of_a_dead_publisher_go() {
 async fn deleting_a_segment_ends_its_readers_and_its_writer() {
     let server = server().await;
     let mut writer = begin(&server, "/ch/0", "", "x").await;
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let mut reader = server.reader("/ch/0").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "x");
     assert_eq!(ask(&server, "DELETE", "/ch/0").await.0.status(), 200);
     assert_eq!(reader.body_chunk().await, None);
@@ -155,9 +147,7 @@ async fn deleting_a_segment_ends_its_readers_and_its_writer() {
     assert_eq!((head.status(), head.header("connection")), (200, Some("close")));
     assert_eq!(head.header("lp-trickle-closed"), None);
     let (again, _) = {
-        let mut again = Raw::connect(server.address).await;
-        again.post("/ch/0", "").await;
-        again.chunk("dropped").await;
+        let mut again = server.writer("/ch/0", "dropped").await;
         again.answer().await
     };
     assert_eq!((again.status(), again.header("connection")), (200, Some("close")));
@@ -205,9 +195,7 @@ async fn an_idle_channel_is_closed() {
 async fn a_segment_beyond_the_limit_is_413_and_closed() {
     let server = Running::start(ServerConfig { max_segment_bytes: 10, ..ServerConfig::default() }).await;
     let mut writer = begin(&server, "/ch/0", "", "12345678").await;
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let mut reader = server.reader("/ch/0").await;
     writer.chunk("90123").await;
     let (head, _) = writer.answer().await;
     assert_eq!((head.status(), head.header("connection")), (413, Some("close")));

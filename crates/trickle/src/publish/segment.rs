@@ -378,7 +378,7 @@ mod tests {
         const TIMEOUT: Duration = Duration::from_secs(3);
         let (segment, counters) = segment(1000);
         let stalled = || tokio::time::timeout(TIMEOUT * 10, segment.until_stalled(TIMEOUT));
-        assert!(stalled().await.is_err(), "nothing is owed");
+        assert!(stalled().await.is_err(), "there is nothing to wait for");
         let mut source = segment.source();
         segment.push(Bytes::from_static(b"abc")).unwrap();
         segment.push(Bytes::from_static(b"de")).unwrap();
@@ -387,11 +387,11 @@ mod tests {
         assert!(tokio::time::timeout(TIMEOUT / 2, &mut waiting).await.is_err());
         assert!(matches!(take(&mut source), Poll::Ready(Some(Ok(_)))));
         waiting.await;
-        assert_eq!(begun.elapsed(), TIMEOUT * 3 / 2, "the rest of it was not taken");
+        assert_eq!(begun.elapsed(), TIMEOUT * 3 / 2, "the second chunk was not taken");
         assert!(matches!(take(&mut source), Poll::Ready(Some(Ok(_)))));
-        assert!(stalled().await.is_err(), "all was taken, and more may come");
+        assert!(stalled().await.is_err(), "everything was taken");
         segment.finish();
-        assert!(stalled().await.is_ok(), "the answer is owed");
+        assert!(stalled().await.is_ok(), "the answer is missing");
         segment.forget_given();
         segment.forget_given();
         assert_eq!(counters.bytes_dropped(), 5);

@@ -182,8 +182,9 @@ impl Channel {
         }
     }
 
-    /// Closes the empty segments before `seq` that other publishers have open, because these publishers may
-    /// be idle and readers must not wait for them. The publishers then use another number.
+    /// Closes the empty segments before `seq` that `by` does not have open. They may belong to other
+    /// publishers that are idle, and readers must not wait for these. Such a publisher then uses another
+    /// number.
     fn pass_over(&self, seq: u64, by: Publisher) {
         for (&before, segment) in self.segments.range(self.next_write.min(seq)..seq) {
             if segment.is_empty() && !self.posts.contains(&(before, by)) {
@@ -192,8 +193,8 @@ impl Channel {
         }
     }
 
-    /// Ends the segments of the publisher `by`, which is leaving. Returns false if nobody else has a POST
-    /// open. The channel should end in this case.
+    /// Called when the publisher `by` leaves. If others have POSTs open, this ends all segments but theirs
+    /// and returns true. Otherwise it returns false and the channel should end.
     pub(crate) fn goes_on_without(&mut self, by: u64) -> bool {
         let others: Vec<u64> = self
             .posts

@@ -33,7 +33,8 @@ impl Interim {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the handler has asked. This runs on every flush, so the common case is a single load.
+    /// Whether the handler has asked since the last call. This runs on every flush, so the common case is a
+    /// single load.
     fn take(&self) -> bool {
         self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
     }

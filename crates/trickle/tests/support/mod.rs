@@ -68,6 +68,22 @@ impl Running {
         format!("http://{}/{channel}", self.address)
     }
 
+    /// A connection with a GET whose head has been read.
+    pub async fn reader(&self, path: &str) -> Raw {
+        let mut raw = Raw::connect(self.address).await;
+        raw.ask("GET", path).await;
+        raw.head().await;
+        raw
+    }
+
+    /// A connection with a POST that has sent its first chunk.
+    pub async fn writer(&self, path: &str, chunk: &str) -> Raw {
+        let mut raw = Raw::connect(self.address).await;
+        raw.post(path, "").await;
+        raw.chunk(chunk).await;
+        raw
+    }
+
     /// Closes all connections and frees the port.
     pub async fn kill(mut self) {
         self.task.abort();
