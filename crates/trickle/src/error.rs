@@ -1,5 +1,4 @@
-//! The crate's one error. It says where (channel, segment), keeps its cause, and answers questions
-//! instead of showing its inside.
+//! The error type of this crate. It is opaque, names the channel and the segment, and keeps its cause.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,9 +6,9 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-/// What went wrong with a channel, where, and why.
+/// An error of a channel.
 ///
-/// The text is one line without the cause; the cause is [`source`](StdError::source).
+/// Its text is a single line that does not include the cause. Use [`source`](StdError::source) for that.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -23,27 +22,27 @@ struct Inner {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The URL cannot be used; the text says why.
+    /// The URL cannot be used, for the reason given.
     Url(String),
-    /// The channel has ended, or this end of it was closed.
+    /// The channel has ended, or this side of it was closed.
     Closed,
-    /// There is no such channel.
+    /// The channel does not exist.
     NotFound,
-    /// The peer could not be reached, or did not answer, for too long.
+    /// The peer was unreachable or did not answer for too long.
     Timeout,
-    /// The segment's buffer holds as much as it may.
+    /// The buffer of the segment is full.
     Full,
-    /// The segment is lost: its connection broke after bytes had been sent, or it was given up.
+    /// The segment is lost, because it was dropped or its connection broke after bytes had been sent.
     Lost,
-    /// More bytes than the caller allowed.
+    /// The segment is larger than the caller allows.
     TooLarge,
-    /// The peer's certificate, or our own TLS settings.
+    /// The certificate of the peer or our own TLS settings are invalid.
     Tls,
-    /// No connection, or it broke.
+    /// Connecting failed, or the connection broke.
     Connection,
-    /// The server said no.
+    /// The server refused the request.
     Refused(StatusCode),
-    /// The answer makes no sense.
+    /// A request or response does not follow the protocol.
     Protocol(&'static str),
 }
 
@@ -75,27 +74,27 @@ impl Error {
         &self.0.kind
     }
 
-    /// The channel has ended, or this side of it was closed. Nothing more will come or be taken.
+    /// The channel has ended, or this side of it was closed. No more bytes can be read or written.
     pub fn is_closed(&self) -> bool {
         matches!(self.0.kind, Kind::Closed)
     }
 
-    /// The channel does not exist (and did not appear while we waited for it).
+    /// The channel does not exist, and did not appear within the time limit.
     pub fn is_not_found(&self) -> bool {
         matches!(self.0.kind, Kind::NotFound)
     }
 
-    /// The server was out of reach, or silent, for longer than the configuration allows.
+    /// The server was unreachable or silent for longer than the configuration allows.
     pub fn is_timeout(&self) -> bool {
         matches!(self.0.kind, Kind::Timeout)
     }
 
-    /// The segment's buffer is full: this write was dropped, a later one may be taken.
+    /// The buffer of the segment is full. This write was dropped; a later one may succeed.
     pub fn is_full(&self) -> bool {
         matches!(self.0.kind, Kind::Full)
     }
 
-    /// This segment is lost and takes no more bytes; the next one may well succeed.
+    /// The segment is lost and accepts no more bytes. The next segment may succeed.
     pub fn is_lost(&self) -> bool {
         matches!(self.0.kind, Kind::Lost)
     }
@@ -105,12 +104,12 @@ impl Error {
         matches!(self.0.kind, Kind::Url(_))
     }
 
-    /// TLS failed for good: the certificate is not trusted, or the CA file cannot be used.
+    /// TLS failed in a way that a retry cannot fix: an untrusted certificate or an unusable CA file.
     pub fn is_tls(&self) -> bool {
         matches!(self.0.kind, Kind::Tls)
     }
 
-    /// The status with which the server refused, where it did.
+    /// The status code, if the server refused the request.
     pub fn status(&self) -> Option<u16> {
         match self.0.kind {
             Kind::Refused(status) => Some(status.as_u16()),

@@ -2,15 +2,15 @@
 //!
 //! Trickle is segmented publish-subscribe over HTTP/1.1. A *channel* holds a sequence of numbered
 //! *segments*; publishers POST them, subscribers GET them, and bytes reach every subscriber while they
-//! are still being written. This crate knows HTTP and nothing of what the bytes mean.
+//! are still being written. The content of a segment is opaque to this crate.
 //!
-//! The one invariant: **a subscriber sees segments in rising order, and every segment it sees is a
-//! prefix of what was written to it, from its first byte on.** Whatever goes wrong (a lost connection, a
-//! restarted server, a reader too slow for the window) costs the end of a segment or whole segments,
-//! never the order and never bytes in the middle.
+//! There is one invariant: **a subscriber sees segments in ascending order, and what it sees of a segment is
+//! a prefix of what was written to it.** A failure, such as a lost connection, a restarted server or a reader
+//! that is too slow for the window, costs the end of a segment or whole segments. It never changes the order
+//! and never leaves a gap within a segment.
 //!
-//! The canonical loop of a subscriber. [`Subscriber::next`] asks for the following segment in the
-//! background while this one is read, so nothing is waited for twice:
+//! This is how to subscribe. [`Subscriber::next`] requests the following segment in the background while the
+//! current one is being read:
 //!
 //! ```no_run
 //! use cutrickle_trickle::{ClientConfig, Error, Start, Subscriber};
@@ -19,7 +19,7 @@
 //!     let mut channel = Subscriber::new(url, Start::Current, ClientConfig::default())?;
 //!     while let Some(mut segment) = channel.next().await? {
 //!         while let Some(bytes) = segment.chunk().await {
-//!             println!("segment {}: {} bytes more", segment.seq(), bytes.len());
+//!             println!("segment {}: {} more bytes", segment.seq(), bytes.len());
 //!         }
 //!         if !segment.is_complete() {
 //!             println!("segment {} broke off", segment.seq());
@@ -29,8 +29,8 @@
 //! }
 //! ```
 //!
-//! The canonical loop of a publisher. Writing is synchronous and never waits, so it may be done on a
-//! thread without a runtime; a write that finds the segment's buffer full says so and is counted:
+//! This is how to publish. [`SegmentWriter::try_write`] never waits and works on threads outside of a
+//! runtime. It returns an error if the buffer of the segment is full:
 //!
 //! ```no_run
 //! use bytes::Bytes;
@@ -51,13 +51,14 @@
 //! }
 //! ```
 //!
-//! The sequence logic (`subscribe::follow`, `publish::recover`, `server::channel`) takes time and answers
-//! as arguments and touches no socket and no clock.
+//! The logic of the sequence numbers (`subscribe::follow`, `publish::recover`, `server::channel`) uses no
+//! sockets and no clock. It takes the time and the responses as arguments.
 
 #![forbid(unsafe_code)]
 
 mod client;
 mod error;
+mod lock;
 mod publish;
 mod server;
 mod subscribe;
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[allow(dead_code, reason = "only compiled")]
-    fn reading_and_writing_may_go_to_another_thread(mut reader: SegmentReader, mut writer: SegmentWriter) {
+    fn so_may_reading_and_writing(mut reader: SegmentReader, mut writer: SegmentWriter) {
         drop(is_send(reader.chunk()));
         drop(is_send(reader.collect(1)));
         drop(is_send(writer.write(bytes::Bytes::new())));

@@ -1,4 +1,4 @@
-//! Memory stays flat whatever the peers do.
+//! The memory of the server is limited whatever its peers do.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -25,7 +25,7 @@ async fn a_dead_reader_costs_one_segment_until_it_is_cut() {
         let mut segment = soon("a segment", publisher.segment()).await.unwrap();
         for _ in 0..SEGMENT as usize / PART {
             soon("room", segment.write(part.clone())).await.unwrap();
-            // The window, the segment that the dead reader holds, and not a byte more.
+            // The window and the segment that the dead reader holds.
             assert!(server.service.held_bytes() <= 3 * SEGMENT);
         }
         segment.finish();
@@ -41,7 +41,7 @@ async fn a_dead_reader_costs_one_segment_until_it_is_cut() {
         }
     }
     until("the cut", || server.service.held_bytes() <= 2 * SEGMENT).await;
-    // It was cut before its segment's end, not served.
+    // The reader was disconnected before the end of its segment.
     let got = dead.unwrap().rest().await.len() as u64;
     assert!(got < SEGMENT, "{got}");
 }
@@ -66,7 +66,7 @@ async fn idle_channels_and_waiting_readers_come_and_go_without_a_trace() {
         }
         for reader in &mut readers {
             let (head, _) = reader.answer().await;
-            // A GET that came after the DELETE finds nothing.
+            // A GET that arrives after the DELETE gets a 404.
             assert!(head.header("lp-trickle-closed").is_some() || head.status() == 404);
         }
         assert_eq!((server.service.channels(), server.service.held_bytes()), (0, 0));
@@ -77,9 +77,7 @@ async fn idle_channels_and_waiting_readers_come_and_go_without_a_trace() {
 async fn a_greedy_publisher_costs_others_nothing_however_many_bytes_it_sends() {
     let config = ServerConfig { max_total_bytes: 4 << 20, ..ServerConfig::default() };
     let server = Running::start(config).await;
-    let mut modest = Raw::connect(server.address).await;
-    modest.post("/modest/0", "").await;
-    modest.chunk("kept").await;
+    let _modest = server.writer("/modest/0", "kept").await;
     let mut greedy = Publisher::new(&server.url("greedy"), "video/MP2T", ClientConfig::default()).unwrap();
     let taken = greedy.counters();
     for seq in 0..8 {
@@ -92,21 +90,15 @@ async fn a_greedy_publisher_costs_others_nothing_however_many_bytes_it_sends() {
         assert!(server.service.held_bytes() <= 4 << 20);
     }
     assert!(server.service.evicted_segments() >= 6);
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/modest/0").await;
-    reader.head().await;
+    let mut reader = server.reader("/modest/0").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "kept");
 }
 
 #[tokio::test]
 async fn a_segment_for_which_there_is_no_room_is_507_and_closed() {
     let server = Running::start(ServerConfig { max_total_bytes: 1000, ..ServerConfig::default() }).await;
-    let mut writer = Raw::connect(server.address).await;
-    writer.post("/ch/0", "").await;
-    writer.chunk("begun").await;
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let mut writer = server.writer("/ch/0", "begun").await;
+    let mut reader = server.reader("/ch/0").await;
     writer.chunk(&"x".repeat(1000)).await;
     let (head, _) = writer.answer().await;
     assert_eq!((head.status(), head.header("connection")), (507, Some("close")));
@@ -116,12 +108,8 @@ async fn a_segment_for_which_there_is_no_room_is_507_and_closed() {
 #[tokio::test]
 async fn a_reader_of_a_segment_that_had_to_go_is_cut_off() {
     let server = Running::start(ServerConfig { max_total_bytes: 4000, ..ServerConfig::default() }).await;
-    let mut writer = Raw::connect(server.address).await;
-    writer.post("/ch/0", "").await;
-    writer.chunk(&"x".repeat(900)).await;
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let _writer = server.writer("/ch/0", &"x".repeat(900)).await;
+    let mut reader = server.reader("/ch/0").await;
     assert_eq!(reader.body_chunk().await.unwrap().len(), 900);
     let mut next = Raw::connect(server.address).await;
     next.post("/ch/1", "").await;

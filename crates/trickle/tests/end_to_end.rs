@@ -50,7 +50,7 @@ async fn several_subscribers_get_every_byte_of_every_segment_in_order() {
         }
         segment.finish();
         sent.push((seq, bytes));
-        // Nobody may fall out of the window here, nor come too late for the last: other tests' business.
+        // Readers must not fall out of the window in this test.
         if seq % 4 == 3 {
             support::until("the readers", || read.load(Ordering::Relaxed) == 4 * (seq + 1)).await;
         }

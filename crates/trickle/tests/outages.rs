@@ -1,4 +1,4 @@
-//! What a publisher does when its server is away, is there and takes nothing, or will not have it any more.
+//! Publishers whose server is unreachable, stalls, or refuses them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cutrickle_trickle::{ClientConfig, Delivery, Publisher, ServerConfig};
+use cutrickle_trickle::{ClientConfig, Delivery, Publisher, SegmentWriter, ServerConfig};
 use support::{RawServer, Running, soon};
 use tokio::sync::watch;
 
@@ -15,9 +15,9 @@ async fn wait(delivery: &mut watch::Receiver<Delivery>, wanted: impl Fn(&Deliver
     soon("the delivery", delivery.wait_for(|now| wanted(now))).await.unwrap().clone()
 }
 
-async fn write(publisher: &mut Publisher, text: &'static str) -> cutrickle_trickle::SegmentWriter {
-    let mut segment = soon("a segment", publisher.segment()).await.unwrap();
-    segment.try_write(Bytes::from_static(text.as_bytes())).unwrap();
+async fn write(publisher: &mut Publisher, text: &'static str) -> SegmentWriter {
+    let mut segment = support::segment(publisher).await;
+    support::write(&mut segment, text);
     segment
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cutrickle_trickle::{ClientConfig, Publisher, SegmentWriter};
-use support::{Raw, RawServer, soon, until};
+use support::{Raw, RawServer, segment, soon, until, write};
 
 fn config() -> ClientConfig {
     ClientConfig::default()
@@ -18,15 +18,7 @@ fn publisher(server: &RawServer, config: ClientConfig) -> Publisher {
     Publisher::new(&server.url(), "video/MP2T", config).unwrap()
 }
 
-fn write(segment: &mut SegmentWriter, text: &'static str) {
-    segment.try_write(Bytes::from_static(text.as_bytes())).unwrap();
-}
-
-async fn segment(publisher: &mut Publisher) -> SegmentWriter {
-    soon("a segment", publisher.segment()).await.unwrap()
-}
-
-/// Answers the question for the next number and hands out the first segment with its POST.
+/// Answers the request for the next number. Returns the first segment and the connection of its POST.
 async fn begin(server: &RawServer, publisher: &mut Publisher, next: u64) -> (SegmentWriter, Raw) {
     let serve = async {
         server.answer("GET /ch/next", 200, "", &next.to_string()).await;
@@ -219,7 +211,7 @@ async fn a_server_that_takes_nothing_fills_the_buffer_and_no_more() {
     let (mut first, _raw) = begin(&server, &mut publisher, 0).await;
     let chunk = Bytes::from(vec![0; 256 << 10]);
     let mut refused = 0;
-    // The sockets' own buffers take some; then ours does; then nothing does.
+    // First the buffers of the sockets fill up, then the buffer of the segment.
     for _ in 0..1000 {
         match first.try_write(chunk.clone()) {
             Ok(()) => tokio::task::yield_now().await,
@@ -232,7 +224,7 @@ async fn a_server_that_takes_nothing_fills_the_buffer_and_no_more() {
     assert!(refused > 0);
     let counters = publisher.counters();
     assert_eq!(counters.bytes_dropped(), refused * chunk.len() as u64);
-    // Three stuck segments are the most; the oldest makes way and is closed.
+    // At most three segments may be in flight, so the oldest one is dropped and closed.
     let _ahead = server.expect("POST /ch/1").await;
     first.finish();
     let mut stuck = Vec::new();

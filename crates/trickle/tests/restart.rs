@@ -1,37 +1,19 @@
-//! A server or a publisher that dies and comes back: the stream goes on.
+//! The stream goes on after a server or a publisher has died and come back.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
 use bytes::Bytes;
-use cutrickle_trickle::{
-    ClientConfig, Publisher, SegmentReader, SegmentWriter, ServerConfig, Start, Subscriber,
-};
-use support::{Running, soon, until};
-
-fn publisher(url: &str) -> Publisher {
-    Publisher::new(url, "video/MP2T", ClientConfig::default()).unwrap()
-}
+use cutrickle_trickle::{ClientConfig, SegmentReader, ServerConfig, Start, Subscriber};
+use support::{Running, next, publisher, segment, soon, until, write};
 
 fn subscriber(url: &str) -> Subscriber {
     Subscriber::new(url, Start::Current, ClientConfig::default()).unwrap()
 }
 
-async fn next(subscriber: &mut Subscriber) -> SegmentReader {
-    soon("a segment", subscriber.next()).await.unwrap().expect("a segment")
-}
-
-async fn segment(publisher: &mut Publisher) -> SegmentWriter {
-    soon("a segment", publisher.segment()).await.unwrap()
-}
-
 async fn chunk(segment: &mut SegmentReader) -> Option<Bytes> {
     soon("a chunk", segment.chunk()).await
-}
-
-fn write(segment: &mut SegmentWriter, text: &'static str) {
-    segment.try_write(Bytes::from_static(text.as_bytes())).unwrap();
 }
 
 #[tokio::test]
@@ -55,7 +37,7 @@ async fn a_server_that_is_gone_for_many_segments_costs_those_and_no_more() {
         assert!(!reader.is_complete());
     }
     until("the loss", || writer.try_write(Bytes::from_static(b"x")).is_err()).await;
-    // Nothing waits for the server: each new segment makes the one before it void.
+    // Nothing waits for the server. Each new segment replaces the one before it.
     for _ in 0..20 {
         writer = segment(&mut publisher).await;
         write(&mut writer, "never sent");
@@ -115,7 +97,7 @@ async fn a_subscriber_follows_a_channel_that_begins_again_at_0() {
         let mut reader = next(&mut subscriber).await;
         (reader.seq(), chunk(&mut reader).await.unwrap())
     };
-    // The subscriber may find the channel empty, or its first segment begun: it continues at the latest.
+    // Whether or not the first segment has begun yet, the subscriber continues at the latest one.
     let go_on = async {
         let mut seq = 0;
         loop {

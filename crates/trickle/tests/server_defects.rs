@@ -1,25 +1,19 @@
-//! What the Go server does wrong, and ours must not.
+//! Defects of the Go server that this one must not have.
 //!
-//! | of the Go server | guarded by |
+//! | defect of the Go server | test |
 //! | --- | --- |
 //! | `/ch/-3` panics | `a_number_below_minus_two_is_400_and_the_server_goes_on` |
 //! | `DELETE /ch/-1` locks the channel for good | `deleting_minus_one_is_400_and_the_channel_goes_on` |
 //! | a rewrite of a closed segment moves `next` backwards | `rewriting_a_closed_segment_changes_nothing` |
 //!
-//! What its clients rely on is in `server_go_clients`.
+//! `server_go_clients` tests what the clients of the Go server rely on.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
 use cutrickle_trickle::ServerConfig;
-use support::{Head, Raw, Running};
-
-async fn ask(server: &Running, method: &str, path: &str) -> (Head, String) {
-    let mut raw = Raw::connect(server.address).await;
-    raw.ask(method, path).await;
-    raw.answer().await
-}
+use support::{Head, Raw, Running, ask};
 
 async fn put(server: &Running, path: &str, text: &str) -> Head {
     let mut raw = Raw::connect(server.address).await;

@@ -1,6 +1,6 @@
-//! How the clients of the Go node behave towards a server, imitated byte by byte: they renew waiting GETs,
-//! leave preconnected POSTs idle, skip `100 Continue`, and close segments by DELETE. Their times (20 s, 10 s, a
-//! minute) are scaled down, and the server's time limits with them.
+//! Imitates the clients of the Go node byte by byte. They renew waiting GETs, leave preconnected POSTs
+//! idle, skip `100 Continue`, and close segments with a DELETE. Their intervals (20 s, 10 s, a minute) are
+//! scaled down, and the time limits of the server with them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -11,13 +11,13 @@ use std::time::Duration;
 use cutrickle_trickle::ServerConfig;
 use support::{Head, Raw, Running, until};
 
-const TENTH: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(10);
 
-/// One second of the Go node is 1 ms here for what the server does, so that a minute is over soon.
+/// One second of the Go node is 1 ms here.
 fn scaled() -> ServerConfig {
-    let limit = 3 * TENTH;
+    let limit = 3 * TICK;
     ServerConfig {
-        continue_interval: TENTH,
+        continue_interval: TICK,
         head_timeout: limit,
         write_timeout: limit,
         ..ServerConfig::default()
@@ -67,8 +67,8 @@ async fn a_preconnected_post_that_is_idle_for_a_minute_gets_six_continues_and_th
     for _ in 0..6 {
         assert_eq!(writer.head().await.0, "HTTP/1.1 100 Continue\r\n\r\n");
     }
-    // Longer than any time limit of the server: none of them is about this.
-    assert!(begun.elapsed() >= 5 * TENTH);
+    // This is longer than every time limit of the server, so none of them applies here.
+    assert!(begun.elapsed() >= 5 * TICK);
     let mut reader = get(&server, "/ch/0").await;
     writer.chunk("late").await;
     assert_eq!(reader.head().await.status(), 200);
@@ -82,7 +82,7 @@ async fn a_preconnected_post_that_is_idle_for_a_minute_gets_six_continues_and_th
 #[tokio::test]
 async fn a_waiting_get_outlives_every_time_limit() {
     let server = Running::start(scaled()).await;
-    // Its own idle POST tells the time.
+    // The `100 Continue`s of its idle POST measure the time.
     let mut writer = preconnect(&server, "/ch/0", "").await;
     let mut reader = get(&server, "/ch/0").await;
     for _ in 0..10 {
@@ -100,7 +100,7 @@ async fn a_get_that_is_renewed_again_and_again_loses_nothing_and_leaves_nothing(
     until("the channel", || server.service.channels() == 1).await;
     let mut reader = get(&server, "/ch/0").await;
     for _ in 0..20 {
-        // The Go client opens the new request and lets the old connection go.
+        // The Go client opens the new request before it closes the old connection.
         let renewed = get(&server, "/ch/0").await;
         assert!(reader.seen.is_empty());
         reader = renewed;
@@ -109,7 +109,7 @@ async fn a_get_that_is_renewed_again_and_again_loses_nothing_and_leaves_nothing(
     let head = reader.head().await;
     assert_eq!((head.status(), head.header("lp-trickle-seq")), (200, Some("0")));
     assert_eq!(reader.body_chunk().await.unwrap(), "first ");
-    // Renewed within a segment by a client that lost its connection: all of it, from its first byte.
+    // A client that lost its connection within a segment gets all of it again.
     let mut again = get(&server, "/ch/0").await;
     again.head().await;
     assert_eq!(again.body_chunk().await.unwrap(), "first ");
@@ -144,7 +144,7 @@ async fn a_publisher_that_is_behind_closes_its_segment_by_delete_and_goes_on_wit
     let mut next = get(&server, "/ch/1").await;
     assert_eq!(delete(&server, "/ch/0").await, 200);
     assert_eq!(reader.body_chunk().await, None);
-    // What the publisher still had is answered and dropped, its preconnected POST is untouched.
+    // The rest of the segment is dropped. The preconnected POST is not affected.
     let head = current.head().await;
     assert_eq!((head.status(), head.header("connection")), (200, Some("close")));
     assert_eq!(head.header("lp-trickle-closed"), None);
@@ -153,7 +153,7 @@ async fn a_publisher_that_is_behind_closes_its_segment_by_delete_and_goes_on_wit
     assert_eq!(ahead.head().await.header("lp-trickle-seq"), Some("1"));
     assert_eq!(next.head().await.header("lp-trickle-seq"), Some("1"));
     assert_eq!(next.body_chunk().await.unwrap(), "whole");
-    // Later DELETEs of what is over are no news.
+    // Another DELETE of the segment is harmless.
     assert_eq!(delete(&server, "/ch/0").await, 200);
     assert_eq!(delete(&server, "/ch/7").await, 400);
 }

@@ -1,4 +1,4 @@
-//! Who may make and end channels, seen from outside; and what a hook that misbehaves costs.
+//! Hooks that allow or refuse channels, and the effects of a hook that panics or hangs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,18 +10,12 @@ use std::time::Duration;
 
 use cutrickle_trickle::{Hooks, Refusal, Server, ServerConfig};
 use http::StatusCode;
-use support::{Head, Raw, Running, soon};
+use support::{Raw, Running, ask_with as ask, soon};
 use tokio::sync::Semaphore;
 
 async fn start(config: ServerConfig, hooks: Hooks) -> Running {
     let server = Server::bind_with_hooks(([127, 0, 0, 1], 0).into(), config, hooks).await.unwrap();
     Running::of(server)
-}
-
-async fn ask(server: &Running, method: &str, path: &str, headers: &str) -> (Head, String) {
-    let mut raw = Raw::connect(server.address).await;
-    raw.send(format!("{method} {path} HTTP/1.1\r\nHost: t\r\n{headers}\r\n")).await;
-    raw.answer().await
 }
 
 #[tokio::test]
@@ -40,7 +34,7 @@ async fn a_refused_channel_is_not_made_and_the_refusal_has_its_status_and_reason
     }
     assert_eq!(ask(&server, "GET", "/ch/next", "").await.0.status(), 404);
     assert_eq!(ask(&server, "POST", "/ch", "Authorization: mine\r\n").await.0.status(), 200);
-    // The channel is there: nobody is asked any more. And the changefeed knows of no refused one.
+    // The channel exists now, so no hook is called. The changefeed does not list the refused requests.
     assert_eq!(ask(&server, "POST", "/ch/0", "").await.0.status(), 200);
     assert_eq!(ask(&server, "GET", "/_changes/next", "").await.1, "1");
 }
@@ -56,9 +50,7 @@ async fn a_refused_delete_leaves_the_channel_and_its_readers_alone() {
         }
     });
     let server = start(ServerConfig::default(), hooks).await;
-    let mut writer = Raw::connect(server.address).await;
-    writer.post("/ch/0", "").await;
-    writer.chunk("x").await;
+    let mut writer = server.writer("/ch/0", "x").await;
     let mut reader = Raw::connect(server.address).await;
     support::until("the byte", || server.service.held_bytes() == 1).await;
     reader.ask("GET", "/ch/0").await;
@@ -68,7 +60,7 @@ async fn a_refused_delete_leaves_the_channel_and_its_readers_alone() {
     assert_eq!((head.status(), &*body), (403, "not yours"));
     writer.chunk("y").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "y");
-    // Neither what does not exist nor a segment is the hook's business.
+    // The hook is called neither for a channel that does not exist nor for a segment.
     assert_eq!(ask(&server, "DELETE", "/no", "").await.0.status(), 400);
     assert_eq!(ask(&server, "DELETE", "/ch/0", "").await.0.status(), 200);
     assert_eq!(*asked.lock().unwrap(), ["ch"]);
@@ -103,7 +95,7 @@ async fn a_hook_that_hangs_costs_its_request_alone_and_for_a_bounded_time() {
     let server = start(config, hooks).await;
     let mut hanging = Raw::connect(server.address).await;
     hanging.ask("POST", "/hangs/0").await;
-    // Meanwhile no lock is held and no thread blocked: this test has one.
+    // No lock is held and no thread is blocked meanwhile. This test has a single thread.
     assert_eq!(ask(&server, "POST", "/good", "").await.0.status(), 200);
     assert_eq!(ask(&server, "DELETE", "/good", "").await.0.status(), 200);
     let (head, body) = hanging.answer().await;

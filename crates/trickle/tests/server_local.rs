@@ -1,4 +1,4 @@
-//! Publishers and subscribers within the server's process, beside those that come over HTTP.
+//! Publishers and subscribers within the process of the server, together with HTTP clients.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -49,14 +49,12 @@ async fn what_is_published_within_is_read_over_http_and_the_other_way_round() {
     segment.finish();
     assert_eq!(over_http.body_chunk().await, None);
     assert_eq!(soon("the rest", next(&mut within).await.collect(12)).await.unwrap(), "first second");
-    let mut writer = Raw::connect(server.address).await;
-    writer.post("/ch/1", "").await;
-    writer.chunk("from outside").await;
+    let mut writer = server.writer("/ch/1", "from outside").await;
     let mut segment = next(&mut within).await;
     assert_eq!((segment.seq(), chunk(&mut segment).await.unwrap()), (1, "from outside".into()));
     writer.end().await;
     assert_eq!(chunk(&mut segment).await, None);
-    // The publisher goes on where the channel is.
+    // The publisher continues at the next number of the channel.
     assert_eq!(publisher.segment().unwrap().seq(), 2);
 }
 
@@ -73,7 +71,7 @@ async fn a_slow_subscriber_holds_nobody_up_and_goes_on_at_the_newest() {
         assert_eq!(segment.seq(), seq);
         segment.write(seq.to_string().into()).unwrap();
     }
-    // The window, and the segment that the slow one holds.
+    // The window and the segment that the slow subscriber holds.
     assert_eq!(service.held_bytes(), 4);
     assert_eq!(chunk(&mut held).await.unwrap(), "0");
     assert_eq!(chunk(&mut held).await, None);
@@ -118,7 +116,7 @@ async fn a_writer_that_is_dropped_or_overtaken_leaves_no_reader_waiting() {
     dropped.write("c".into()).unwrap();
     drop(dropped);
     assert_eq!(soon("the rest", next(&mut subscriber).await.collect(10)).await.unwrap(), "c");
-    // One without a byte is passed over.
+    // An empty segment is skipped.
     drop(publisher.segment().unwrap());
     publisher.segment().unwrap().write("d".into()).unwrap();
     assert_eq!((next(&mut subscriber).await.seq(), subscriber.skipped()), (3, 1));
@@ -128,9 +126,7 @@ async fn a_writer_that_is_dropped_or_overtaken_leaves_no_reader_waiting() {
 #[tokio::test]
 async fn a_publisher_that_restarts_frees_the_readers_of_the_last() {
     let server = Running::start(ServerConfig::default()).await;
-    let mut dead = Raw::connect(server.address).await;
-    dead.post("/ch/0", "").await;
-    dead.chunk("x").await;
+    let dead = server.writer("/ch/0", "x").await;
     support::until("the byte", || server.service.held_bytes() == 1).await;
     drop(dead);
     let mut subscriber = server.service.subscriber("ch", Start::Current).unwrap();

@@ -1,5 +1,4 @@
-//! The service without its sockets, as another hyper or axum server would call it; and what the sockets
-//! bear that is no HTTP.
+//! The service within another hyper or axum server, and garbage that is sent to the sockets of this one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -50,9 +49,7 @@ async fn a_call_that_is_dropped_leaves_no_reader_behind() {
 #[tokio::test]
 async fn garbage_costs_its_own_connection_only() {
     let server = Running::start(ServerConfig::default()).await;
-    let mut raw = Raw::connect(server.address).await;
-    raw.post("/ch/0", "").await;
-    raw.chunk("kept").await;
+    let mut raw = server.writer("/ch/0", "kept").await;
     for garbage in [
         "\x16\x03\x01\x02\x00\r\n\r\n".to_owned(),
         "GET /ch/0\r\n\r\n".to_owned(),
@@ -67,9 +64,7 @@ async fn garbage_costs_its_own_connection_only() {
         let answer = bad.rest().await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer:?}");
     }
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let mut reader = server.reader("/ch/0").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "kept");
     raw.chunk("on").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "on");

@@ -1,17 +1,13 @@
-//! What a GET is answered, byte by byte, to a client that knows nothing of us.
+//! The exact responses to GET requests, as any client sees them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
 use cutrickle_trickle::ServerConfig;
-use support::{Raw, Running};
+use support::{Raw, Running, ask, server};
 
-async fn server() -> Running {
-    Running::start(ServerConfig::default()).await
-}
-
-/// Writes whole segments, each with its number as text.
+/// Writes complete segments that contain their number as text.
 async fn fill(server: &Running, channel: &str, segments: std::ops::Range<u64>) {
     for seq in segments {
         let mut raw = Raw::connect(server.address).await;
@@ -20,12 +16,6 @@ async fn fill(server: &Running, channel: &str, segments: std::ops::Range<u64>) {
         raw.end().await;
         assert_eq!(raw.answer().await.0.status(), 200);
     }
-}
-
-async fn ask(server: &Running, method: &str, path: &str) -> (support::Head, String) {
-    let mut raw = Raw::connect(server.address).await;
-    raw.ask(method, path).await;
-    raw.answer().await
 }
 
 #[tokio::test]
@@ -38,7 +28,7 @@ async fn a_reader_gets_bytes_before_the_segment_ends_and_the_head_with_the_first
     reader.ask("GET", "/ch/0").await;
     assert!(reader.is_silent().await);
     writer.chunk("hello").await;
-    // Latest is 1 only because the head was made when the first byte had come.
+    // `Latest` is only 1 if the head was built after the first byte had arrived.
     assert_eq!(
         reader.head().await.text(),
         "HTTP/1.1 200 OK\r\nLp-Trickle-Seq: 0\r\nLp-Trickle-Latest: 1\r\nContent-Type: video/MP2T\r\n\
@@ -47,9 +37,7 @@ async fn a_reader_gets_bytes_before_the_segment_ends_and_the_head_with_the_first
     assert_eq!(reader.body_chunk().await.unwrap(), "hello");
     writer.chunk("more").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "more");
-    let mut late = Raw::connect(server.address).await;
-    late.ask("GET", "/ch/-2").await;
-    late.head().await;
+    let mut late = server.reader("/ch/-2").await;
     assert_eq!(late.body_chunk().await.unwrap(), "hello");
     assert_eq!(late.body_chunk().await.unwrap(), "more");
     writer.end().await;

@@ -1,4 +1,4 @@
-//! What POST and DELETE do, byte by byte, to a client that knows nothing of us.
+//! The exact responses to POST and DELETE requests, as any client sees them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -7,19 +7,9 @@ mod support;
 use std::time::Duration;
 
 use cutrickle_trickle::ServerConfig;
-use support::{Head, Raw, Running, until};
+use support::{Raw, Running, ask, server, until};
 
-async fn server() -> Running {
-    Running::start(ServerConfig::default()).await
-}
-
-async fn ask(server: &Running, method: &str, path: &str) -> (Head, String) {
-    let mut raw = Raw::connect(server.address).await;
-    raw.ask(method, path).await;
-    raw.answer().await
-}
-
-/// Begins a segment and waits until its first byte is in.
+/// Begins a segment and waits until the server has its first bytes.
 async fn begin(server: &Running, path: &str, more: &str, text: &str) -> Raw {
     let held = server.service.held_bytes();
     let mut raw = Raw::connect(server.address).await;
@@ -47,7 +37,7 @@ async fn an_idle_post_gets_100_continue_again_and_again_and_then_works() {
         }
     };
     assert_eq!((last.status(), last.header("lp-trickle-seq")), (200, Some("0")));
-    // The connection is still in step.
+    // The connection can still be used.
     writer.ask("GET", "/ch/0").await;
     assert_eq!(writer.answer().await.1, "hello");
 }
@@ -107,9 +97,7 @@ async fn an_empty_post_skips_its_segment() {
 async fn a_post_that_breaks_off_leaves_its_segment_open_and_a_second_one_continues_it() {
     let server = server().await;
     drop(begin(&server, "/ch/0", "", "first ").await);
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let mut reader = server.reader("/ch/0").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "first ");
     let mut writer = begin(&server, "/ch/0", "", "second").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "second");
@@ -123,9 +111,7 @@ async fn two_posts_of_one_segment_interleave() {
     let server = server().await;
     let mut one = begin(&server, "/ch/0", "", "a").await;
     let mut other = begin(&server, "/ch/0", "", "b").await;
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let mut reader = server.reader("/ch/0").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "a");
     assert_eq!(reader.body_chunk().await.unwrap(), "b");
     one.chunk("c").await;
@@ -139,9 +125,7 @@ async fn two_posts_of_one_segment_interleave() {
 async fn a_reset_lets_readers_of_a_dead_publisher_go() {
     let server = server().await;
     drop(begin(&server, "/ch/0", "", "x").await);
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let mut reader = server.reader("/ch/0").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "x");
     let mut writer = Raw::connect(server.address).await;
     writer.post("/ch/1", "Lp-Trickle-Reset: 1\r\n").await;
@@ -155,9 +139,7 @@ async fn a_reset_lets_readers_of_a_dead_publisher_go() {
 async fn deleting_a_segment_ends_its_readers_and_its_writer() {
     let server = server().await;
     let mut writer = begin(&server, "/ch/0", "", "x").await;
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let mut reader = server.reader("/ch/0").await;
     assert_eq!(reader.body_chunk().await.unwrap(), "x");
     assert_eq!(ask(&server, "DELETE", "/ch/0").await.0.status(), 200);
     assert_eq!(reader.body_chunk().await, None);
@@ -165,9 +147,7 @@ async fn deleting_a_segment_ends_its_readers_and_its_writer() {
     assert_eq!((head.status(), head.header("connection")), (200, Some("close")));
     assert_eq!(head.header("lp-trickle-closed"), None);
     let (again, _) = {
-        let mut again = Raw::connect(server.address).await;
-        again.post("/ch/0", "").await;
-        again.chunk("dropped").await;
+        let mut again = server.writer("/ch/0", "dropped").await;
         again.answer().await
     };
     assert_eq!((again.status(), again.header("connection")), (200, Some("close")));
@@ -215,9 +195,7 @@ async fn an_idle_channel_is_closed() {
 async fn a_segment_beyond_the_limit_is_413_and_closed() {
     let server = Running::start(ServerConfig { max_segment_bytes: 10, ..ServerConfig::default() }).await;
     let mut writer = begin(&server, "/ch/0", "", "12345678").await;
-    let mut reader = Raw::connect(server.address).await;
-    reader.ask("GET", "/ch/0").await;
-    reader.head().await;
+    let mut reader = server.reader("/ch/0").await;
     writer.chunk("90123").await;
     let (head, _) = writer.answer().await;
     assert_eq!((head.status(), head.header("connection")), (413, Some("close")));

@@ -1,4 +1,4 @@
-//! Several publishers on one channel: each goes on, and the channel ends with the last of them.
+//! Several publishers on one channel. Each one can continue, and the channel ends with the last of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -6,16 +6,11 @@ mod support;
 
 use bytes::Bytes;
 use cutrickle_trickle::{ClientConfig, Publisher, SegmentReader, ServerConfig, Start, Subscriber};
-use support::{Running, soon};
+use support::{Running, publisher, segment, soon};
 
-fn publisher(url: &str) -> Publisher {
-    Publisher::new(url, "video/MP2T", ClientConfig::default()).unwrap()
-}
-
-/// Publishes one segment, and says whether the server has taken it. One that was sent while the other publisher took its
-/// number is lost.
+/// Publishes one segment. Returns false if it was lost because the other publisher had taken its number.
 async fn publish(publisher: &mut Publisher, text: &'static str) -> bool {
-    let mut segment = soon("a segment", publisher.segment()).await.unwrap();
+    let mut segment = segment(publisher).await;
     for at in 0..text.len() {
         soon("room", segment.write(Bytes::from_static(&text.as_bytes()[at..=at]))).await.unwrap();
     }
@@ -39,7 +34,7 @@ async fn a_second_publisher_does_not_end_the_first() {
     }
     assert!(second.counters().segments() > 0 && first.counters().segments() > 1);
     soon("the end", second.close()).await.unwrap();
-    // Of what it may have sent into a segment of the second it knows by then.
+    // This one may have been sent into a segment of the second publisher.
     publish(&mut first, "first").await;
     for _ in 0..10 {
         assert!(publish(&mut first, "first").await);
@@ -81,10 +76,10 @@ async fn readers_do_not_wait_for_a_publisher_that_came_and_died() {
     assert!(publish(&mut first, "a").await);
     let mut subscriber = Subscriber::new(&url, Start::Current, ClientConfig::default()).unwrap();
     assert_eq!(text(soon("a segment", subscriber.next()).await.unwrap().unwrap()).await, "a");
-    // Its first segment has the number that the reader waits for, or one after it.
+    // Its first segment has the number that the reader is waiting for, or a later one.
     let mut second = publisher(&url);
     let idle = soon("a segment", second.segment()).await.unwrap();
-    // One of them may go into the second's segment, and be lost.
+    // One of them may be sent into the segment of the second publisher and be lost.
     for _ in 0..3 {
         if publish(&mut first, "a").await {
             assert_eq!(text(soon("a segment", subscriber.next()).await.unwrap().unwrap()).await, "a");

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use cutrickle_trickle::{ClientConfig, SegmentReader, Start, Subscriber};
-use support::{RawServer, soon};
+use support::{RawServer, next, soon};
 
 fn config() -> ClientConfig {
     ClientConfig::default()
@@ -15,10 +15,6 @@ fn config() -> ClientConfig {
 
 fn subscriber(server: &RawServer, start: Start, config: ClientConfig) -> Subscriber {
     Subscriber::new(&server.url(), start, config).unwrap()
-}
-
-async fn next(subscriber: &mut Subscriber) -> SegmentReader {
-    soon("a segment", subscriber.next()).await.unwrap().expect("a segment")
 }
 
 async fn text(segment: &mut SegmentReader) -> String {
@@ -37,7 +33,7 @@ async fn the_next_segment_is_asked_for_while_this_one_is_read() {
         let mut first = server.expect("GET /ch/-2").await;
         first.begin(7).await;
         first.chunk("a").await;
-        // Not a byte more of 7 until 8 was asked for.
+        // No more bytes of segment 7 until segment 8 has been requested.
         let mut second = server.expect("GET /ch/8").await;
         first.chunk("b").await;
         first.end().await;
@@ -96,7 +92,7 @@ async fn an_empty_segment_is_skipped() {
     let mut subscriber = subscriber(&server, Start::Seq(3), config());
     let serve = async {
         server.answer("GET /ch/3", 200, "Lp-Trickle-Seq: 3\r\nLp-Trickle-Latest: 5\r\n", "").await;
-        // Also when its end comes only after its head.
+        // The end of an empty segment may also arrive after its head.
         let mut raw = server.expect("GET /ch/4").await;
         raw.begin(4).await;
         raw.end().await;
@@ -184,7 +180,7 @@ async fn a_server_that_is_never_there_is_a_timeout_with_its_cause() {
     let error = soon("the error", subscriber.next()).await.unwrap_err();
     assert!(error.is_timeout());
     assert!(std::error::Error::source(&error).is_some());
-    // Asking again is allowed, and starts a new window.
+    // Calling again is possible and begins a new window.
     assert!(soon("the error", subscriber.next()).await.unwrap_err().is_timeout());
 }
 
@@ -195,7 +191,7 @@ async fn a_waiting_get_is_renewed_and_loses_nothing() {
     let mut subscriber = subscriber(&server, Start::Seq(5), config);
     let serve = async {
         let silent = server.expect("GET /ch/5").await;
-        // A head alone is no segment yet either.
+        // A head without a byte does not count as a segment either.
         let mut head_only = server.expect("GET /ch/5").await;
         head_only.begin(5).await;
         let mut raw = server.expect("GET /ch/5").await;

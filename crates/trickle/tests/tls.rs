@@ -1,4 +1,4 @@
-//! TLS: verified by default, a CA of one's own, or anything when told so.
+//! TLS: certificates are verified by default, a CA file can be added, and verification can be switched off.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,7 +19,7 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// Answers every request with the one-byte segment 0 of an ended channel.
+/// Answers every request with a segment 0 of one byte.
 async fn server() -> String {
     let certificates =
         CertificateDer::pem_file_iter(data("server.pem")).unwrap().map(Result::unwrap).collect();

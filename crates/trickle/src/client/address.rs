@@ -1,4 +1,4 @@
-//! A channel's URL, taken apart once.
+//! Parses the URL of a channel.
 
 use std::sync::Arc;
 
@@ -6,24 +6,25 @@ use http::Uri;
 
 use crate::error::{Error, Kind};
 
-/// Where a channel is.
+/// The address of a channel.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
     pub(crate) tls: bool,
-    /// Name or IP address, without brackets.
+    /// A name or an IP address, without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// What goes into the `Host` header.
+    /// The value of the `Host` header.
     pub(crate) authority: String,
-    /// The channel's path, no slash at its end.
+    /// The path of the channel, without a trailing slash.
     path: String,
-    /// The query with its `?`, or nothing.
+    /// The query including its `?`, or an empty string.
     query: String,
-    /// The URL for messages: no user, no query.
+    /// The URL as messages show it, without credentials and query.
     pub(crate) shown: Arc<str>,
 }
 
-/// A URL for messages, however malformed: without its user and password, and without its query, which may hold a token.
+/// Removes the credentials and the query from a URL, so that it can be shown in a message. The URL may be
+/// malformed.
 pub fn without_secrets(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     let (kept, rest) = url.split_at(end);
@@ -53,12 +54,13 @@ impl Address {
             return Err(bad("has no host"));
         }
         let tls = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
-        // A port that is no number is not seen as a port at all.
+        let (scheme, default_port) = if tls { ("https", 443) } else { ("http", 80) };
+        // `authority.port_u16()` is also `None` for a port that is not a number.
         let after_host = authority.as_str().rsplit('@').next().unwrap_or_default().get(host.len()..);
         let port = match (authority.port_u16(), after_host) {
             (Some(0), _) => return Err(bad("has port 0")),
             (Some(port), _) => port,
-            (None, Some("")) => [80, 443][usize::from(tls)],
+            (None, Some("")) => default_port,
             (None, _) => return Err(bad("has a malformed port")),
         };
         let path = uri.path().trim_end_matches('/').to_owned();
@@ -69,7 +71,6 @@ impl Address {
             Some(_) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
-        let scheme = ["http", "https"][usize::from(tls)];
         Ok(Address {
             tls,
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
@@ -81,7 +82,7 @@ impl Address {
         })
     }
 
-    /// The request target of the channel itself, or of what is below it.
+    /// The request target of the channel, or of a path segment below it.
     pub(crate) fn target(&self, below: Option<&str>) -> String {
         match below {
             Some(below) => format!("{}/{below}{}", self.path, self.query),

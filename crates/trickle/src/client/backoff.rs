@@ -1,28 +1,47 @@
-//! How long to wait before trying again, and when to give up. Time comes in as an argument.
+//! How long to wait before a retry, and when to give up. The caller passes the current time.
 
 use std::time::{Duration, Instant};
 
-const FIRST: Duration = Duration::from_millis(100);
-/// However long a server is away, it is found within this of its return.
-const LONGEST: Duration = Duration::from_millis(500);
+/// The first wait. Each one after it is twice as long.
+const MIN_WAIT: Duration = Duration::from_millis(100);
+/// A server that comes back is noticed within this time, however long it was away.
+const MAX_WAIT: Duration = Duration::from_millis(500);
 
-/// A connection that has lasted this long counts as a success, even if it then fails.
+/// The wait between two requests for a channel that does not exist.
+pub(crate) const MISSING_WAIT: Duration = Duration::from_millis(200);
+/// A connection that lasted this long counts as a success, even if it broke in the end.
 pub(crate) const SETTLED: Duration = Duration::from_secs(2);
 
-/// Doubling waits within a window that begins with the first failure.
+/// Waits between retries, within a window that begins with the first failure.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     window: Duration,
-    since: Option<Instant>,
+    min_wait: Duration,
+    max_wait: Duration,
     wait: Duration,
+    since: Option<Instant>,
 }
 
 impl Backoff {
+    /// Waits that double up to half a second.
     pub(crate) fn new(window: Duration) -> Backoff {
-        Backoff { window, since: None, wait: FIRST }
+        Backoff { window, min_wait: MIN_WAIT, max_wait: MAX_WAIT, wait: MIN_WAIT, since: None }
     }
 
-    /// The wait before the next try; `None` when the window is over. The window then begins anew.
+    /// Waits that are all of the same length.
+    pub(crate) fn steady(wait: Duration, window: Duration) -> Backoff {
+        Backoff { window, min_wait: wait, max_wait: wait, wait, since: None }
+    }
+
+    /// Begins the window. Returns false if it had begun before.
+    pub(crate) fn begins(&mut self, now: Instant) -> bool {
+        let is_first = self.since.is_none();
+        self.since.get_or_insert(now);
+        is_first
+    }
+
+    /// The wait before the next try, or `None` at the end of the window. The failure after that begins a
+    /// new window.
     pub(crate) fn failed(&mut self, now: Instant) -> Option<Duration> {
         let since = *self.since.get_or_insert(now);
         if now.saturating_duration_since(since) >= self.window {
@@ -30,13 +49,13 @@ impl Backoff {
             return None;
         }
         let wait = self.wait;
-        self.wait = (wait * 2).min(LONGEST);
+        self.wait = (wait * 2).min(self.max_wait);
         Some(wait)
     }
 
     pub(crate) fn succeeded(&mut self) {
         self.since = None;
-        self.wait = FIRST;
+        self.wait = self.min_wait;
     }
 }
 
@@ -65,6 +84,16 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_secs(1));
         assert!(backoff.failed(start).is_some());
         backoff.succeeded();
-        assert_eq!(backoff.failed(start + Duration::from_secs(60)), Some(FIRST));
+        assert_eq!(backoff.failed(start + Duration::from_secs(60)), Some(MIN_WAIT));
+    }
+
+    #[test]
+    fn steady_waits_are_all_the_same_and_end_with_the_window() {
+        let start = Instant::now();
+        let mut backoff = Backoff::steady(MISSING_WAIT, MISSING_WAIT * 5);
+        assert!(backoff.begins(start) && !backoff.begins(start));
+        let waits = (0..9).map_while(|tries| backoff.failed(start + MISSING_WAIT * tries));
+        assert_eq!(waits.collect::<Vec<_>>(), [MISSING_WAIT; 5]);
+        assert!(backoff.begins(start));
     }
 }

@@ -1,47 +1,49 @@
-//! What a caller may set about a subscriber or publisher.
+//! The settings of a subscriber or publisher.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
 
-/// How a subscriber or publisher connects, waits, and gives up.
+/// How a subscriber or publisher connects, how long it waits, and when it gives up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientConfig {
-    /// The longest that name resolution, TCP and TLS may take together. 5 s.
+    /// The time limit for connecting: name resolution, TCP and TLS together. 5 s by default.
     pub connect_timeout: Duration,
-    /// A GET that has waited this long for its first byte is asked again. 20 s, as the Go subscriber does.
+    /// A GET that has waited this long for its first byte is sent again. 20 s by default, like the Go
+    /// subscriber.
     pub renew_after: Duration,
-    /// A segment that brings no byte for this long has broken off. 30 s.
+    /// A segment that delivers no byte for this long counts as broken off. 30 s by default.
     pub read_timeout: Duration,
-    /// For how long a server out of reach is tried again (after 100 ms, doubling up to 500 ms). 30 s.
+    /// How long to go on retrying while the server is unreachable. The waits between tries double from
+    /// 100 ms up to 500 ms. 30 s by default.
     pub retry_window: Duration,
-    /// For how long a channel that does not exist is waited for, at the start and after the server was
-    /// out of reach. 10 s.
+    /// How long to wait for a channel that does not exist, both at the start and after the server was
+    /// unreachable. 10 s by default.
     pub missing_grace: Duration,
-    /// How many bytes of one segment may wait to be sent. One write is always taken by an empty buffer,
-    /// whatever its size. 4 MiB.
+    /// How many bytes of one segment may wait to be sent. An empty buffer accepts a single write of any
+    /// size. 4 MiB by default.
     pub segment_buffer: usize,
-    /// For how long [`Publisher::segment`](crate::Publisher::segment) waits for earlier segments that the
-    /// server does not take; after it the oldest is dropped. 1 s.
+    /// How long [`Publisher::segment`](crate::Publisher::segment) waits for earlier segments that the
+    /// server does not take. The oldest one is dropped after that. 1 s by default.
     pub patience: Duration,
-    /// A POST of which the server takes no byte that waits, or which it does not answer, for this long has stalled: its
-    /// connection is as good as broken. 3 s.
+    /// A POST has stalled if, for this long, the server reads none of the bytes that are waiting or does not
+    /// answer. Its connection then counts as broken. 3 s by default.
     pub stall_timeout: Duration,
-    /// The longest that [`Publisher::close`](crate::Publisher::close) may take. 2 s.
+    /// The time limit for [`Publisher::close`](crate::Publisher::close). 2 s by default.
     pub close_timeout: Duration,
-    /// Accept any certificate. Off: certificates are verified.
+    /// Accept any certificate. Off by default.
     pub insecure_skip_verify: bool,
-    /// PEM file of certificates to trust beside the usual roots.
+    /// A PEM file of certificates to trust in addition to the usual roots.
     pub ca_file: Option<PathBuf>,
 }
 
 impl ClientConfig {
-    /// The TLS settings that follow, without application protocols: for other clients of the same servers. Reads
-    /// `ca_file` (blocking).
+    /// The resulting TLS settings, for other clients of the same servers. They name no application
+    /// protocols. This reads `ca_file`, so it blocks.
     ///
     /// # Errors
-    /// A `ca_file` that cannot be read or holds no certificate.
+    /// `ca_file` cannot be read or contains no certificate.
     pub fn tls(&self) -> Result<rustls::ClientConfig, Error> {
         let mut settings =
             (*super::tls::settings(self.ca_file.as_deref(), self.insecure_skip_verify)?).clone();

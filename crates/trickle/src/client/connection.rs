@@ -1,10 +1,8 @@
-//! One HTTP/1.1 connection of a client, driven by a task that ends with it.
-
-use std::pin::Pin;
-use std::task::{Context, Poll};
+//! One HTTP/1.1 connection of a client and the task that drives it.
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,43 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Owned;
 use crate::publish::SegmentSource;
 
-/// What a request carries.
-pub(crate) enum RequestBody {
-    /// Nothing.
-    Empty,
-    /// A segment, sent as it is written.
-    Segment(SegmentSource),
-}
+/// The body of a request: nothing, or a segment, which is sent while it is being written.
+pub(crate) type RequestBody = Either<Empty<Bytes>, SegmentSource>;
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = crate::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, crate::Error>>> {
-        match self.get_mut() {
-            RequestBody::Empty => Poll::Ready(None),
-            RequestBody::Segment(source) => {
-                source.poll_next(context).map(|next| next.map(|chunk| chunk.map(Frame::data)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, RequestBody::Empty)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            RequestBody::Empty => SizeHint::with_exact(0),
-            RequestBody::Segment(_) => SizeHint::default(),
-        }
-    }
-}
-
-/// Dropping it closes the connection, whatever is under way on it.
+/// An open connection. Dropping it closes the socket at once, even while a request is in flight and even if
+/// the peer reads nothing.
 pub(crate) struct Connection {
     sender: SendRequest<RequestBody>,
     _driver: Owned<()>,
@@ -69,7 +35,7 @@ impl Connection {
         Ok(Connection { sender, _driver: Owned(driver) })
     }
 
-    /// Waits until the former exchange is over; false when the connection has ended with it.
+    /// Waits until the previous exchange is complete. Returns false if the connection was closed.
     pub(crate) async fn is_reusable(&mut self) -> bool {
         self.sender.ready().await.is_ok()
     }

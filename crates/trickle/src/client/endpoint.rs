@@ -1,11 +1,15 @@
-//! A channel's server as a client sees it: connects, asks, keeps one idle connection for the next request.
+//! Sends requests to the server of one channel. Keeps one idle connection for the next request.
+//!
+//! This does not use the pooling client of hyper-util, because that client owns its connections. If a request
+//! is dropped there while its peer is not reading, the connection and its buffers remain until the peer reads
+//! again. And if the peer responds early, the client keeps consuming the request body, which loses bytes.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use http::{HeaderName, HeaderValue, Method, Request, Response, header};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -14,32 +18,26 @@ use tokio_rustls::TlsConnector;
 use super::address::Address;
 use super::{ClientConfig, Connection, RequestBody, tls};
 use crate::error::{Error, Kind};
+use crate::lock::lock;
 
-/// An idle connection older than this may have been closed by the peer without our knowing.
-const IDLE: Duration = Duration::from_secs(5);
-/// The most of a short answer's body that is read.
-const SHORT: usize = 4096;
+/// A connection that was idle for longer may have been closed by the peer without our noticing.
+const MAX_IDLE: Duration = Duration::from_secs(5);
+/// The largest body of a short response, in bytes.
+const MAX_SHORT_BODY: usize = 4096;
 
-/// Where in a channel a request goes.
+/// The target of a request within a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The channel itself.
     Channel,
-    /// Its next sequence number.
+    /// The next sequence number of the channel.
     NextNumber,
-    /// The segment to be written next (-1).
+    /// The segment that will be written next (-1).
     Next,
     /// The segment being written (-2).
     Current,
     /// A numbered segment.
     Segment(u64),
-}
-
-/// A short answer, read to its end.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
 }
 
 /// One channel on one server.
@@ -60,7 +58,7 @@ impl Endpoint {
         &self.config
     }
 
-    /// The channel's URL for messages.
+    /// The URL of the channel as messages show it.
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.address.shown
     }
@@ -69,7 +67,7 @@ impl Endpoint {
         Error::new(kind).channel(self.name())
     }
 
-    /// A connection that is ready for a request, within the connect timeout.
+    /// Returns a connection that is ready for a request, or fails after the connect timeout.
     pub(crate) async fn connect(&self) -> Result<Connection, Error> {
         match tokio::time::timeout(self.config.connect_timeout, self.connect_unbounded()).await {
             Ok(result) => result,
@@ -80,7 +78,7 @@ impl Endpoint {
     async fn connect_unbounded(&self) -> Result<Connection, Error> {
         let idle = lock(&self.idle).take();
         if let Some((mut connection, since)) = idle
-            && since.elapsed() < IDLE
+            && since.elapsed() < MAX_IDLE
             && connection.is_reusable().await
         {
             return Ok(connection);
@@ -116,7 +114,7 @@ impl Endpoint {
         Ok(self.tls.get_or_init(|| made).clone())
     }
 
-    /// Keeps a connection whose last answer was read to its end.
+    /// Keeps a connection for the next request. Its last response must have been read to the end.
     pub(crate) fn keep(&self, connection: Connection) {
         *lock(&self.idle) = Some((connection, Instant::now()));
     }
@@ -148,15 +146,16 @@ impl Endpoint {
             .map_err(|cause| self.error(Kind::Protocol("the request is malformed")).source(cause))
     }
 
-    /// Asks something whose answer is short, within the connect timeout after the connection stands.
+    /// Sends a request with a short response. The response must be complete within the connect timeout,
+    /// counted from when the connection is ready.
     pub(crate) async fn ask(
         &self,
         method: Method,
         place: Place,
         headers: &[(HeaderName, HeaderValue)],
-    ) -> Result<Answer, Error> {
+    ) -> Result<Response<Bytes>, Error> {
         let mut connection = self.connect().await?;
-        let request = self.request(method, place, headers, RequestBody::Empty)?;
+        let request = self.request(method, place, headers, RequestBody::Left(Empty::new()))?;
         let exchange = async {
             let response = connection.send(request).await.map_err(|cause| self.broken(cause))?;
             self.read_short(response).await
@@ -168,21 +167,17 @@ impl Endpoint {
         Ok(answer)
     }
 
-    pub(crate) async fn read_short(&self, response: Response<Incoming>) -> Result<Answer, Error> {
+    pub(crate) async fn read_short(&self, response: Response<Incoming>) -> Result<Response<Bytes>, Error> {
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, SHORT)
+        let body = Limited::new(body, MAX_SHORT_BODY)
             .collect()
             .await
             .map_err(|cause| self.error(Kind::Connection).source(cause))?
             .to_bytes();
-        Ok(Answer { status: head.status, headers: head.headers, body })
+        Ok(Response::from_parts(head, body))
     }
 
     pub(crate) fn broken(&self, cause: hyper::Error) -> Error {
         self.error(Kind::Connection).source(cause)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! What subscriber and publisher share: configuration, the channel's address, connections, backoff.
-//! What to ask for, and what an answer means, is decided by their own modules.
+//! What the subscriber and the publisher have in common: configuration, addresses, connections and backoff.
+//! Their own modules decide which requests to send and what the responses mean.
 
 mod address;
 mod backoff;
@@ -9,12 +9,12 @@ mod endpoint;
 mod tls;
 
 pub use address::without_secrets;
-pub(crate) use backoff::{Backoff, SETTLED};
+pub(crate) use backoff::{Backoff, MISSING_WAIT, SETTLED};
 pub use config::ClientConfig;
 pub(crate) use connection::{Connection, RequestBody};
 pub(crate) use endpoint::{Endpoint, Place};
 
-/// A task that ends when its owner is dropped.
+/// A task that is aborted when this handle is dropped.
 pub(crate) struct Owned<T>(pub(crate) tokio::task::JoinHandle<T>);
 
 impl<T> Drop for Owned<T> {

@@ -1,4 +1,4 @@
-//! TLS settings of a client: the usual roots, a CA file beside them, or no verification at all.
+//! The TLS settings of a client: the usual roots, optionally with a CA file, or no verification at all.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::error::{Error, Kind};
 
-/// Reads `ca_file` (blocking) and makes the settings.
+/// Builds the settings. This reads `ca_file`, so it blocks.
 pub(crate) fn settings(
     ca_file: Option<&Path>,
     insecure_skip_verify: bool,
@@ -34,7 +34,7 @@ pub(crate) fn settings(
                 roots.add(certificate).map_err(|cause| unusable(cause.to_string()))?;
             }
             if roots.len() == before {
-                return Err(unusable("no certificate in it".into()));
+                return Err(unusable("the file contains no certificate".into()));
             }
         }
         builder.with_root_certificates(roots)
@@ -44,13 +44,13 @@ pub(crate) fn settings(
     Ok(Arc::new(config))
 }
 
-/// Whether a failed handshake would fail the same way again.
+/// Whether another handshake would fail in the same way.
 pub(crate) fn is_final(error: &std::io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
 }
 
-/// Takes any certificate, but still checks that the peer holds its key.
+/// Accepts any certificate, but still verifies that the peer holds its private key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,8 +1,8 @@
-//! What a publisher counts. Who counts it is for others.
+//! The counters of a publisher.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a publisher has done so far. All numbers only grow.
+/// Counts what a publisher has sent and dropped. The numbers never decrease.
 #[derive(Debug, Default)]
 pub struct PublishCounters {
     segments: AtomicU64,
@@ -12,23 +12,23 @@ pub struct PublishCounters {
 }
 
 impl PublishCounters {
-    /// Segments that the server has taken whole.
+    /// The number of segments that the server has received completely.
     pub fn segments(&self) -> u64 {
         self.segments.load(Ordering::Relaxed)
     }
 
-    /// Bytes handed to a connection.
+    /// The number of bytes handed to a connection.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Segments that were lost, whole or from some byte on.
+    /// The number of segments that were lost, completely or in part.
     pub fn segments_dropped(&self) -> u64 {
         self.segments_dropped.load(Ordering::Relaxed)
     }
 
-    /// Bytes that were refused because the buffer was full or the segment lost, thrown away unsent, or sent to a
-    /// server that took its connections and nothing else.
+    /// The number of bytes that were lost: refused by a full buffer or a lost segment, discarded before they
+    /// were sent, or sent to a server that then stalled.
     pub fn bytes_dropped(&self) -> u64 {
         self.bytes_dropped.load(Ordering::Relaxed)
     }

@@ -1,24 +1,24 @@
-//! Whether what a publisher is given gets to its server. What is done about it is `recover`'s business.
+//! The state of the delivery to the server. How a publisher reacts to failures is decided by `recover`.
 
 use crate::error::Error;
 
-/// How a publisher's server takes what it is sent.
+/// Whether the server receives what a publisher sends.
 #[derive(Clone, Debug, Default)]
 pub enum Delivery {
     /// Nothing has been sent yet.
     #[default]
     Idle,
-    /// The server takes what it is sent.
+    /// The server receives what is sent.
     Taken,
-    /// The server is out of reach, takes nothing, or does not answer. It is tried again.
+    /// The server is unreachable, reads nothing or does not answer. The publisher keeps retrying.
     Away,
-    /// Nothing can be published any more, and this is why: what [`Publisher::segment`](crate::Publisher::segment)
-    /// answers from now on.
+    /// Nothing can be published any more. [`Publisher::segment`](crate::Publisher::segment) returns this
+    /// error from now on.
     Failed(Error),
 }
 
 impl Delivery {
-    /// Whether both say the same, whatever the error.
+    /// Whether both are the same variant. Errors are not compared.
     pub(super) fn is_same(&self, other: &Delivery) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }

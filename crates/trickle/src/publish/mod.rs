@@ -1,5 +1,5 @@
-//! The publishing side: hands out one segment after the other, keeps the next one connected, and drops
-//! what a dead or slow server does not take. Sending is `post`'s business, recovering `recover`'s.
+//! The publisher: hands out one segment after another, connects the next one in advance, and drops what a
+//! dead or slow server does not take. `post` sends the segments and `recover` handles failures.
 
 mod counters;
 mod delivery;
@@ -25,27 +25,27 @@ use post::{Link, post};
 pub(crate) use segment::SegmentSource;
 use segment::{Phase, Segment};
 
-/// Segments that were handed out and are not over; the one being written is among them.
-const MAX_UNDER_WAY: usize = 3;
+/// The number of segments that may be in flight, including the one being written.
+const MAX_IN_FLIGHT: usize = 3;
 
-/// Publishes to one channel. While a segment is written, the POST of the one after it is already open.
-/// Dropping the publisher cancels everything without telling the server; [`close`](Self::close) ends the
-/// channel in order.
+/// Publishes to one channel. While a segment is being written, the POST of the next one is already open.
+/// Dropping the publisher cancels everything without informing the server. Use [`close`](Self::close) to end
+/// the channel properly.
 pub struct Publisher {
     link: Arc<Link>,
     tasks: JoinSet<()>,
-    /// Handed out, oldest first.
-    under_way: VecDeque<Arc<Segment>>,
-    /// Preconnected, not handed out.
+    /// The segments that were handed out and are not complete, oldest first.
+    in_flight: VecDeque<Arc<Segment>>,
+    /// The next segment, which is connected but not handed out yet.
     ahead: Option<Arc<Segment>>,
 }
 
 impl Publisher {
-    /// A publisher of segments of the MIME type `content_type` to the channel at `url`. Nothing is
-    /// connected before [`segment`](Self::segment) or [`create`](Self::create).
+    /// Creates a publisher for the channel at `url`, with `content_type` as the MIME type of its segments. It
+    /// does not connect before [`segment`](Self::segment) or [`create`](Self::create).
     ///
     /// # Errors
-    /// A missing or malformed URL ([`Error::is_url`]), or a type that cannot be a header.
+    /// The URL is missing or malformed ([`Error::is_url`]), or the content type is not a valid header value.
     pub fn new(url: &str, content_type: &str, config: ClientConfig) -> Result<Publisher, Error> {
         let endpoint = Endpoint::new(url, config)?;
         let content_type = HeaderValue::from_str(content_type)
@@ -53,33 +53,34 @@ impl Publisher {
         Ok(Publisher {
             link: Arc::new(Link::new(endpoint, content_type)),
             tasks: JoinSet::new(),
-            under_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
             ahead: None,
         })
     }
 
-    /// Creates the channel, so that subscribers find it before its first segment. Publishing creates it
-    /// as well, where the server allows that.
+    /// Creates the channel, so that subscribers find it before the first segment. This is optional if the
+    /// server creates channels on the first POST.
     ///
     /// # Errors
-    /// The server is out of reach (one try), or refuses ([`Error::status`]).
+    /// The server is unreachable, which is not retried, or it refuses the request ([`Error::status`]).
     pub async fn create(&mut self) -> Result<(), Error> {
         let status = self.link.create().await?;
         if status.is_success() { Ok(()) } else { Err(self.link.endpoint.error(Kind::Refused(status))) }
     }
 
-    /// Begins the next segment; the former one is finished if it still was open. The first call waits for
-    /// the channel's next number. Later ones wait only while three segments are under way, and not longer
-    /// than [`ClientConfig::patience`]; then the oldest is dropped and closed by DELETE. While the server is
-    /// out of reach, a segment of which nothing could be sent makes way for the new one and leaves it its
-    /// number. Cancel safe. Must run on a tokio runtime.
+    /// Begins the next segment and finishes the previous one if it is still open. The first call waits for
+    /// the next number of the channel. Later calls only wait while three segments are in flight, for at
+    /// most [`ClientConfig::patience`]. After that the oldest segment is dropped and closed with a DELETE.
+    /// While the server is unreachable, a segment of which nothing was sent is dropped and the new one
+    /// takes its number. This method is cancel safe and requires a tokio runtime.
     ///
     /// # Errors
-    /// Nothing can be published any more: [`Error::is_closed`], [`Error::is_timeout`] after the retry
-    /// window, [`Error::is_not_found`], [`Error::is_tls`], or [`Error::status`] of a refusal.
+    /// Nothing can be published any more, because the channel has ended ([`Error::is_closed`]), the retry
+    /// window is over ([`Error::is_timeout`]), the channel does not exist ([`Error::is_not_found`]), TLS
+    /// failed ([`Error::is_tls`]), or the server refused the request ([`Error::status`]).
     pub async fn segment(&mut self) -> Result<SegmentWriter, Error> {
         while self.tasks.try_join_next().is_some() {}
-        if let Some(former) = self.under_way.back() {
+        if let Some(former) = self.in_flight.back() {
             former.finish();
         }
         self.make_room().await;
@@ -87,8 +88,8 @@ impl Publisher {
             Some(ahead) => ahead.clone(),
             None => self.open(None),
         };
-        if self.under_way.is_empty() {
-            // Nothing is written yet that could be held up, and the writer wants to know its number.
+        if self.in_flight.is_empty() {
+            // Waiting delays no other segment here, and it lets the writer know its number from the start.
             let mut phase = segment.watch();
             let known = phase.wait_for(|phase| *phase != Phase::Unnumbered).await.map(|_| ());
             if known.is_err() || segment.is_over() {
@@ -99,11 +100,11 @@ impl Publisher {
             return Err(failure);
         }
         self.open(Some(&segment));
-        self.under_way.push_back(segment.clone());
+        self.in_flight.push_back(segment.clone());
         Ok(SegmentWriter { segment, ended: false })
     }
 
-    /// Starts the task of the segment after `before` and makes it the one ahead.
+    /// Creates the segment after `before`, starts its task and stores it in `ahead`.
     fn open(&mut self, before: Option<&Arc<Segment>>) -> Arc<Segment> {
         let link = &self.link;
         let capacity = link.endpoint.config().segment_buffer;
@@ -116,63 +117,65 @@ impl Publisher {
     }
 
     async fn make_room(&mut self) {
-        self.under_way.retain(|segment| !segment.is_over());
+        self.in_flight.retain(|segment| !segment.is_over());
         if self.link.recover().is_unreachable() {
-            for unsent in
-                self.under_way.iter().filter(|segment| !matches!(segment.phase(), Phase::Sending(_)))
-            {
-                unsent.cut();
+            for segment in &self.in_flight {
+                if !matches!(segment.phase(), Phase::Sending(_)) {
+                    segment.cut();
+                }
             }
         }
-        while self.under_way.len() >= MAX_UNDER_WAY {
-            let Some(oldest) = self.under_way.front() else { return };
+        while self.in_flight.len() >= MAX_IN_FLIGHT {
+            let Some(oldest) = self.in_flight.front() else { return };
             let mut phase = oldest.watch();
             let over = phase.wait_for(|phase| matches!(phase, Phase::Over { .. }));
             if timeout(self.link.endpoint.config().patience, over).await.is_err() {
                 oldest.cut_stalled();
             }
-            self.under_way.pop_front();
+            self.in_flight.pop_front();
         }
     }
 
-    /// Whether what is published gets to the server, from now on. Also says at once when nothing can be published any
-    /// more, where [`segment`](Self::segment) does so only when it is called.
+    /// Watches whether the server receives what is published. It also reports at once that nothing can be
+    /// published any more, while [`segment`](Self::segment) reports it only on the next call.
     pub fn delivery(&self) -> watch::Receiver<Delivery> {
         self.link.delivery()
     }
 
-    /// What was published and what was dropped; the numbers go on counting.
+    /// The counters of this publisher. They continue to be updated.
     pub fn counters(&self) -> Arc<PublishCounters> {
         self.link.counters.clone()
     }
 
-    /// Finishes what is under way, then ends the channel (a server of this crate keeps it for others who publish to it,
-    /// if this publisher has published), all within [`ClientConfig::close_timeout`].
+    /// Finishes the segments in flight and ends the channel, within [`ClientConfig::close_timeout`]. A
+    /// server of this crate keeps the channel if others are publishing to it and this publisher has begun a
+    /// segment.
     ///
     /// # Errors
-    /// The server could not be told. A channel that is gone already is no error.
+    /// The server could not be informed. It is not an error if the channel is gone already.
     pub async fn close(mut self) -> Result<(), Error> {
-        let longest = self.link.endpoint.config().close_timeout;
-        for segment in &self.under_way {
+        let limit = self.link.endpoint.config().close_timeout;
+        for segment in &self.in_flight {
             segment.finish();
         }
-        // Half of the time for what is under way, the rest for the end itself.
+        // Half of the time is for the segments in flight, the rest is for ending the channel.
         let finished = async {
-            for segment in &self.under_way {
+            for segment in &self.in_flight {
                 let mut phase = segment.watch();
                 let _ = phase.wait_for(|phase| matches!(phase, Phase::Over { .. })).await;
             }
         };
-        let finished = timeout(longest / 2, finished).await.is_ok();
+        let finished = timeout(limit / 2, finished).await.is_ok();
         self.tasks.abort_all();
-        // Who has published leaves the channel to those who still do. Who has not can only mean to end it for all.
+        // A publisher that identifies itself only leaves the channel, and others may continue. Closing one
+        // that has not begun a segment must end the channel for everyone, so it does not identify itself.
         let signature = self.ahead.is_some().then(|| self.link.signature());
         let asked = self.link.endpoint.ask(Method::DELETE, Place::Channel, signature.as_slice());
-        let rest = if finished { longest } else { longest / 2 };
+        let rest = if finished { limit } else { limit / 2 };
         let answer = timeout(rest, asked).await.map_err(|_| self.link.endpoint.error(Kind::Timeout))??;
-        match answer.status.as_u16() {
+        match answer.status().as_u16() {
             200..=299 | 400 | 404 => Ok(()),
-            _ => Err(self.link.endpoint.error(Kind::Refused(answer.status))),
+            _ => Err(self.link.endpoint.error(Kind::Refused(answer.status()))),
         }
     }
 }
@@ -183,48 +186,50 @@ impl fmt::Debug for Publisher {
     }
 }
 
-/// Writes one segment. Dropping it without [`finish`](Self::finish) gives the segment up: what was not
-/// sent is dropped, and the server is told to close it.
+/// Writes one segment. Dropping it without [`finish`](Self::finish) drops the bytes that were not sent and
+/// closes the segment on the server.
 pub struct SegmentWriter {
     segment: Arc<Segment>,
     ended: bool,
 }
 
 impl SegmentWriter {
-    /// The segment's number. Until its first byte is sent it may still change, when a segment before it was
-    /// dropped unsent, or when the number turns out to be taken.
+    /// The number of the segment. It may change until the first byte is sent, because an earlier segment
+    /// may be dropped before it is sent, or because the number may already be in use.
     pub fn seq(&self) -> u64 {
         self.segment.seq()
     }
 
-    /// Hands over `bytes` without waiting, from any thread. What is refused is dropped and counted.
+    /// Writes `bytes` without waiting. This works on any thread. Bytes that are refused are dropped and
+    /// counted.
     ///
     /// # Errors
-    /// [`Error::is_full`]: the buffer is full, a later write may be taken. [`Error::is_lost`]: this segment
-    /// takes nothing more. [`Error::is_closed`]: a later segment has begun.
+    /// The buffer is full and a later write may succeed ([`Error::is_full`]), the segment is lost
+    /// ([`Error::is_lost`]), or a later segment has begun ([`Error::is_closed`]).
     pub fn try_write(&mut self, bytes: Bytes) -> Result<(), Error> {
         self.segment.push(bytes)
     }
 
-    /// Hands over `bytes`, waiting for room in the buffer.
+    /// Writes `bytes` as soon as there is room in the buffer.
     ///
     /// # Errors
-    /// As [`try_write`](Self::try_write), but never full.
+    /// Like [`try_write`](Self::try_write), except that a full buffer is not an error.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
         self.segment.push_waiting(bytes).await
     }
 
-    /// Ends the segment; what is buffered is still sent.
+    /// Ends the segment. Bytes in the buffer are still sent.
     pub fn finish(mut self) {
         self.ended = true;
         self.segment.finish();
     }
 
-    /// Ends the segment and waits until the server has taken all of it, also through an outage of the server: of a
-    /// segment of which nothing was sent, nothing is lost. Cancel safe: the segment is sent all the same.
+    /// Ends the segment and waits until the server has received all of it. If the server is unreachable
+    /// before the first byte was sent, this waits for its return. If this is cancelled, the segment is
+    /// still sent.
     ///
     /// # Errors
-    /// [`Error::is_lost`]: it is not known to have arrived whole.
+    /// The segment may not have arrived completely ([`Error::is_lost`]).
     pub async fn delivered(mut self) -> Result<(), Error> {
         self.ended = true;
         self.segment.finish();

@@ -1,9 +1,9 @@
-//! Sends one segment: numbers it after the one before, POSTs it, and acts on what `recover` decides.
+//! Sends one segment: gives it the number after the previous one, POSTs it, and does what `recover` decides.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -15,14 +15,15 @@ use super::recover::{Ended, Progress, Recover, Verdict};
 use super::segment::{Phase, Segment};
 use crate::client::{Endpoint, Place, RequestBody};
 use crate::error::{Error, Kind};
+use crate::lock::lock;
 use crate::wire;
 
-/// What all segments of one publisher share.
+/// What the segments of one publisher share.
 pub(super) struct Link {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) content_type: HeaderValue,
     pub(super) counters: Arc<PublishCounters>,
-    /// Which publisher this is, as the server is told.
+    /// Identifies this publisher to the server.
     name: HeaderValue,
     recover: Mutex<Recover>,
     failure: Mutex<Option<Error>>,
@@ -43,7 +44,7 @@ impl Link {
         }
     }
 
-    /// What the server is told on everything that changes the channel.
+    /// The header that identifies this publisher.
     pub(super) fn signature(&self) -> (HeaderName, HeaderValue) {
         (wire::PUBLISHER, self.name.clone())
     }
@@ -52,8 +53,8 @@ impl Link {
         self.delivery.subscribe()
     }
 
-    /// Tells those who watch, where something has changed.
-    fn tell(&self) {
+    /// Updates the delivery state.
+    fn update_delivery(&self) {
         self.delivery.send_if_modified(|known| {
             let now = match self.failure() {
                 Some(failure) => Delivery::Failed(failure),
@@ -69,51 +70,52 @@ impl Link {
         });
     }
 
-    /// Takes note of how a POST ended.
+    /// Records how a POST ended.
     fn ended(&self, progress: Progress, ended: Ended) -> Verdict {
         let verdict = self.recover().ended(Instant::now(), progress, ended);
-        self.tell();
+        self.update_delivery();
         verdict
     }
 
     pub(super) fn recover(&self) -> MutexGuard<'_, Recover> {
-        self.recover.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.recover)
     }
 
     /// Why nothing can be published any more.
     pub(super) fn failure(&self) -> Option<Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.failure).clone()
     }
 
     fn fail(&self, error: Error) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        self.tell();
+        lock(&self.failure).get_or_insert(error);
+        self.update_delivery();
     }
 
-    /// Asks the server to create the channel. Its refusal is an answer like any other.
+    /// Asks the server to create the channel and returns the status of the response.
     pub(super) async fn create(&self) -> Result<StatusCode, Error> {
         let headers = [(wire::EXPECT_CONTENT, self.content_type.clone())];
         let answer = self.endpoint.ask(Method::POST, Place::Channel, &headers).await?;
-        Ok(answer.status)
+        Ok(answer.status())
     }
 
-    /// The channel's next number; `Err` holds the status of an answer without one.
+    /// Requests the next number of the channel. The inner `Err` is the status of a response without a number.
     async fn next_number(&self) -> Result<Result<u64, StatusCode>, Error> {
         let answer = self.endpoint.ask(Method::GET, Place::NextNumber, &[]).await?;
-        if !answer.status.is_success() {
-            return Ok(Err(answer.status));
+        let status = answer.status();
+        if !status.is_success() {
+            return Ok(Err(status));
         }
-        let text = std::str::from_utf8(&answer.body).unwrap_or_default();
-        let number = wire::number(&answer.headers, &wire::LATEST).or_else(|| text.trim().parse().ok());
-        Ok(number.ok_or(answer.status))
+        let text = std::str::from_utf8(answer.body()).unwrap_or_default();
+        let number = wire::number(answer.headers(), &wire::LATEST).or_else(|| text.trim().parse().ok());
+        Ok(number.ok_or(status))
     }
 
-    /// The number to begin with: what an existing channel says, else 0 in a new one.
+    /// The first number: the next one of an existing channel, or 0 after creating the channel.
     async fn begin(&self) -> Result<u64, Error> {
         loop {
             let cause = match self.next_number().await {
                 Ok(Ok(number)) => return Ok(number),
-                // Where creating is not allowed, the POST of the first segment will tell.
+                // If creating is forbidden, the POST of the first segment may still succeed.
                 Ok(Err(StatusCode::NOT_FOUND)) => match self.create().await {
                     Ok(status) if !status.is_server_error() => return Ok(0),
                     Ok(status) => self.endpoint.error(Kind::Refused(status)),
@@ -122,7 +124,7 @@ impl Link {
                 Ok(Err(status)) if is_refusal(status) => {
                     return Err(self.endpoint.error(Kind::Refused(status)));
                 }
-                // A server that does not know the question.
+                // The server does not support this request.
                 Ok(Err(status)) if status.is_client_error() => return Ok(0),
                 Ok(Err(status)) => self.endpoint.error(Kind::Refused(status)),
                 Err(error) => error,
@@ -131,7 +133,7 @@ impl Link {
                 return Err(cause);
             }
             let wait = self.recover().unanswered(Instant::now());
-            self.tell();
+            self.update_delivery();
             match wait {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return Err(self.endpoint.error(Kind::Timeout).source(cause)),
@@ -140,9 +142,9 @@ impl Link {
     }
 }
 
-/// A name that no other publisher has, most likely.
+/// A random name for a publisher.
 fn name() -> HeaderValue {
-    // The keys of hash maps are the only random numbers that the standard library has.
+    // The standard library has no other source of random numbers.
     let random = RandomState::new().build_hasher().finish();
     HeaderValue::from_str(&format!("{random:016x}")).unwrap_or(HeaderValue::from_static("unknown"))
 }
@@ -151,7 +153,7 @@ fn is_refusal(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
-/// Cuts the segment when its task ends early, so that nobody goes on writing to it.
+/// Cuts the segment if its task ends early, so that its writer gets an error.
 struct Sending(Arc<Segment>);
 
 impl Drop for Sending {
@@ -163,7 +165,7 @@ impl Drop for Sending {
     }
 }
 
-/// Sends `segment`, the successor of the one that `before` watches (none: the first).
+/// Sends `segment`. `before` watches the previous one and is `None` for the first segment.
 pub(super) async fn post(link: Arc<Link>, segment: Arc<Segment>, before: Option<watch::Receiver<Phase>>) {
     let sending = Sending(segment.clone());
     let numbered = match &before {
@@ -183,7 +185,7 @@ pub(super) async fn post(link: Arc<Link>, segment: Arc<Segment>, before: Option<
         () = segment.until_cut() => {
             let seq = segment.seq();
             match segment.progress() {
-                // Its number goes to the next one.
+                // The next segment takes over its number.
                 Progress::Unsent => Outcome::Unsent(seq),
                 progress if segment.is_stalled() => match link.ended(progress, Ended::Stalled) {
                     Verdict::TimedOut => Outcome::Failed(link.endpoint.error(Kind::Timeout).seq(seq)),
@@ -194,11 +196,11 @@ pub(super) async fn post(link: Arc<Link>, segment: Arc<Segment>, before: Option<
         }
     };
     let taken = matches!(outcome, Outcome::Written(_));
-    // A preconnected segment that nobody wrote to is no loss.
+    // A segment that was connected in advance and never written to does not count as dropped.
     if taken {
         link.counters.add_segment();
     } else if segment.is_used() {
-        tracing::debug!(channel = %link.endpoint.name(), seq = segment.seq(), "segment dropped");
+        tracing::debug!(channel = %link.endpoint.name(), seq = segment.seq(), "the segment was dropped");
         link.counters.drop_segment();
     }
     let (next, closing) = match outcome {
@@ -222,7 +224,7 @@ pub(super) async fn post(link: Arc<Link>, segment: Arc<Segment>, before: Option<
     drop(sending);
 }
 
-/// What became of a segment.
+/// The outcome of a segment.
 enum Outcome {
     Written(u64),
     Unsent(u64),
@@ -230,13 +232,13 @@ enum Outcome {
         seq: u64,
         close: bool,
     },
-    /// Lost to a server that takes connections and nothing else.
+    /// The server accepted the connection and then stalled.
     Stalled(u64),
     /// Nothing can be published any more.
     Failed(Error),
 }
 
-/// The number after the segment that `before` watches, once that is certain.
+/// The number after the segment that `before` watches, as soon as it is final.
 async fn successor(mut before: watch::Receiver<Phase>) -> Option<u64> {
     let phase =
         before.wait_for(|phase| matches!(phase, Phase::Sending(_) | Phase::Over { .. })).await.ok()?;
@@ -247,7 +249,7 @@ async fn successor(mut before: watch::Receiver<Phase>) -> Option<u64> {
     }
 }
 
-/// POSTs until the segment is written or lost, or nothing can be published any more.
+/// Retries the POST until the segment is written or lost, or until nothing can be published any more.
 async fn attempts(
     link: &Link,
     segment: &Arc<Segment>,
@@ -263,7 +265,7 @@ async fn attempts(
                 if link.recover().is_unreachable() {
                     tracing::debug!(channel = %link.endpoint.name(), seq, ?error, "POST failed again");
                 } else {
-                    tracing::warn!(channel = %link.endpoint.name(), seq, ?error, "POST failed, trying on");
+                    tracing::warn!(channel = %link.endpoint.name(), seq, ?error, "POST failed, retrying");
                 }
                 let stood = connected.map_or(Duration::ZERO, |at: Instant| at.elapsed());
                 (Ended::Broken { stood }, Some(error))
@@ -280,9 +282,9 @@ async fn attempts(
             }
             Verdict::Create(wait) => {
                 tokio::time::sleep(wait).await;
-                // Whatever the answer: the POST that follows tells whether the channel is there.
+                // The next POST shows whether the channel exists, so the response does not matter.
                 if let Err(error) = link.create().await {
-                    tracing::debug!(channel = %link.endpoint.name(), ?error, "cannot create the channel");
+                    tracing::debug!(channel = %link.endpoint.name(), ?error, "could not create the channel");
                 }
                 continue;
             }
@@ -308,7 +310,7 @@ async fn attempts(
     }
 }
 
-/// One POST, to its answer.
+/// Sends one POST and waits for the response.
 async fn attempt(
     link: &Link,
     segment: &Arc<Segment>,
@@ -326,7 +328,7 @@ async fn attempt(
     if resets {
         headers.push((wire::RESET, HeaderValue::from_static("1")));
     }
-    let body = RequestBody::Segment(segment.source());
+    let body = RequestBody::Right(segment.source());
     let request = link.endpoint.request(Method::POST, Place::Segment(seq), &headers, body)?;
     let response = tokio::select! {
         biased;
@@ -339,7 +341,7 @@ async fn attempt(
     let status = response.status();
     let closed = response.headers().contains_key(wire::CLOSED);
     if status.is_success() && segment.progress() == Progress::Whole {
-        // Read for the sake of the connection only; the segment is taken either way.
+        // The segment has arrived. The body is only read so that the connection can be reused.
         if link.endpoint.read_short(response).await.is_ok() {
             link.endpoint.keep(connection);
         }
@@ -347,25 +349,24 @@ async fn attempt(
     Ok(Ended::Answer { status, closed })
 }
 
-/// Resolves when the POST under way has stalled; says on the way that it carries bytes.
+/// Resolves when the POST in flight has stalled. Reports the delivery when its first bytes are sent.
 async fn stalled(link: &Link, segment: &Segment) {
-    let longest = link.endpoint.config().stall_timeout;
-    let mut stalled = pin!(segment.until_stalled(longest));
+    let mut stalled = pin!(segment.until_stalled(link.endpoint.config().stall_timeout));
     tokio::select! {
         () = segment.until_sent() => {
             link.recover().sending();
-            link.tell();
+            link.update_delivery();
         }
         () = &mut stalled => return,
     }
     stalled.await;
 }
 
-/// Closes a segment that will not be finished, so that its readers do not wait. Best effort.
+/// Tries to close an unfinished segment, so that its readers do not wait for the rest.
 async fn close(link: &Link, seq: u64) {
-    const LONGEST: Duration = Duration::from_secs(2);
+    const MAX_WAIT: Duration = Duration::from_secs(2);
     let asked = link.endpoint.ask(Method::DELETE, Place::Segment(seq), &[]);
-    if !matches!(tokio::time::timeout(LONGEST, asked).await, Ok(Ok(_))) {
-        tracing::debug!(channel = %link.endpoint.name(), seq, "an unfinished segment could not be closed");
+    if !matches!(tokio::time::timeout(MAX_WAIT, asked).await, Ok(Ok(_))) {
+        tracing::debug!(channel = %link.endpoint.name(), seq, "could not close an unfinished segment");
     }
 }

@@ -1,75 +1,74 @@
-//! What a publisher does after each POST, given how it ended. No socket, no clock.
+//! Decides what a publisher does after each POST, from how it ended. Uses no sockets and no clock.
 
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use crate::client::{Backoff, ClientConfig, SETTLED};
+use crate::client::{Backoff, ClientConfig, MISSING_WAIT, SETTLED};
+use crate::wire::is_transient;
 
-/// How far a segment had come when its POST ended.
+/// How much of a segment had been sent when its POST ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Not a byte has been handed to the connection.
+    /// Nothing was handed to the connection.
     Unsent,
-    /// Some bytes have, and the end has not.
+    /// Some bytes were handed to the connection, but not the end.
     Partial,
-    /// All of it has.
+    /// Everything was handed to the connection.
     Whole,
 }
 
 /// How one POST ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// With an answer.
+    /// The server answered.
     Answer { status: StatusCode, closed: bool },
-    /// No connection, or it broke after having stood for so long.
+    /// Connecting failed, or the connection broke. `stood` is how long it lasted.
     Broken { stood: Duration },
-    /// The connection stands, and the server takes nothing, or does not answer.
+    /// The server read nothing or did not answer, although the connection did not break.
     Stalled,
 }
 
-/// What to do about it.
+/// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The segment is written.
+    /// The segment was written.
     Done,
-    /// POST the same segment again, after a while.
+    /// POST the same segment again after this wait.
     Retry(Duration),
-    /// Create the channel, then POST again after a while.
+    /// Wait, create the channel, and POST again.
     Create(Duration),
-    /// The number is taken: ask for the next one, and POST again after a while.
+    /// The number is in use. Wait, request the next one, and POST again.
     Renumber(Duration),
-    /// The segment is lost; `close` it so that its readers do not wait. The next one is tried.
+    /// The segment is lost; go on with the next one. If `close` is set, the server does not know and has to
+    /// be told, so that the readers of the segment do not wait.
     Lost { close: bool },
     /// The channel has ended.
     Closed,
     /// The channel does not exist and cannot be created.
     NotFound,
-    /// The server was out of reach for the whole window.
+    /// The server was unreachable for the whole window.
     TimedOut,
-    /// The server will not have us.
+    /// The server refuses the request.
     Refused(StatusCode),
 }
 
-/// Between two tries at a channel that does not exist.
-const MISSING_WAIT: Duration = Duration::from_millis(200);
-
-/// How publishing has been going, over all segments of a channel.
+/// The state that all segments of a publisher share.
 #[derive(Debug)]
 pub(crate) struct Recover {
     backoff: Backoff,
-    grace: Duration,
+    missing: Backoff,
     existed: bool,
-    /// The server was out of reach since the last segment that was taken.
+    /// The server was unreachable since it last received a segment.
     disturbed: bool,
-    missing_since: Option<Instant>,
-    /// The next POST has to tell the server that earlier segments are no longer written.
+    /// The next POST has to tell the server that earlier segments will not be continued.
     reset: bool,
-    /// The last thing tried was to connect, or to send, and it failed.
+    /// The last attempt to connect or to send failed.
     unreachable: bool,
-    /// What is written does not get to the server.
+    /// The server does not receive what is written.
     away: bool,
-    /// A server that took connections and nothing else: only an answer shows that it is back.
+    /// The server stalled after accepting a connection, so another connection does not show that it is back.
+    /// Only an answer does.
     stalled: bool,
 }
 
@@ -77,10 +76,9 @@ impl Recover {
     pub(crate) fn new(config: &ClientConfig) -> Recover {
         Recover {
             backoff: Backoff::new(config.retry_window),
-            grace: config.missing_grace,
+            missing: Backoff::steady(MISSING_WAIT, config.missing_grace),
             existed: false,
             disturbed: false,
-            missing_since: None,
             reset: true,
             unreachable: false,
             away: false,
@@ -88,40 +86,40 @@ impl Recover {
         }
     }
 
-    /// Whether the server is out of reach as far as we know.
+    /// Whether the last attempt to reach the server failed.
     pub(crate) fn is_unreachable(&self) -> bool {
         self.unreachable
     }
 
-    /// Whether what is written is lost, or waits for the server's return.
+    /// Whether what is written is lost or has to wait for the server.
     pub(crate) fn is_away(&self) -> bool {
         self.away
     }
 
-    /// Bytes of a segment are on their way.
+    /// Bytes of a segment are being sent.
     pub(crate) fn sending(&mut self) {
         if !self.stalled {
             self.away = false;
         }
     }
 
-    /// A connection stands. Whether it serves is another matter: the backoff goes on.
+    /// A connection was opened. This does not reset the backoff, because the connection may still fail.
     pub(crate) fn connected(&mut self) {
         self.unreachable = false;
     }
 
-    /// Whether the POST now to be sent announces a restart. Only while no earlier segment is being
-    /// written: a reset would close it.
+    /// Whether the next POST has to announce a restart. Not while an earlier segment is being written,
+    /// because the server would close that segment.
     pub(crate) fn resets(&self, earlier_is_written: bool) -> bool {
         self.reset && !earlier_is_written
     }
 
-    /// The server has taken a POST that announced the restart.
+    /// The server accepted a POST that announced the restart.
     pub(crate) fn has_reset(&mut self) {
         self.reset = false;
     }
 
-    /// The wait after a question (not a POST of a segment) that was not answered; `None` to give up.
+    /// The wait after a request other than the POST of a segment failed, or `None` to give up.
     pub(crate) fn unanswered(&mut self, now: Instant) -> Option<Duration> {
         self.disturbed = true;
         self.unreachable = true;
@@ -137,14 +135,14 @@ impl Recover {
                     self.taken();
                     Verdict::Done
                 }
-                // Somebody closed it: a second publisher, a reset, the window.
+                // The segment was closed by another publisher, by a reset, or by leaving the window.
                 Progress::Partial => {
                     self.taken();
                     Verdict::Lost { close: false }
                 }
                 Progress::Unsent => self.wait_or_time_out(now).map_or_else(|v| v, Verdict::Renumber),
             },
-            // That segment is another publisher's, or was closed by one.
+            // The segment belongs to another publisher or was closed by one.
             Ended::Answer { status: StatusCode::CONFLICT, .. } => match progress {
                 Progress::Unsent => self.wait_or_time_out(now).map_or_else(|v| v, Verdict::Renumber),
                 _ => {
@@ -154,7 +152,9 @@ impl Recover {
             },
             Ended::Answer { status: StatusCode::NOT_FOUND, .. } => self.missing(now, progress),
             Ended::Answer { status: StatusCode::PAYLOAD_TOO_LARGE, .. } => Verdict::Lost { close: false },
-            Ended::Answer { status, .. } if is_passing(status) => self.broken(now, progress, Duration::ZERO),
+            Ended::Answer { status, .. } if is_transient(status) => {
+                self.broken(now, progress, Duration::ZERO)
+            }
             Ended::Answer { status, .. } => Verdict::Refused(status),
             Ended::Broken { stood } => self.broken(now, progress, stood),
             Ended::Stalled => self.stalled(now, progress),
@@ -164,7 +164,7 @@ impl Recover {
     fn taken(&mut self) {
         self.existed = true;
         self.disturbed = false;
-        self.missing_since = None;
+        self.missing.succeeded();
         self.away = false;
         self.stalled = false;
         self.backoff.succeeded();
@@ -177,20 +177,15 @@ impl Recover {
         if progress != Progress::Unsent {
             return Verdict::Lost { close: false };
         }
-        let Some(since) = self.missing_since else {
-            self.missing_since = Some(now);
+        if self.missing.begins(now) {
             return Verdict::Create(Duration::ZERO);
-        };
-        if now.saturating_duration_since(since) < self.grace {
-            return Verdict::Create(MISSING_WAIT);
         }
-        self.missing_since = None;
-        Verdict::NotFound
+        self.missing.failed(now).map_or(Verdict::NotFound, Verdict::Create)
     }
 
     fn broken(&mut self, now: Instant, progress: Progress, stood: Duration) -> Verdict {
         self.unreachable = true;
-        // That a server or a proxy closes what was idle says nothing of the bytes that others carry.
+        // Servers and proxies close idle connections. That says nothing about connections that carry bytes.
         if stood >= SETTLED && progress == Progress::Unsent && !self.stalled {
             self.backoff.succeeded();
         } else {
@@ -207,12 +202,12 @@ impl Recover {
 
     fn interrupted(&mut self, now: Instant, progress: Progress) -> Verdict {
         self.disturbed = true;
-        self.missing_since = None;
-        // Whoever still holds the earlier segments open on the server is not us.
+        self.missing.succeeded();
+        // Earlier segments may still be open on the server, but we no longer write them.
         self.reset = true;
         match self.wait_or_time_out(now) {
             Err(verdict) => verdict,
-            // Bytes that may have arrived are never sent twice.
+            // Bytes that may have arrived must not be sent twice.
             Ok(_) if progress != Progress::Unsent => Verdict::Lost { close: true },
             Ok(wait) => Verdict::Retry(wait),
         }
@@ -221,13 +216,6 @@ impl Recover {
     fn wait_or_time_out(&mut self, now: Instant) -> Result<Duration, Verdict> {
         self.backoff.failed(now).ok_or(Verdict::TimedOut)
     }
-}
-
-/// Whether a later try may well be answered otherwise.
-fn is_passing(status: StatusCode) -> bool {
-    status.is_server_error()
-        || status == StatusCode::REQUEST_TIMEOUT
-        || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 #[cfg(test)]
@@ -343,7 +331,7 @@ mod tests {
                 now += wait;
             }
             assert!(now - start <= outage + Duration::from_secs(1), "{outage:?}: {:?}", now - start);
-            // A server that was restarted has to be told of the channel, and that is no end of it.
+            // A restarted server does not know the channel yet.
             assert_eq!(r.ended(now, Unsent, answer(404)), Verdict::Create(Duration::ZERO));
             r.sending();
             assert!(!r.is_away());
@@ -355,11 +343,11 @@ mod tests {
         let (mut r, start) = recover();
         let mut now = start;
         while r.ended(now, Partial, Ended::Stalled) != Verdict::TimedOut {
-            // The kernel of a stopped process takes connections and their first bytes.
+            // The kernel accepts connections and their first bytes on behalf of a stopped process.
             r.connected();
             r.sending();
             assert!(r.is_away());
-            // What ends them after a while does not begin the window anew.
+            // A connection that then breaks does not begin a new window.
             let stood = Duration::from_secs(3);
             assert!(matches!(r.ended(now, Unsent, Ended::Broken { stood }), Verdict::Retry(_)));
             now += Duration::from_secs(4);

@@ -1,58 +1,60 @@
-//! One segment on its way out: a bounded buffer between the writer and the connection, and how far the
-//! segment has come. Sending it, and what to do when that fails, is for others.
+//! The bounded buffer between the writer of a segment and its connection, and the progress of the segment.
+//! `post` sends it and `recover` handles failures.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::body::{Body, Frame};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::counters::PublishCounters;
 use super::recover::Progress;
 use crate::error::{Error, Kind};
+use crate::lock::lock;
 
-/// How far a segment has come, for those who wait for it.
+/// The progress of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Its number is not final.
+    /// The segment does not have a number yet.
     Unnumbered,
-    /// Its POST is tried under this number, nothing has been sent.
+    /// The POST uses this number, but nothing has been sent.
     Numbered(u64),
-    /// Bytes of this number are on their way: the next segment is `+ 1`.
+    /// Bytes have been sent under this number, so the number is final.
     Sending(u64),
-    /// Over; the server has `taken` all of it, or not. The next segment is this number.
+    /// The segment is complete or lost. `taken` is whether the server received all of it, `next` is the
+    /// number of the following segment.
     Over { taken: bool, next: Option<u64> },
 }
 
-/// How the buffer ends.
+/// Whether the buffer still accepts bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Open,
     Finished,
-    /// Nothing more is taken or sent.
+    /// No more bytes are accepted or sent.
     Cut,
 }
 
 struct Buffer {
     chunks: VecDeque<Bytes>,
     waiting: usize,
-    /// Something was written to it.
+    /// Bytes have been written.
     used: bool,
     end: End,
-    /// The connection has been given something, were it only the end.
-    sent: bool,
-    drained: bool,
-    /// It was cut because the server did not take it.
+    progress: Progress,
+    /// The segment was cut because the server stalled.
     stalled: bool,
-    /// How many bytes the connections have been given.
+    /// How many bytes have been handed to connections.
     given: u64,
-    /// Since when the server has owed us something: to take what waits, or the answer to what it was given whole.
-    owes_since: Option<Instant>,
-    /// Counts the POSTs of this segment: the body of an earlier one must not take bytes.
+    /// Since when we have been waiting for the server to read more bytes or to answer.
+    waiting_since: Option<Instant>,
+    /// Counts the POSTs of this segment, because the body of an earlier POST must not take any bytes.
     attempt: u64,
     connection: Option<Waker>,
 }
@@ -69,7 +71,7 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// `expected` is the number that it will have if nothing goes wrong before.
+    /// `expected` is the number that the segment will have unless an earlier one fails.
     pub(super) fn new(
         expected: u64,
         capacity: usize,
@@ -82,11 +84,10 @@ impl Segment {
                 waiting: 0,
                 used: false,
                 end: End::Open,
-                sent: false,
-                drained: false,
+                progress: Progress::Unsent,
                 stalled: false,
                 given: 0,
-                owes_since: None,
+                waiting_since: None,
                 attempt: 0,
                 connection: None,
             }),
@@ -101,7 +102,7 @@ impl Segment {
     }
 
     fn lock(&self) -> MutexGuard<'_, Buffer> {
-        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.buffer)
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -112,7 +113,7 @@ impl Segment {
         self.phase.subscribe()
     }
 
-    /// The number, as far as it is known.
+    /// The number as far as it is known.
     pub(super) fn seq(&self) -> u64 {
         self.number.load(Ordering::Relaxed)
     }
@@ -129,19 +130,14 @@ impl Segment {
     }
 
     pub(super) fn progress(&self) -> Progress {
-        let buffer = self.lock();
-        match (buffer.sent, buffer.drained) {
-            (false, _) => Progress::Unsent,
-            (true, false) => Progress::Partial,
-            (true, true) => Progress::Whole,
-        }
+        self.lock().progress
     }
 
     pub(super) fn error(&self, kind: Kind) -> Error {
         Error::new(kind).channel(&self.channel).seq(self.seq())
     }
 
-    /// Takes `bytes`, or counts them as dropped.
+    /// Accepts `bytes`, or counts them as dropped.
     pub(super) fn push(&self, bytes: Bytes) -> Result<(), Error> {
         let length = bytes.len();
         self.offer(bytes).map_err(|(_, error)| {
@@ -150,7 +146,7 @@ impl Segment {
         })
     }
 
-    /// Takes `bytes` as soon as there is room.
+    /// Accepts `bytes` as soon as there is room.
     pub(super) async fn push_waiting(&self, mut bytes: Bytes) -> Result<(), Error> {
         loop {
             let room = self.room.notified();
@@ -187,7 +183,7 @@ impl Segment {
             }
             buffer.waiting = buffer.waiting.saturating_add(bytes.len());
             buffer.used = true;
-            buffer.owes_since.get_or_insert_with(Instant::now);
+            buffer.waiting_since.get_or_insert_with(Instant::now);
             buffer.chunks.push_back(bytes);
             buffer.connection.take()
         };
@@ -197,18 +193,18 @@ impl Segment {
         Ok(())
     }
 
-    /// No more bytes will come. Does nothing to a segment that has ended.
+    /// Ends the segment. Has no effect if it has already ended.
     pub(super) fn finish(&self) {
         self.end(End::Finished);
     }
 
-    /// Throws away what is waiting and stops the POST. Does nothing to a segment that was cut already.
+    /// Discards the buffered bytes and stops the POST. Has no effect if the segment was already cut.
     pub(super) fn cut(&self) {
         self.end(End::Cut);
         self.cut.notify_one();
     }
 
-    /// As [`cut`](Self::cut), because the server does not take it.
+    /// Like [`cut`](Self::cut), for a server that has stalled.
     pub(super) fn cut_stalled(&self) {
         self.lock().stalled = true;
         self.cut();
@@ -225,7 +221,7 @@ impl Segment {
                 (End::Open, _) | (End::Finished, End::Cut) => buffer.end = end,
                 _ => return,
             }
-            buffer.owes_since.get_or_insert_with(Instant::now);
+            buffer.waiting_since.get_or_insert_with(Instant::now);
             if end == End::Cut {
                 self.counters.drop_bytes(buffer.waiting as u64);
                 buffer.waiting = 0;
@@ -251,41 +247,40 @@ impl Segment {
         self.lock().end == End::Cut
     }
 
-    /// Resolves once the segment has been cut. For one waiter.
+    /// Waits until the segment is cut. There may be only one waiter.
     pub(super) async fn until_cut(&self) {
         while !self.is_cut() {
             self.cut.notified().await;
         }
     }
 
-    /// Waits until bytes of it have been handed to a connection.
+    /// Waits until bytes have been handed to a connection.
     pub(super) async fn until_sent(&self) {
-        // The sender is a field of this very value, so waiting can only end by the condition.
+        // The sender belongs to `self`, so this cannot fail.
         let _ = self.watch().wait_for(|phase| matches!(phase, Phase::Sending(_) | Phase::Over { .. })).await;
     }
 
-    /// Waits until the server has owed us something for `longest` without giving a sign of life. While nothing is
-    /// owed, nothing is waited for but its beginning.
-    pub(super) async fn until_stalled(&self, longest: Duration) {
+    /// Waits until the server has neither read nor answered for `timeout`, although it should have.
+    pub(super) async fn until_stalled(&self, timeout: Duration) {
         let begun = Instant::now();
         loop {
             let now = Instant::now();
-            let owed = self.lock().owes_since;
-            // The time before there was a connection is not this one's fault.
-            let due = owed.map_or(now, |owed| owed.max(begun)) + longest;
-            if owed.is_some() && due <= now {
+            let since = self.lock().waiting_since;
+            // The time before this connection was opened does not count.
+            let due = since.map_or(now, |since| since.max(begun)) + timeout;
+            if since.is_some() && due <= now {
                 return;
             }
             sleep_until(due).await;
         }
     }
 
-    /// Counts the bytes that a stalled connection was given: nobody knows of them.
+    /// Counts the bytes handed to a stalled connection as dropped, because they may not have arrived.
     pub(super) fn forget_given(&self) {
         self.counters.drop_bytes(std::mem::take(&mut self.lock().given));
     }
 
-    /// The body of the next POST of this segment.
+    /// Returns the body for the next POST of this segment. Earlier bodies take no more bytes.
     pub(super) fn source(self: &Arc<Segment>) -> SegmentSource {
         let mut buffer = self.lock();
         buffer.attempt = buffer.attempt.wrapping_add(1);
@@ -293,30 +288,31 @@ impl Segment {
     }
 }
 
-/// Feeds one POST from a segment's buffer.
+/// The body of one POST, which takes its bytes from the buffer of the segment.
 pub(crate) struct SegmentSource {
     segment: Arc<Segment>,
     attempt: u64,
 }
 
 impl SegmentSource {
-    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let segment = &*self.segment;
         let mut buffer = segment.lock();
         if buffer.attempt != self.attempt || buffer.end == End::Cut {
             drop(buffer);
             return Poll::Ready(Some(Err(segment.error(Kind::Lost))));
         }
-        let first = !buffer.sent;
+        let is_first = buffer.progress == Progress::Unsent;
         let next = match buffer.chunks.pop_front() {
             Some(chunk) => {
                 buffer.waiting = buffer.waiting.saturating_sub(chunk.len());
                 buffer.given = buffer.given.saturating_add(chunk.len() as u64);
+                buffer.progress = Progress::Partial;
                 segment.counters.send_bytes(chunk.len() as u64);
                 Some(Ok(chunk))
             }
             None if buffer.end == End::Finished => {
-                buffer.drained = true;
+                buffer.progress = Progress::Whole;
                 None
             }
             None => {
@@ -324,18 +320,26 @@ impl SegmentSource {
                 return Poll::Pending;
             }
         };
-        buffer.sent = true;
-        let owes = !buffer.chunks.is_empty() || buffer.end == End::Finished;
-        buffer.owes_since = owes.then(Instant::now);
+        let is_waiting = !buffer.chunks.is_empty() || buffer.end == End::Finished;
+        buffer.waiting_since = is_waiting.then(Instant::now);
         drop(buffer);
         segment.room.notify_waiters();
-        if first {
+        if is_first {
             segment.set_phase(Phase::Sending(segment.seq()));
         }
-        Poll::Ready(Some(match next {
-            Some(chunk) => chunk,
-            None => return Poll::Ready(None),
-        }))
+        Poll::Ready(next)
+    }
+}
+
+impl Body for SegmentSource {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.get_mut().poll_next(context).map_ok(Frame::data)
     }
 }
 
@@ -371,23 +375,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_segment_has_stalled_when_nothing_of_what_is_owed_comes_for_so_long() {
-        const LONGEST: Duration = Duration::from_secs(3);
+        const TIMEOUT: Duration = Duration::from_secs(3);
         let (segment, counters) = segment(1000);
-        let stalled = || tokio::time::timeout(LONGEST * 10, segment.until_stalled(LONGEST));
-        assert!(stalled().await.is_err(), "nothing is owed");
+        let stalled = || tokio::time::timeout(TIMEOUT * 10, segment.until_stalled(TIMEOUT));
+        assert!(stalled().await.is_err(), "there is nothing to wait for");
         let mut source = segment.source();
         segment.push(Bytes::from_static(b"abc")).unwrap();
         segment.push(Bytes::from_static(b"de")).unwrap();
         let begun = Instant::now();
-        let mut waiting = std::pin::pin!(segment.until_stalled(LONGEST));
-        assert!(tokio::time::timeout(LONGEST / 2, &mut waiting).await.is_err());
+        let mut waiting = std::pin::pin!(segment.until_stalled(TIMEOUT));
+        assert!(tokio::time::timeout(TIMEOUT / 2, &mut waiting).await.is_err());
         assert!(matches!(take(&mut source), Poll::Ready(Some(Ok(_)))));
         waiting.await;
-        assert_eq!(begun.elapsed(), LONGEST * 3 / 2, "the rest of it was not taken");
+        assert_eq!(begun.elapsed(), TIMEOUT * 3 / 2, "the second chunk was not taken");
         assert!(matches!(take(&mut source), Poll::Ready(Some(Ok(_)))));
-        assert!(stalled().await.is_err(), "all was taken, and more may come");
+        assert!(stalled().await.is_err(), "everything was taken");
         segment.finish();
-        assert!(stalled().await.is_ok(), "the answer is owed");
+        assert!(stalled().await.is_ok(), "the answer is missing");
         segment.forget_given();
         segment.forget_given();
         assert_eq!(counters.bytes_dropped(), 5);

@@ -1,4 +1,4 @@
-//! The body of an answer.
+//! The body of a response.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,8 +10,9 @@ use hyper::body::{Body, Frame, SizeHint};
 use super::segment::Reader;
 use crate::error::{Error, Kind};
 
-/// The body of a trickle server's answer: nothing, a line of text, or a segment as it is written. It fails when the rest
-/// of a segment had to make room for others: the answer then breaks off, so that nobody takes it for the whole.
+/// The body of a response of a trickle server: empty, a line of text, or a segment while it is being
+/// written. It fails if the rest of a segment was evicted from memory. The response then breaks off, so
+/// that the reader does not mistake it for the whole segment.
 pub struct SegmentBody {
     first: Option<Bytes>,
     rest: Option<Reader>,

@@ -1,30 +1,31 @@
-//! How much memory the segments of all channels may take together, and whose bytes go when it is more.
+//! Limits the memory that the segments of all channels may use together, and evicts segments beyond it.
 //!
-//! Those of the channel that holds the most go first, its oldest segment before its newer ones. So a channel can push
-//! out only what is larger than itself, and one that grows beyond its share pushes out itself.
+//! The largest channel loses its oldest segment first. So a channel can only evict segments of larger
+//! channels or its own, and a channel that keeps growing ends up evicting itself.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::segment::Segment;
+use crate::lock::lock;
 
-/// Where room has to be made, this part of the whole is made at once: looking for it costs time.
+/// Finding segments to evict is expensive, so this fraction of the budget is freed at once.
 const HEADROOM: u64 = 32;
 
-/// What all segments of a server hold.
+/// The memory that all segments of a server use.
 pub(crate) struct Budget {
-    most: u64,
-    /// The bytes that were written, and what they cost in memory.
+    max_cost: u64,
     bytes: AtomicU64,
+    /// The bytes together with their overhead in memory.
     cost: AtomicU64,
     evicted: AtomicU64,
-    /// By age.
+    /// Ordered by age.
     segments: Mutex<BTreeMap<u64, Weak<Segment>>>,
     next: AtomicU64,
 }
 
-/// What the segments of one channel hold, in the budget of all.
+/// The share of one channel in the budget.
 #[derive(Clone)]
 pub(crate) struct Account {
     budget: Arc<Budget>,
@@ -32,9 +33,9 @@ pub(crate) struct Account {
 }
 
 impl Budget {
-    pub(crate) fn new(most: u64) -> Arc<Budget> {
+    pub(crate) fn new(max_cost: u64) -> Arc<Budget> {
         Arc::new(Budget {
-            most,
+            max_cost,
             bytes: AtomicU64::new(0),
             cost: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
@@ -43,29 +44,25 @@ impl Budget {
         })
     }
 
-    /// For a new channel.
+    /// Opens an account for a new channel.
     pub(crate) fn account(self: &Arc<Budget>) -> Account {
         Account { budget: self.clone(), cost: Arc::default() }
     }
 
-    /// The bytes of all segments, without what they cost beside.
+    /// The bytes of all segments, without their overhead.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// How many segments had to go.
+    /// How many segments were evicted.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    fn segments(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<Segment>>> {
-        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Every segment that holds something, by channel, oldest first.
+    /// The segments of each channel that are not empty, oldest first.
     fn by_channel(&self) -> Vec<(Account, VecDeque<Arc<Segment>>)> {
-        // Cloned, and looked at when the lock is free: a segment whose last owner this is takes the lock at its end.
-        let all: Vec<Arc<Segment>> = self.segments().values().filter_map(Weak::upgrade).collect();
+        // The lock must be released first. Dropping the last reference to a segment takes it again.
+        let all: Vec<Arc<Segment>> = lock(&self.segments).values().filter_map(Weak::upgrade).collect();
         let mut places = BTreeMap::new();
         let mut channels: Vec<(Account, VecDeque<Arc<Segment>>)> = Vec::new();
         for segment in all.into_iter().filter(|segment| segment.cost() > 0) {
@@ -79,9 +76,9 @@ impl Budget {
         channels
     }
 
-    /// Evicts segments until there is room, for `account`, whose segment `kept` is being written.
+    /// Evicts segments until there is room for `account`, but not its segment `kept`, which is being written.
     fn make_room(&self, account: &Account, kept: u64) {
-        let wanted = self.most.saturating_sub(self.most / HEADROOM);
+        let wanted = self.max_cost.saturating_sub(self.max_cost / HEADROOM);
         let mut channels = self.by_channel();
         while self.cost.load(Ordering::Relaxed) > wanted {
             let own = account.held();
@@ -102,7 +99,7 @@ impl Budget {
 }
 
 impl Account {
-    /// What the channel's segments cost.
+    /// The cost of the segments of this channel.
     fn held(&self) -> u64 {
         self.cost.load(Ordering::Relaxed)
     }
@@ -111,29 +108,29 @@ impl Account {
         Arc::ptr_eq(&self.cost, &other.cost)
     }
 
-    /// A new segment's place among all, by age.
+    /// Registers a new segment and returns its age.
     pub(crate) fn enter(&self, segment: &Weak<Segment>) -> u64 {
         let age = self.budget.next.fetch_add(1, Ordering::Relaxed);
-        self.budget.segments().insert(age, segment.clone());
+        lock(&self.budget.segments).insert(age, segment.clone());
         age
     }
 
     pub(crate) fn leave(&self, age: u64) {
-        self.budget.segments().remove(&age);
+        lock(&self.budget.segments).remove(&age);
     }
 
-    /// Takes room for the segment of this age, if need be from others; false where there is none to be had. No segment
-    /// may be locked meanwhile.
+    /// Reserves room for the segment with this age and evicts others if necessary. Returns false if there
+    /// is not enough room. The caller must not hold the lock of a segment.
     pub(crate) fn reserve(&self, age: u64, bytes: u64, cost: u64) -> bool {
         let budget = &self.budget;
         self.cost.fetch_add(cost, Ordering::Relaxed);
         budget.bytes.fetch_add(bytes, Ordering::Relaxed);
         let before = budget.cost.fetch_add(cost, Ordering::Relaxed);
-        if before.saturating_add(cost) <= budget.most {
+        if before.saturating_add(cost) <= budget.max_cost {
             return true;
         }
         budget.make_room(self, age);
-        if budget.cost.load(Ordering::Relaxed) <= budget.most {
+        if budget.cost.load(Ordering::Relaxed) <= budget.max_cost {
             return true;
         }
         self.release(bytes, cost);
@@ -160,7 +157,7 @@ mod tests {
         Segment::new(seq, 1 << 20, account.clone())
     }
 
-    /// Writes parts until as many are taken or one is not.
+    /// Writes up to `parts` parts and returns how many were accepted.
     fn write(segment: &Segment, parts: usize) -> usize {
         (0..parts).take_while(|_| segment.append(Bytes::from(vec![0; PART])) == Appended::Taken).count()
     }
@@ -182,7 +179,7 @@ mod tests {
         assert!(budget.evicted() >= 16, "{}", budget.evicted());
         assert_eq!(kept.last().map(|segment| segment.state()), Some(State::Open));
         drop((small, kept));
-        assert_eq!((budget.bytes(), greedy.held(), budget.segments().len()), (0, 0, 0));
+        assert_eq!((budget.bytes(), greedy.held(), lock(&budget.segments).len()), (0, 0, 0));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A channel's segments: which exist, which is written next, what a request for a number means. No
-//! socket, no clock.
+//! The segments of a channel: which ones exist, which one is written next, and which one a request refers to.
+//! Uses no sockets and no clock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use super::budget::Account;
 use super::segment::{Segment, State};
 
-/// Segments ahead of the writing head that publishers may have open; more is no publisher of ours.
+/// How many segments may be open ahead of the next one to be written. Well-behaved publishers need fewer.
 const MAX_AHEAD: usize = 8;
 
-/// Which segment a request is about.
+/// The segment that a request refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Index {
-    /// -1
+    /// The segment that will be written next, -1.
     Next,
-    /// -2
+    /// The segment that is being written, -2.
     Current,
     At(u64),
 }
 
 impl Index {
-    /// The last part of a request's path; `None` where it is malformed.
+    /// Parses the last part of a request path. Returns `None` if it is malformed.
     pub(crate) fn parse(text: &str) -> Option<Index> {
         match text.parse::<i64>().ok()? {
             -1 => Some(Index::Next),
@@ -32,48 +32,48 @@ impl Index {
     }
 }
 
-/// The answer to a GET.
+/// The result of a GET.
 pub(crate) enum Read {
     Segment(Arc<Segment>),
-    /// No such segment; the number that was meant.
+    /// The segment with this number does not exist.
     Missing {
         seq: u64,
     },
 }
 
-/// The answer to a POST.
+/// The result of a POST.
 pub(crate) enum Write {
     /// Bytes may be appended.
     Open(Arc<Segment>),
-    /// That segment has ended.
+    /// The segment has ended.
     Ended { seq: u64 },
-    /// Too many segments are open ahead of this channel's head.
+    /// Too many segments are open ahead of the next one to be written.
     TooFarAhead,
 }
 
-/// How segments are made.
+/// The limits of a channel.
 pub(crate) struct Limits {
-    /// Segments kept.
+    /// How many segments are kept.
     pub(crate) window: u64,
-    /// Bytes in one.
+    /// The largest size of a segment in bytes.
     pub(crate) segment_bytes: u64,
-    /// What they take of the memory of all.
+    /// The share of the channel in the memory of the server.
     pub(crate) account: Account,
 }
 
-/// Which publisher sends a request, where it says so.
+/// The publisher that sends a request, if it identifies itself.
 pub(crate) type Publisher = Option<u64>;
 
 pub(crate) struct Channel {
     content_type: String,
     limits: Limits,
     segments: BTreeMap<u64, Arc<Segment>>,
-    /// The POSTs that are open: of which segment, by whom.
+    /// The open POSTs, as segment number and publisher.
     posts: Vec<(u64, Publisher)>,
     next_write: u64,
-    /// Who began the newest segment.
+    /// The publisher that began the newest segment.
     newest_by: Publisher,
-    /// When the channel was made or its last segment began.
+    /// When the last segment began, or when the channel was created.
     last_segment: Instant,
     terminated: bool,
 }
@@ -96,7 +96,7 @@ impl Channel {
         &self.content_type
     }
 
-    /// The number of the segment that is written next.
+    /// The number of the segment that will be written next.
     pub(crate) fn next_write(&self) -> u64 {
         self.next_write
     }
@@ -109,7 +109,7 @@ impl Channel {
         now.saturating_duration_since(self.last_segment) >= timeout
     }
 
-    /// A GET may run one segment ahead of the writer: that one is made here, empty.
+    /// A GET may be one segment ahead of the writer. In that case the empty segment is created here.
     pub(crate) fn read(&mut self, index: Index) -> Read {
         let seq = match index {
             Index::Next => self.next_write,
@@ -123,9 +123,9 @@ impl Channel {
         }
     }
 
-    /// `at`: the segment's number, or the next one. `reset`: the publisher restarted, nobody writes to
-    /// the segments before this one. `by`: publishers that say who they are have a segment for themselves while their
-    /// POST is open; all others write to one segment together.
+    /// Finds or creates the segment `at`, or the next one if `at` is `None`. A `reset` closes all segments
+    /// before it, because the restarted publisher will not continue them. A publisher `by` that identifies
+    /// itself has the segment to itself while its POST is open. All others may write to the same segment.
     pub(crate) fn write(&mut self, at: Option<u64>, reset: bool, by: Publisher) -> Write {
         let seq = at.unwrap_or(self.next_write);
         if self.terminated || seq < self.oldest() {
@@ -135,13 +135,13 @@ impl Channel {
             for (_, earlier) in self.segments.range(..seq) {
                 earlier.end(State::Closed);
             }
-            // Readers of the closed ones must find the restarted publisher's segment.
+            // The readers of the closed segments must find this one next.
             self.advance(seq);
         }
         let is_another = |other: &Publisher| by.is_some() && other.is_some() && *other != by;
         let segment = match self.segments.get(&seq) {
             Some(segment) => segment.clone(),
-            // Another has gone past this number meanwhile, and its readers with it.
+            // Another publisher is past this number already, and so are the readers.
             None if seq < self.next_write && is_another(&self.newest_by) => return Write::Ended { seq },
             None if seq > self.next_write && self.segments.range(self.next_write..).count() >= MAX_AHEAD => {
                 return Write::TooFarAhead;
@@ -156,7 +156,7 @@ impl Channel {
         }
     }
 
-    /// A POST of `seq` is open, until [`leave`](Self::leave).
+    /// Records an open POST of `seq`, until [`leave`](Self::leave) is called.
     pub(crate) fn enter(&mut self, seq: u64, by: Publisher) {
         self.posts.push((seq, by));
     }
@@ -167,7 +167,7 @@ impl Channel {
         }
     }
 
-    /// The first byte of `seq` has come: call this before readers can see it.
+    /// Records the first byte of `seq`. Must be called before readers can see that byte.
     pub(crate) fn begin(&mut self, seq: u64, now: Instant, by: Publisher) {
         let is_open = self.segments.get(&seq).is_some_and(|segment| segment.state() == State::Open);
         if is_open {
@@ -182,8 +182,9 @@ impl Channel {
         }
     }
 
-    /// Of several publishers one begins `seq`, and the others may be idle: nobody is to wait for what they have
-    /// preconnected before it. Theirs are given another number.
+    /// Closes the empty segments before `seq` that `by` does not have open. They may belong to other
+    /// publishers that are idle, and readers must not wait for these. Such a publisher then uses another
+    /// number.
     fn pass_over(&self, seq: u64, by: Publisher) {
         for (&before, segment) in self.segments.range(self.next_write.min(seq)..seq) {
             if segment.is_empty() && !self.posts.contains(&(before, by)) {
@@ -192,8 +193,8 @@ impl Channel {
         }
     }
 
-    /// The publisher `by` is done. False if the channel has to end with it: nobody else has a POST open. Otherwise its
-    /// segments are ended.
+    /// Called when the publisher `by` leaves. If others have POSTs open, this ends all segments but theirs
+    /// and returns true. Otherwise it returns false and the channel should end.
     pub(crate) fn goes_on_without(&mut self, by: u64) -> bool {
         let others: Vec<u64> = self
             .posts
@@ -216,18 +217,17 @@ impl Channel {
         true
     }
 
-    /// The segment `seq` is complete (or given up): its readers come to its end.
-    /// False where there is no such segment.
+    /// Ends the segment `seq`. Returns false if it does not exist.
     pub(crate) fn finish(&mut self, seq: u64) -> bool {
         let Some(segment) = self.segments.get(&seq) else { return false };
         segment.end(State::Closed);
-        // Also after an empty one the head moves on, else its readers would find it again and again.
+        // This includes empty segments. Otherwise their readers would get the same segment again and again.
         self.advance(seq.saturating_add(1));
         true
     }
 
-    /// A POST broke off. What is ahead of the head and empty was a preconnect; it leaves nothing behind,
-    /// unless readers may be waiting for it.
+    /// Handles a POST that broke off. An empty segment ahead of the next one to be written is removed. The
+    /// next one stays, because readers may be waiting for it.
     pub(crate) fn abandon(&mut self, seq: u64) {
         let is_preconnect =
             seq > self.next_write && self.segments.get(&seq).is_some_and(|segment| segment.is_empty());
@@ -236,7 +236,7 @@ impl Channel {
         }
     }
 
-    /// Ends the channel for everyone who waits on it.
+    /// Ends the channel and all of its segments.
     pub(crate) fn terminate(&mut self) {
         self.terminated = true;
         for segment in std::mem::take(&mut self.segments).into_values() {
@@ -254,7 +254,7 @@ impl Channel {
         segment
     }
 
-    /// Moves the head to `next`, never back, and the window with it.
+    /// Makes `next` the number that is written next and moves the window. Never goes back.
     fn advance(&mut self, next: u64) {
         if next <= self.next_write {
             return;

@@ -1,4 +1,4 @@
-//! What requests for numbers mean, without sockets and clocks.
+//! Tests of the sequence logic of a channel, without sockets and clocks.
 
 use std::task::{Context, Poll, Waker};
 
@@ -226,7 +226,7 @@ fn the_greatest_numbers_do_no_harm() {
     assert!(!c.finish(u64::MAX));
 }
 
-/// Opens a POST of a publisher that says who it is.
+/// Opens a POST of a publisher that identifies itself.
 fn post(channel: &mut Channel, seq: u64, by: u64) -> Option<Arc<Segment>> {
     let Write::Open(segment) = channel.write(Some(seq), false, Some(by)) else { return None };
     channel.enter(seq, Some(by));

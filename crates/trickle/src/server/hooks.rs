@@ -1,5 +1,5 @@
-//! What a server's owner may say to a request that would make or end a channel. A hook runs as a task of
-//! its own: its panic stays there, and it is given up when it takes too long or its request goes away.
+//! Hooks that allow or refuse requests that would create or end a channel. Each call of a hook is a task of
+//! its own. This contains panics, and the task is aborted if it takes too long or the request is cancelled.
 
 use std::fmt;
 use std::future::Future;
@@ -15,14 +15,14 @@ use crate::client::Owned;
 type Decision = Result<(), Refusal>;
 type Hook = Arc<dyn Fn(ChannelRequest) -> Pin<Box<dyn Future<Output = Decision> + Send>> + Send + Sync>;
 
-/// What is asked before a channel is made or ended by a request. Without hooks everything is allowed.
+/// Hooks that are called before a request creates or ends a channel. Without hooks everything is allowed.
 ///
-/// A hook is asked once for each request, with no lock held, so two requests that would make the same
-/// channel may ask at the same time. It has
-/// [`ServerConfig::hook_timeout`](super::ServerConfig::hook_timeout) to answer; then the request is
-/// refused by 503, and by 500 when the hook panics. What blocks a thread belongs into `spawn_blocking`.
+/// A hook is called once for each request and without holding a lock, so it may be called concurrently for
+/// the same channel. If it takes longer than
+/// [`ServerConfig::hook_timeout`](super::ServerConfig::hook_timeout), the request is answered with 503. If
+/// it panics, the request is answered with 500. Use `spawn_blocking` for blocking code.
 ///
-/// Neither the idle sweep nor publishers within the process ask: their owner is the hook's.
+/// Hooks are not called when an idle channel is closed, nor for publishers within the process.
 ///
 /// ```
 /// use cutrickle_trickle::{Hooks, Refusal};
@@ -30,7 +30,7 @@ type Hook = Arc<dyn Fn(ChannelRequest) -> Pin<Box<dyn Future<Output = Decision> 
 /// let hooks = Hooks::default().before_create(|request| async move {
 ///     match request.headers().get("authorization") {
 ///         Some(_) => Ok(()),
-///         None => Err(Refusal::forbidden("who are you?")),
+///         None => Err(Refusal::forbidden("missing credentials")),
 ///     }
 /// });
 /// ```
@@ -41,7 +41,7 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// Asked when a POST would make a channel.
+    /// Sets the hook that is called before a POST creates a channel.
     #[must_use]
     pub fn before_create<F, D>(mut self, hook: F) -> Hooks
     where
@@ -52,7 +52,8 @@ impl Hooks {
         self
     }
 
-    /// Asked when a DELETE would end a channel. The DELETE of a segment asks nobody.
+    /// Sets the hook that is called before a DELETE ends a channel. It is not called for the DELETE of a
+    /// segment.
     #[must_use]
     pub fn before_delete<F, D>(mut self, hook: F) -> Hooks
     where
@@ -63,12 +64,12 @@ impl Hooks {
         self
     }
 
-    pub(crate) async fn create(&self, channel: &str, headers: &HeaderMap, longest: Duration) -> Decision {
-        ask(self.create.as_ref(), channel, headers, longest).await
+    pub(crate) async fn create(&self, channel: &str, headers: &HeaderMap, limit: Duration) -> Decision {
+        ask(self.create.as_ref(), channel, headers, limit).await
     }
 
-    pub(crate) async fn delete(&self, channel: &str, headers: &HeaderMap, longest: Duration) -> Decision {
-        ask(self.delete.as_ref(), channel, headers, longest).await
+    pub(crate) async fn delete(&self, channel: &str, headers: &HeaderMap, limit: Duration) -> Decision {
+        ask(self.delete.as_ref(), channel, headers, limit).await
     }
 }
 
@@ -81,24 +82,24 @@ impl fmt::Debug for Hooks {
     }
 }
 
-async fn ask(hook: Option<&Hook>, channel: &str, headers: &HeaderMap, longest: Duration) -> Decision {
+async fn ask(hook: Option<&Hook>, channel: &str, headers: &HeaderMap, limit: Duration) -> Decision {
     let Some(hook) = hook.cloned() else { return Ok(()) };
     let request = ChannelRequest { channel: channel.to_owned(), headers: headers.clone() };
     let mut task = Owned(tokio::spawn(async move { hook(request).await }));
-    match timeout(longest, &mut task.0).await {
+    match timeout(limit, &mut task.0).await {
         Ok(Ok(decision)) => decision,
         Ok(Err(error)) => {
             tracing::error!(channel, %error, "a hook failed");
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The hook failed"))
         }
         Err(_) => {
-            tracing::error!(channel, "a hook did not decide in time");
+            tracing::error!(channel, "a hook timed out");
             Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "No decision in time"))
         }
     }
 }
 
-/// The request that a hook decides about.
+/// The request that a hook allows or refuses.
 #[derive(Clone, Debug)]
 pub struct ChannelRequest {
     channel: String,
@@ -106,18 +107,18 @@ pub struct ChannelRequest {
 }
 
 impl ChannelRequest {
-    /// The channel's name, as it stands in the path.
+    /// The name of the channel, as it appears in the path.
     pub fn channel(&self) -> &str {
         &self.channel
     }
 
-    /// The request's headers, such as `Authorization`, `Expect-Content` and `Content-Type`.
+    /// The headers of the request, such as `Authorization`, `Expect-Content` and `Content-Type`.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 }
 
-/// A hook's no.
+/// The response to a request that a hook refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     status: StatusCode,
@@ -125,7 +126,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The request is answered with `status` and `reason` as its body. A status that is no error becomes
+    /// Responds with `status`, and with `reason` as the body. A status that is not an error is replaced by
     /// 500.
     pub fn new(status: StatusCode, reason: impl Into<String>) -> Refusal {
         let is_error = status.is_client_error() || status.is_server_error();
@@ -135,7 +136,7 @@ impl Refusal {
         }
     }
 
-    /// 403.
+    /// Responds with 403.
     pub fn forbidden(reason: impl Into<String>) -> Refusal {
         Refusal::new(StatusCode::FORBIDDEN, reason)
     }

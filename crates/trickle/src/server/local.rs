@@ -1,7 +1,7 @@
-//! Publishing and subscribing within the server's process. Segments are those that HTTP clients see, and
-//! the bytes are the same memory. The rules are the same too: nobody waits for a slow reader, who loses
-//! what leaves the window, and a segment is bounded by
-//! [`ServerConfig::max_segment_bytes`](super::ServerConfig::max_segment_bytes).
+//! Publishing and subscribing within the process of the server. HTTP clients see the same segments, and the
+//! bytes are shared. The same rules apply: a slow reader delays nobody and loses segments that leave the
+//! window, and [`ServerConfig::max_segment_bytes`](super::ServerConfig::max_segment_bytes) limits each
+//! segment.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,31 +12,32 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 
 use super::channel::{Index, Read, Write};
-use super::registry::{NoChannel, Registry, Shared, lock};
+use super::registry::{NoChannel, Registry, Shared};
 use super::segment::{Appended, Reader, State};
 use super::writer::Writer;
 use crate::error::{Error, Kind};
+use crate::lock::lock;
 use crate::subscribe::Start;
 
 fn error(kind: Kind, channel: &Arc<str>) -> Error {
     Error::new(kind).channel(channel)
 }
 
-/// Publishes to a channel of this process' own server; from
-/// [`Service::publisher`](super::Service::publisher). Dropping it leaves the channel as it is.
+/// Publishes to a channel of a server in this process. Created by
+/// [`Service::publisher`](super::Service::publisher). Dropping it does not end the channel.
 pub struct LocalPublisher {
     registry: Arc<Registry>,
     name: Arc<str>,
     channel: Shared,
-    /// The segment handed out last, which the next one finishes.
-    former: Option<u64>,
+    /// The last segment that was handed out. It is finished when the next one begins.
+    previous: Option<u64>,
 }
 
 impl LocalPublisher {
     pub(super) fn new(registry: Arc<Registry>, name: &str, content_type: &str) -> Result<Self, Error> {
         let shared: Arc<str> = name.into();
         if name.is_empty() || name.contains('/') {
-            let why = "a channel's name is one part of a path";
+            let why = "a channel name must be a single path segment";
             return Err(error(Kind::Url(why.into()), &shared));
         }
         if registry.is_reserved(name) {
@@ -47,32 +48,32 @@ impl LocalPublisher {
                 NoChannel::Missing => error(Kind::NotFound, &shared),
                 NoChannel::Full => error(Kind::Refused(StatusCode::SERVICE_UNAVAILABLE), &shared),
             })?;
-        Ok(LocalPublisher { registry, name: shared, channel, former: None })
+        Ok(LocalPublisher { registry, name: shared, channel, previous: None })
     }
 
-    /// Begins the next segment; the former one is finished if it still was open. The first one is a
-    /// restart: segments that an earlier publisher left open are closed.
+    /// Begins the next segment and finishes the previous one if it is still open. The first call also
+    /// closes the segments that an earlier publisher left open.
     ///
     /// # Errors
-    /// [`Error::is_closed`]: the channel has ended.
+    /// The channel has ended ([`Error::is_closed`]).
     pub fn segment(&mut self) -> Result<LocalSegmentWriter, Error> {
         let mut channel = lock(&self.channel);
-        if let Some(former) = self.former {
-            channel.finish(former);
+        if let Some(previous) = self.previous {
+            channel.finish(previous);
         }
-        let Write::Open(segment) = channel.write(None, self.former.is_none(), None) else {
+        let Write::Open(segment) = channel.write(None, self.previous.is_none(), None) else {
             return Err(error(Kind::Closed, &self.name));
         };
         channel.enter(segment.seq(), None);
         drop(channel);
-        self.former = Some(segment.seq());
+        self.previous = Some(segment.seq());
         Ok(LocalSegmentWriter {
             name: self.name.clone(),
             writer: Writer::new(self.channel.clone(), segment, None),
         })
     }
 
-    /// Ends the channel for everyone. One of the same name that was made since is left alone.
+    /// Ends the channel for everyone. Does not affect a new channel with the same name.
     pub fn close(self) {
         self.registry.remove_this(&self.name, &self.channel, Instant::now());
     }
@@ -91,17 +92,17 @@ pub struct LocalSegmentWriter {
 }
 
 impl LocalSegmentWriter {
-    /// The segment's number.
+    /// The number of the segment.
     pub fn seq(&self) -> u64 {
         self.writer.seq()
     }
 
-    /// Gives `bytes` to all readers, without a copy and without waiting, from any thread.
+    /// Passes `bytes` to all readers, without copying them and without waiting. This works on any thread.
     ///
     /// # Errors
-    /// [`Error::is_closed`]: the channel has ended. [`Error::is_lost`]: the segment was closed by others,
-    /// or left the window. A segment that would grow beyond its limit, or for which there is no room
-    /// ([`Error::status`] 507), is closed without these bytes.
+    /// The channel has ended ([`Error::is_closed`]), or the segment was closed by someone else or left the
+    /// window ([`Error::is_lost`]). If the segment would exceed its limit, or if the server has no room for
+    /// it ([`Error::status`] 507), it is closed without these bytes.
     pub fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
         let kind = match self.writer.append(bytes) {
             Appended::Taken => return Ok(()),
@@ -129,7 +130,7 @@ impl fmt::Debug for LocalSegmentWriter {
     }
 }
 
-/// Follows a channel of this process' own server; from
+/// Follows a channel of a server in this process. Created by
 /// [`Service::subscriber`](super::Service::subscriber).
 pub struct LocalSubscriber {
     name: Arc<str>,
@@ -150,8 +151,9 @@ impl LocalSubscriber {
         Ok(LocalSubscriber { name: shared, channel, place, skipped: 0 })
     }
 
-    /// The next segment, once its first byte is here; `None` when the channel has ended. A subscriber that
-    /// fell out of the window goes on with the segment that is written next. Cancel safe.
+    /// Returns the next segment as soon as its first byte has been written, or `None` if the channel has
+    /// ended. A subscriber that falls out of the window continues with the segment that will be written
+    /// next. This method is cancel safe.
     pub async fn next(&mut self) -> Option<LocalSegmentReader> {
         loop {
             let segment = {
@@ -167,7 +169,7 @@ impl LocalSubscriber {
                     }
                 }
             };
-            // The number is known from here on, also to a call that comes after a cancelled one.
+            // If this call is cancelled, the next one continues with the same segment.
             self.place = Index::At(segment.seq());
             let mut rest = segment.reader();
             let first = poll_fn(|context| rest.poll_next(context)).await;
@@ -183,7 +185,7 @@ impl LocalSubscriber {
         }
     }
 
-    /// How many segments were jumped over, or came empty, so far.
+    /// How many segments were skipped or empty so far.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -195,8 +197,8 @@ impl fmt::Debug for LocalSubscriber {
     }
 }
 
-/// Reads one segment while it is being written. It keeps the segment in memory, also when the window has
-/// left it behind.
+/// Reads one segment while it is being written. The segment remains in memory for as long as this exists,
+/// even after it has left the window.
 pub struct LocalSegmentReader {
     name: Arc<str>,
     seq: u64,
@@ -206,27 +208,28 @@ pub struct LocalSegmentReader {
 }
 
 impl LocalSegmentReader {
-    /// The segment's number.
+    /// The number of the segment.
     pub fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// The channel's type.
+    /// The content type of the channel.
     pub fn content_type(&self) -> String {
         lock(&self.channel).content_type().to_owned()
     }
 
-    /// The next bytes, in the pieces in which they were written; `None` at the segment's end. Cancel safe.
+    /// Returns the next bytes as they were written, or `None` at the end of the segment. This method is
+    /// cancel safe.
     pub async fn chunk(&mut self) -> Option<Bytes> {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
-        // What is there already must not keep the thread from others.
+        // A segment with many buffered chunks must not block other tasks.
         tokio::task::coop::consume_budget().await;
         poll_fn(|context| self.rest.poll_next(context)).await
     }
 
-    /// The rest of the segment in one piece, for channels whose segments are documents.
+    /// Reads the rest of the segment into one buffer, for channels whose segments are documents.
     ///
     /// # Errors
     /// The segment is larger than `limit` bytes.

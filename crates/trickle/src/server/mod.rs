@@ -1,5 +1,4 @@
-//! The trickle server: accepts connections and drives them. What a request is answered is `service`'s
-//! business.
+//! The trickle server: accepts connections and drives them. `service` answers the requests.
 
 mod body;
 mod budget;
@@ -34,39 +33,44 @@ pub use local::{LocalPublisher, LocalSegmentReader, LocalSegmentWriter, LocalSub
 pub use service::Service;
 use socket::Socket;
 
-/// The longest between two looks for idle channels.
-const SWEEP: Duration = Duration::from_secs(60);
+/// The longest interval between two checks for idle channels.
+const MAX_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a server does and how much it bears.
+/// The settings and limits of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// The path above the channels. `/`.
+    /// The path above the channels. `/` by default.
     pub base: String,
-    /// Whether a POST creates its channel; else it is answered 404. On.
+    /// Whether a POST creates its channel. Otherwise it is answered with 404. On by default.
     pub auto_create: bool,
-    /// How many segments of a channel are kept. 5.
+    /// How many segments of a channel are kept. 5 by default.
     pub window: u64,
-    /// A channel without a new segment for this long is closed, unless its name begins with `_`. 5 min.
+    /// A channel without a new segment for this long is closed, unless its name begins with `_`. 5 min by
+    /// default.
     pub idle_timeout: Duration,
-    /// Whether the channel `_changes` tells which channels come and go. Off.
+    /// Whether the channel `_changes` announces new and removed channels. Off by default.
     pub changefeed: bool,
-    /// The most bytes of one segment; beyond it the POST is answered 413 and the segment closed. 64 MiB.
+    /// The largest size of a segment in bytes. If a POST exceeds it, it is answered with 413 and the
+    /// segment is closed. 64 MiB by default.
     pub max_segment_bytes: u64,
-    /// The most memory that the segments of all channels may take together, those included that only a slow reader still
-    /// holds. Beyond it the channel that holds the most loses its oldest segment (readers in the midst of it are
-    /// disconnected); a segment for which that makes no room is answered 507 and closed. 1 GiB.
+    /// The memory that the segments of all channels may use together, including segments that only a slow
+    /// reader still holds. Beyond this limit the largest channel loses its oldest segment, and readers in
+    /// the middle of that segment are disconnected. If that does not make enough room, the POST is answered
+    /// with 507 and its segment is closed. 1 GiB by default.
     pub max_total_bytes: u64,
-    /// The most channels; beyond it a POST that would create one is answered 503. 10,000.
+    /// The largest number of channels. Beyond it, a POST that would create one is answered with 503. 10,000
+    /// by default.
     pub max_channels: usize,
-    /// The most connections; beyond it new ones are closed at once. 16,384.
+    /// The largest number of connections. Beyond it, new ones are closed at once. 16,384 by default.
     pub max_connections: usize,
-    /// How often a POST that has sent no byte yet gets a `100 Continue`. 10 s.
+    /// How often a POST that has not sent a byte yet gets a `100 Continue`. 10 s by default.
     pub continue_interval: Duration,
-    /// A peer that takes nothing of what it is sent for this long is disconnected. 30 s.
+    /// A peer that reads nothing for this long is disconnected. 30 s by default.
     pub write_timeout: Duration,
-    /// How long a request's head may take, and how long a connection may be idle between requests. 30 s.
+    /// The time limit for the head of a request. It also limits how long a connection may be idle between
+    /// requests. 30 s by default.
     pub head_timeout: Duration,
-    /// How long one of the [`Hooks`] may take; then its request is answered 503. 5 s.
+    /// The time limit for each of the [`Hooks`]. After it, the request is answered with 503. 5 s by default.
     pub hook_timeout: Duration,
 }
 
@@ -99,19 +103,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the port (0: any free one). Nothing is served before [`run`](Self::run), but connections
-    /// already queue up.
+    /// Binds to `address`. Port 0 selects any free port. Connections queue up until [`run`](Self::run) is
+    /// called.
     ///
     /// # Errors
-    /// The address cannot be used, most often because another program listens there.
+    /// The address cannot be used, most often because another program is listening on it.
     pub async fn bind(address: SocketAddr, config: ServerConfig) -> io::Result<Server> {
         Server::bind_with_hooks(address, config, Hooks::default()).await
     }
 
-    /// As [`bind`](Self::bind), with someone who is asked before channels come and go.
+    /// Like [`bind`](Self::bind), with hooks that are called before channels are created and ended.
     ///
     /// # Errors
-    /// As [`bind`](Self::bind).
+    /// The same as for [`bind`](Self::bind).
     pub async fn bind_with_hooks(
         address: SocketAddr,
         config: ServerConfig,
@@ -123,30 +127,31 @@ impl Server {
         Ok(Server { listener, address, config, service })
     }
 
-    /// The address that is listened on.
+    /// The address on which the server is listening.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// What a channel's name is to be appended to: `http://127.0.0.1:3389/base/`.
+    /// The base URL of the channels, such as `http://127.0.0.1:3389/base/`. Append the name of a channel to
+    /// it.
     pub fn url(&self) -> String {
         let base = self.config.base.trim_matches('/');
         let slash = if base.is_empty() { "" } else { "/" };
         format!("http://{}/{base}{slash}", self.address)
     }
 
-    /// The channels, for asking about them or serving them elsewhere as well.
+    /// The service behind this server, for example to query its channels or to serve them elsewhere as well.
     pub fn service(&self) -> Service {
         self.service.clone()
     }
 
-    /// Serves until `shutdown` resolves, then cuts all connections. The end of the server is not the end
-    /// of its channels' streams: nobody is told that a channel closed, clients may come back to another
-    /// server. Dropping the future has the same effect.
+    /// Serves until `shutdown` resolves, then closes all connections. Channels do not end with the server, so
+    /// clients are not told that a channel was closed and may continue on another server. Dropping the future
+    /// has the same effect.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let mut connections = JoinSet::new();
-        let period = (self.config.idle_timeout / 5).clamp(Duration::from_millis(10), SWEEP);
+        let period = (self.config.idle_timeout / 5).clamp(Duration::from_millis(10), MAX_SWEEP_INTERVAL);
         let mut sweep = interval(period);
         let timeouts = Timeouts { head: self.config.head_timeout, write: self.config.write_timeout };
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -157,10 +162,11 @@ impl Server {
                     Ok((stream, _)) if connections.len() < self.config.max_connections => {
                         connections.spawn(serve(stream, self.service.clone(), timeouts));
                     }
-                    Ok((_, peer)) => tracing::warn!(%peer, "too many connections: one was refused"),
+                    Ok((_, peer)) => tracing::warn!(%peer, "refused a connection because there are too many"),
                     Err(error) => {
-                        // Out of descriptors, most likely: they come back with the connections.
-                        tracing::warn!(%error, "cannot accept a connection");
+                        // Most likely there are no file descriptors left. Waiting avoids a busy loop until
+                        // other connections have been closed.
+                        tracing::warn!(%error, "could not accept a connection");
                         sleep(Duration::from_millis(100)).await;
                     }
                 },
@@ -205,10 +211,11 @@ async fn serve(stream: TcpStream, service: Service, timeouts: Timeouts) {
     }
 }
 
-/// Lets the peer read the last answer: closing while its bytes are unread would destroy it.
+/// Gives the peer time to read the last response. Closing a socket with unread input resets the connection,
+/// and the response would be lost.
 async fn linger(mut socket: Socket) {
-    const LONGEST: Duration = Duration::from_secs(1);
-    const MOST: usize = 1 << 20;
+    const MAX_TIME: Duration = Duration::from_secs(1);
+    const MAX_BYTES: usize = 1 << 20;
     if socket.shutdown().await.is_err() {
         return;
     }
@@ -217,10 +224,10 @@ async fn linger(mut socket: Socket) {
         let mut drained: usize = 0;
         while let Ok(read @ 1..) = socket.read(&mut buffer).await {
             drained = drained.saturating_add(read);
-            if drained > MOST {
+            if drained > MAX_BYTES {
                 return;
             }
         }
     };
-    let _ = timeout(LONGEST, drain).await;
+    let _ = timeout(MAX_TIME, drain).await;
 }

@@ -1,7 +1,7 @@
-//! All channels of a server: making, finding, ending them, and telling of it in the changefeed.
+//! The channels of a server. Creates, finds and ends them, and announces this in the changefeed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,21 +9,18 @@ use bytes::Bytes;
 use super::ServerConfig;
 use super::budget::Budget;
 use super::channel::{Channel, Limits, Write};
+use crate::lock::lock;
 
-/// The channel that tells which channels come and go.
+/// The name of the changefeed, the channel that announces new and removed channels.
 pub(crate) const CHANGES: &str = "_changes";
 
 pub(crate) type Shared = Arc<Mutex<Channel>>;
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Why there is no channel.
+/// Why a channel could not be found or created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoChannel {
     Missing,
-    /// As many as there may be.
+    /// The limit on the number of channels is reached.
     Full,
 }
 
@@ -60,7 +57,7 @@ impl Registry {
         Arc::new(Mutex::new(Channel::new(content_type.into(), limits, now)))
     }
 
-    /// Whether `name` is written by the server alone.
+    /// Whether only the server may write to the channel `name`.
     pub(crate) fn is_reserved(&self, name: &str) -> bool {
         self.changes.is_some() && name == CHANGES
     }
@@ -69,7 +66,7 @@ impl Registry {
         lock(&self.channels).get(name).cloned().ok_or(NoChannel::Missing)
     }
 
-    /// The channel of this name, new if need be.
+    /// Finds the channel with this name or creates it.
     pub(crate) fn find_or_create(
         &self,
         name: &str,
@@ -85,11 +82,12 @@ impl Registry {
         }
         let channel = self.channel(content_type, now);
         channels.insert(name.to_owned(), channel.clone());
-        self.tell("added", &[name], now);
+        self.announce("added", &[name], now);
         Ok(channel)
     }
 
-    /// Ends `channel`; false where it is not there any more, though another of its name may be.
+    /// Ends `channel`. Returns false if it is gone already, even if there is a new channel with the same
+    /// name.
     pub(crate) fn remove_this(&self, name: &str, channel: &Shared, now: Instant) -> bool {
         let mut channels = lock(&self.channels);
         if !channels.get(name).is_some_and(|found| Arc::ptr_eq(found, channel)) {
@@ -97,11 +95,11 @@ impl Registry {
         }
         channels.remove(name);
         lock(channel).terminate();
-        self.tell("removed", &[name], now);
+        self.announce("removed", &[name], now);
         true
     }
 
-    /// Ends the channels that have had no new segment for `timeout`.
+    /// Ends the channels without a new segment for `timeout`.
     pub(crate) fn sweep(&self, now: Instant, timeout: Duration) {
         let mut channels = lock(&self.channels);
         let mut idle = Vec::new();
@@ -117,7 +115,7 @@ impl Registry {
         let idle: Vec<&str> = idle.iter().map(String::as_str).collect();
         if !idle.is_empty() {
             tracing::info!(channels = ?idle, "closed idle trickle channels");
-            self.tell("removed", &idle, now);
+            self.announce("removed", &idle, now);
         }
     }
 
@@ -133,8 +131,9 @@ impl Registry {
         self.budget.evicted()
     }
 
-    /// One segment of the changefeed. Under the lock of the channels, so that the order is true.
-    fn tell(&self, what: &str, names: &[&str], now: Instant) {
+    /// Writes one segment to the changefeed. The caller holds the lock of the channels, so that the order
+    /// of the changes is correct.
+    fn announce(&self, what: &str, names: &[&str], now: Instant) {
         let Some(changes) = &self.changes else { return };
         let names: Vec<String> = names.iter().map(|name| json_string(name)).collect();
         let text = format!("{{\"{what}\":[{}]}}", names.join(","));
@@ -147,7 +146,7 @@ impl Registry {
     }
 }
 
-/// RFC 8259, section 7.
+/// Quotes a string for JSON, see RFC 8259, section 7.
 fn json_string(text: &str) -> String {
     let mut out = String::with_capacity(text.len().saturating_add(2));
     out.push('"');

@@ -1,38 +1,43 @@
-//! One segment's bytes, shared by everyone who reads it. Chunks are kept as they arrived and handed out by
-//! reference; a reader is a position in the list, so that slow ones cost nothing. Which segments exist is
-//! `channel`'s business.
+//! The bytes of one segment, shared by all of its readers. Chunks are kept as they arrived and are not
+//! copied. A reader is a position in the list of chunks, so slow readers cost nothing. `channel` decides
+//! which segments exist.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 use super::budget::Account;
+use crate::lock::lock;
 
-/// What a chunk costs beside its bytes; counted, so that a segment of single bytes is bounded as well.
+/// The overhead of a chunk in memory. It is counted so that many tiny chunks are limited as well.
 const CHUNK_COST: u64 = 64;
-/// Small segments may be as scattered as they like.
+/// Small segments may consist of tiny chunks, so this much overhead is always allowed.
 const FREE_COST: u64 = 64 << 10;
 
-/// How a segment ended.
+/// Whether and how a segment has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Open,
-    /// No more bytes will come.
+    /// The segment has ended.
     Closed,
-    /// Neither bytes nor segments will come.
+    /// The segment has ended and so has its channel.
     Terminated,
 }
 
-/// What became of appended bytes.
+/// The result of appending bytes. The bytes are dropped unless they were taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Appended {
     Taken,
-    /// The segment has ended: dropped.
+    /// The segment has ended.
     Ended,
-    /// The segment would grow beyond its limit: dropped.
+    /// The segment would exceed its limit.
     TooLarge,
-    /// All segments together would grow beyond theirs: dropped.
+    /// The segments of all channels would exceed their common limit.
     NoRoom,
 }
 
@@ -40,9 +45,13 @@ pub(crate) struct Segment {
     seq: u64,
     limit: u64,
     account: Account,
-    /// Its place among all segments of the server.
+    /// The position in the order of creation of all segments of the server.
     age: u64,
     inner: Mutex<Inner>,
+    /// Wakes readers on new bytes and at the end.
+    readers: Arc<Notify>,
+    /// Wakes writers at the end.
+    writers: Arc<Notify>,
 }
 
 struct Inner {
@@ -50,32 +59,27 @@ struct Inner {
     length: u64,
     cost: u64,
     state: State,
-    /// Its bytes had to make room for others.
+    /// The bytes were dropped to make room for other segments.
     evicted: bool,
-    readers: Wakers,
-    writers: Wakers,
 }
 
 impl Segment {
-    /// A segment of the channel that `account` is of.
+    /// Creates a segment of the channel that owns `account`.
     pub(crate) fn new(seq: u64, limit: u64, account: Account) -> Arc<Segment> {
-        let inner = Inner {
-            chunks: Vec::new(),
-            length: 0,
-            cost: 0,
-            state: State::Open,
-            evicted: false,
-            readers: Wakers::default(),
-            writers: Wakers::default(),
-        };
-        Arc::new_cyclic(|segment| {
-            let age = account.enter(segment);
-            Segment { seq, limit, account, age, inner: Mutex::new(inner) }
+        let inner = Inner { chunks: Vec::new(), length: 0, cost: 0, state: State::Open, evicted: false };
+        Arc::new_cyclic(|segment| Segment {
+            seq,
+            limit,
+            age: account.enter(segment),
+            account,
+            inner: Mutex::new(inner),
+            readers: Arc::default(),
+            writers: Arc::default(),
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     pub(crate) fn seq(&self) -> u64 {
@@ -90,7 +94,7 @@ impl Segment {
         &self.account
     }
 
-    /// What it takes of the server's memory.
+    /// The memory that the segment uses.
     pub(crate) fn cost(&self) -> u64 {
         self.lock().cost
     }
@@ -109,31 +113,29 @@ impl Segment {
             return Appended::Taken;
         }
         let cost = length.saturating_add(CHUNK_COST);
-        // A segment that would not take them must not push out others for them.
+        // Bytes that will be refused must not evict other segments.
         if let Some(refused) = self.lock().refuses(self.limit, length, cost) {
             return refused;
         }
         if !self.account.reserve(self.age, length, cost) {
             return Appended::NoRoom;
         }
-        let woken = {
-            let mut inner = self.lock();
-            if let Some(refused) = inner.refuses(self.limit, length, cost) {
-                drop(inner);
-                self.account.release(length, cost);
-                return refused;
-            }
-            inner.chunks.push(bytes);
-            inner.length = inner.length.saturating_add(length);
-            inner.cost = inner.cost.saturating_add(cost);
-            inner.readers.take()
-        };
-        woken.into_iter().for_each(Waker::wake);
+        let mut inner = self.lock();
+        if let Some(refused) = inner.refuses(self.limit, length, cost) {
+            drop(inner);
+            self.account.release(length, cost);
+            return refused;
+        }
+        inner.chunks.push(bytes);
+        inner.length = inner.length.saturating_add(length);
+        inner.cost = inner.cost.saturating_add(cost);
+        drop(inner);
+        self.readers.notify_waiters();
         Appended::Taken
     }
 
-    /// Ends the segment and gives its bytes back; those who have not read them all lose the rest. False where there was
-    /// nothing to give.
+    /// Ends the segment and frees its bytes. Readers lose what they have not read yet. Returns false if the
+    /// segment was empty.
     pub(crate) fn evict(&self) -> bool {
         let (chunks, length, cost) = {
             let mut inner = self.lock();
@@ -146,25 +148,25 @@ impl Segment {
         !chunks.is_empty()
     }
 
-    /// Ends the segment; `Terminated` also ends a closed one for those still waiting for its channel.
+    /// Ends the segment. `Terminated` also applies to a segment that is closed already.
     pub(crate) fn end(&self, state: State) {
-        let (readers, writers) = {
+        {
             let mut inner = self.lock();
             if inner.state == State::Terminated || state == State::Open {
                 return;
             }
             inner.state = state;
-            (inner.readers.take(), inner.writers.take())
-        };
-        readers.into_iter().chain(writers).for_each(Waker::wake);
+        }
+        self.readers.notify_waiters();
+        self.writers.notify_waiters();
     }
 
     pub(crate) fn reader(self: &Arc<Segment>) -> Reader {
-        Reader { segment: self.clone(), next: 0, slot: None }
+        Reader { segment: self.clone(), next: 0, waiting: None }
     }
 
     pub(crate) fn ending(self: &Arc<Segment>) -> Ending {
-        Ending { segment: self.clone(), slot: None }
+        Ending { segment: self.clone(), waiting: None }
     }
 }
 
@@ -180,12 +182,12 @@ impl Drop for Segment {
 }
 
 impl Inner {
-    /// Why so many bytes more are not taken.
+    /// The reason to refuse more bytes, if there is one.
     fn refuses(&self, limit: u64, length: u64, cost: u64) -> Option<Appended> {
-        let most = limit.saturating_mul(2).saturating_add(FREE_COST);
+        let max_cost = limit.saturating_mul(2).saturating_add(FREE_COST);
         if self.state != State::Open {
             Some(Appended::Ended)
-        } else if self.length.saturating_add(length) > limit || self.cost.saturating_add(cost) > most {
+        } else if self.length.saturating_add(length) > limit || self.cost.saturating_add(cost) > max_cost {
             Some(Appended::TooLarge)
         } else {
             None
@@ -197,13 +199,13 @@ impl Inner {
 pub(crate) struct Reader {
     segment: Arc<Segment>,
     next: usize,
-    slot: Option<usize>,
+    waiting: Waiting,
 }
 
 impl Reader {
-    /// The next bytes, or `None` at the segment's end.
+    /// Returns the next bytes, or `None` at the end of the segment.
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let mut inner = self.segment.lock();
+        let inner = self.segment.lock();
         if let Some(chunk) = inner.chunks.get(self.next) {
             self.next = self.next.saturating_add(1);
             return Poll::Ready(Some(chunk.clone()));
@@ -211,11 +213,11 @@ impl Reader {
         if inner.state != State::Open {
             return Poll::Ready(None);
         }
-        inner.readers.register(&mut self.slot, context.waker());
+        wait(&mut self.waiting, &self.segment.readers, context);
         Poll::Pending
     }
 
-    /// How many bytes are left, where that is certain.
+    /// How many bytes are left, if that is certain.
     pub(crate) fn remaining(&self) -> Option<u64> {
         let inner = self.segment.lock();
         let rest = inner.chunks.get(self.next..).unwrap_or_default();
@@ -223,87 +225,51 @@ impl Reader {
             .then(|| rest.iter().map(|chunk| chunk.len() as u64).sum())
     }
 
-    /// Whether there is nothing left, now and ever.
+    /// Whether everything was read and no more bytes will come.
     pub(crate) fn is_at_end(&self) -> bool {
         let inner = self.segment.lock();
         !inner.evicted && inner.state != State::Open && self.next >= inner.chunks.len()
     }
 
-    /// Whether the end that was come to is not the segment's: some of it was read, and the rest is gone.
+    /// Whether the rest of the segment was evicted after a part of it had been read.
     pub(crate) fn is_cut_short(&self) -> bool {
         self.next > 0 && self.segment.lock().evicted
     }
 }
 
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.segment.lock().readers.release(self.slot.take());
-    }
-}
-
-/// Waits for a segment's end.
+/// Waits for the end of a segment.
 pub(crate) struct Ending {
     segment: Arc<Segment>,
-    slot: Option<usize>,
+    waiting: Waiting,
 }
 
 impl Ending {
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.segment.lock();
+        let inner = self.segment.lock();
         if inner.state != State::Open {
             return Poll::Ready(());
         }
-        inner.writers.register(&mut self.slot, context.waker());
+        wait(&mut self.waiting, &self.segment.writers, context);
         Poll::Pending
     }
 }
 
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.segment.lock().writers.release(self.slot.take());
-    }
-}
+type Waiting = Option<Pin<Box<OwnedNotified>>>;
 
-/// Who is to be woken. Everyone keeps their slot until they release it, so that the list grows with the
-/// number of those who wait, not with how often they do.
-#[derive(Default)]
-struct Wakers {
-    slots: Vec<Option<Waker>>,
-    free: Vec<usize>,
-}
-
-impl Wakers {
-    fn register(&mut self, slot: &mut Option<usize>, waker: &Waker) {
-        let index = *slot.get_or_insert_with(|| {
-            self.free.pop().unwrap_or_else(|| {
-                self.slots.push(None);
-                self.slots.len().saturating_sub(1)
-            })
-        });
-        if let Some(registered) = self.slots.get_mut(index) {
-            match registered {
-                Some(same) if same.will_wake(waker) => {}
-                other => *other = Some(waker.clone()),
-            }
-        }
-    }
-
-    fn release(&mut self, slot: Option<usize>) {
-        if let Some(index) = slot
-            && let Some(registered) = self.slots.get_mut(index)
-        {
-            *registered = None;
-            self.free.push(index);
-        }
-    }
-
-    fn take(&mut self) -> Vec<Waker> {
-        self.slots.iter_mut().filter_map(Option::take).collect()
+/// Wakes the task at the next notification. The caller must hold the lock of the segment, so that no change
+/// is missed.
+fn wait(waiting: &mut Waiting, notify: &Arc<Notify>, context: &mut Context<'_>) {
+    let notified = waiting.get_or_insert_with(|| Box::pin(notify.clone().notified_owned()));
+    // A notification that has arrived belongs to an earlier change, which the caller has seen.
+    while notified.as_mut().poll(context).is_ready() {
+        notified.set(notify.clone().notified_owned());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::super::budget::Budget;
     use super::*;
 
@@ -370,14 +336,5 @@ mod tests {
         assert_eq!((poll(&mut begun), poll(&mut fresh)), (Poll::Ready(None), Poll::Ready(None)));
         assert!(begun.is_cut_short() && !begun.is_at_end() && !fresh.is_cut_short());
         assert_eq!(segment.append(Bytes::from_static(b"c")), Appended::Ended);
-    }
-
-    #[test]
-    fn readers_that_come_and_go_leave_nothing_behind() {
-        let (segment, _) = segment(100);
-        for _ in 0..1000 {
-            assert_eq!(poll(&mut segment.reader()), Poll::Pending);
-        }
-        assert_eq!(segment.lock().readers.slots.len(), 1);
     }
 }

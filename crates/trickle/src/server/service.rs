@@ -1,4 +1,4 @@
-//! What each request is answered. Numbers and segments are `channel`'s business, sockets `mod`'s.
+//! Answers the requests. `channel` handles numbers and segments, `mod` handles sockets.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -19,26 +19,27 @@ use super::body::SegmentBody;
 use super::channel::{Index, Publisher, Read, Write};
 use super::hooks::{Hooks, Refusal};
 use super::local::{LocalPublisher, LocalSubscriber};
-use super::registry::{NoChannel, Registry, Shared, lock};
+use super::registry::{NoChannel, Registry, Shared};
 use super::segment::{Appended, State};
 use super::socket::Interim;
 use super::writer::Writer;
 use crate::error::Error;
+use crate::lock::lock;
 use crate::subscribe::Start;
 use crate::wire;
 
-/// The trickle server without its sockets: give it requests of any hyper or axum server. Cloning it is
-/// cheap and shares all channels.
+/// The trickle server without sockets, to be used within any hyper or axum server. It is cheap to clone,
+/// and all clones share the same channels.
 ///
-/// Mounted elsewhere it sends no `100 Continue` to idle POSTs (that needs the connection, which
-/// [`Server`](super::Server) has), and [`sweep`](Self::sweep) is to be called once a minute.
+/// Only [`Server`](super::Server) sends a `100 Continue` to idle POSTs, because that requires access to the
+/// connection. Other servers should call [`sweep`](Self::sweep) once a minute.
 #[derive(Clone)]
 pub struct Service(Arc<Inner>);
 
 struct Inner {
     registry: Arc<Registry>,
     hooks: Hooks,
-    /// The base's path, without a slash at its end.
+    /// The path above the channels, without a trailing slash.
     base: String,
     auto_create: bool,
     idle_timeout: Duration,
@@ -55,12 +56,12 @@ impl fmt::Debug for Service {
 type Answer = Response<SegmentBody>;
 
 impl Service {
-    /// A service without channels. Socket-related parts of `config` are not used.
+    /// Creates a service without channels. The settings of `config` for sockets are not used.
     pub fn new(config: &ServerConfig) -> Service {
         Service::with_hooks(config, Hooks::default())
     }
 
-    /// As [`new`](Self::new), with someone who is asked before channels come and go.
+    /// Like [`new`](Self::new), with hooks that are called before channels are created and ended.
     pub fn with_hooks(config: &ServerConfig, hooks: Hooks) -> Service {
         let base = config.base.trim_matches('/');
         Service(Arc::new(Inner {
@@ -76,47 +77,45 @@ impl Service {
         }))
     }
 
-    /// A publisher within this process. Makes the channel if it does not exist, whatever
-    /// [`ServerConfig::auto_create`] says and without asking a hook.
+    /// Creates a publisher within this process. It creates the channel if necessary, regardless of
+    /// [`ServerConfig::auto_create`] and without calling a hook.
     ///
     /// # Errors
-    /// The name is no part of a path ([`Error::is_url`]), is the changefeed's, or would be one too many
-    /// ([`Error::status`] 400 and 503).
+    /// The name is not a single path segment ([`Error::is_url`]), belongs to the changefeed
+    /// ([`Error::status`] 400), or there are too many channels ([`Error::status`] 503).
     pub fn publisher(&self, channel: &str, content_type: &str) -> Result<LocalPublisher, Error> {
         LocalPublisher::new(self.0.registry.clone(), channel, content_type)
     }
 
-    /// A subscriber within this process, also of the changefeed.
+    /// Creates a subscriber within this process. It can also follow the changefeed.
     ///
     /// # Errors
-    /// There is no such channel now ([`Error::is_not_found`]).
+    /// The channel does not exist at this time ([`Error::is_not_found`]).
     pub fn subscriber(&self, channel: &str, start: Start) -> Result<LocalSubscriber, Error> {
         LocalSubscriber::new(&self.0.registry, channel, start)
     }
 
-    /// Ends the channels that have had no new segment for the idle time-out.
+    /// Ends the channels without a new segment for [`ServerConfig::idle_timeout`].
     pub fn sweep(&self) {
         self.0.registry.sweep(Instant::now(), self.0.idle_timeout);
     }
 
-    /// How many channels there are.
+    /// The number of channels.
     pub fn channels(&self) -> usize {
         self.0.registry.len()
     }
 
-    /// How many bytes of segments are in memory, those included that only a slow reader still holds.
+    /// How many bytes of segments are in memory, including segments that only a slow reader still holds.
     pub fn held_bytes(&self) -> u64 {
         self.0.registry.held()
     }
 
-    /// How many segments had to go before their time because all together were larger than
-    /// [`ServerConfig::max_total_bytes`].
+    /// How many segments were evicted because of [`ServerConfig::max_total_bytes`].
     pub fn evicted_segments(&self) -> u64 {
         self.0.registry.evicted()
     }
 
-    /// Answers one request. The future waits for as long as the protocol does: a GET for the first byte,
-    /// a POST for the end of its body.
+    /// Answers one request. A GET waits for the first byte of its segment, a POST for the end of its body.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<SegmentBody>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -183,7 +182,7 @@ impl Service {
         let Ok(channel) = registry.find(name) else {
             return text(StatusCode::BAD_REQUEST, "Invalid stream");
         };
-        // A publisher that leaves the channel to others does not end it.
+        // The channel goes on if other publishers use it.
         if wire::publisher(headers).is_some_and(|by| lock(&channel).goes_on_without(by)) {
             return empty(StatusCode::OK);
         }
@@ -228,7 +227,7 @@ impl Service {
                 Read::Missing { seq } => return no_such_segment(seq, channel.next_write()),
             }
         };
-        // The header goes out with the first byte, not before.
+        // The protocol requires that the head is not sent before the first byte.
         let mut reader = segment.reader();
         let first = poll_fn(|context| reader.poll_next(context)).await;
         let (latest, content_type) = {
@@ -294,7 +293,7 @@ impl Service {
     }
 }
 
-/// A POST under way. Dropped before its end, it has broken off.
+/// A POST in flight. If it is dropped before its end, it has broken off.
 struct Post {
     writer: Writer,
     over: bool,
@@ -335,7 +334,7 @@ impl Post {
                 }
             };
             let (status, why) = match self.writer.append(data) {
-                // The segment's end is noticed above.
+                // The end of the segment is handled above.
                 Appended::Taken | Appended::Ended => continue,
                 Appended::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Segment too large"),
                 Appended::NoRoom => (StatusCode::INSUFFICIENT_STORAGE, "No room for this segment"),
@@ -354,7 +353,7 @@ impl Drop for Post {
     }
 }
 
-/// The channel's name and what is below it.
+/// Splits a path into the name of the channel and the part below it.
 fn split<'a>(base: &str, path: &'a str) -> Option<(&'a str, Option<&'a str>)> {
     let below_base = path.strip_prefix(base)?.strip_prefix('/')?;
     let (name, below) = match below_base.split_once('/') {
@@ -411,8 +410,8 @@ fn stream_not_found() -> Answer {
     text(StatusCode::NOT_FOUND, "Stream not found")
 }
 
-/// To a POST whose segment takes no bytes (any more): it was closed, or its channel was. Publishers that say who they are
-/// know of 409: their bytes may have been sent already, and are not to be taken for written.
+/// The response to a POST whose segment or channel has ended. Publishers that identify themselves get a 409,
+/// because they may already have sent bytes and must not count them as written.
 fn ended(seq: u64, terminated: bool, by: Publisher) -> Answer {
     if terminated {
         let mut answer = closing(numbered(empty(StatusCode::OK), seq));

@@ -1,9 +1,10 @@
-//! A server's connection below HTTP: sends `100 Continue` unasked, which hyper cannot, and gives up on a
-//! peer that does not read.
+//! A connection of the server below HTTP. It can send an unsolicited `100 Continue`, which hyper cannot, and
+//! it disconnects a peer that does not read.
 //!
-//! hyper calls `poll_flush` only when its own buffer is empty, and it polls the handler before that. While
-//! a handler waits no answer has begun. So a `100 Continue` that the handler asks for and `poll_flush`
-//! writes stands between messages, provided that the handler withdraws the wish before it answers.
+//! hyper polls the handler before it calls `poll_flush`, and it calls `poll_flush` only if its own buffer is
+//! empty. No response has begun while the handler is waiting. So `poll_flush` can write a `100 Continue` for
+//! the handler without breaking up another message, as long as the handler withdraws its wish before it
+//! responds.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -19,7 +20,7 @@ use tokio::time::{Sleep, sleep};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// A handler's wish for a `100 Continue` on its own connection.
+/// Lets a handler ask for a `100 Continue` on its own connection.
 #[derive(Clone, Default)]
 pub(crate) struct Interim(Arc<AtomicBool>);
 
@@ -32,7 +33,8 @@ impl Interim {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// Whether there is a wish, which is then granted. Asked with every write: the common no only reads.
+    /// Whether the handler has asked since the last call. This runs on every flush, so the common case is a
+    /// single load.
     fn take(&self) -> bool {
         self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
     }
@@ -41,10 +43,10 @@ impl Interim {
 pub(crate) struct Socket {
     stream: TcpStream,
     interim: Interim,
-    /// What of a `100 Continue` is still to be written.
+    /// The part of a `100 Continue` that is still to be written.
     rest: &'static [u8],
     write_timeout: Duration,
-    /// Runs while the peer does not take what we write.
+    /// Runs while the peer does not read.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -68,7 +70,7 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// Turns a wait that has lasted too long into an error.
+    /// Fails if a write has been pending for too long.
     fn watched<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.stalled = None;

@@ -1,5 +1,5 @@
-//! Writing one segment of a channel, whoever does it: the head moves with the first byte, and a segment
-//! that grows beyond its limit is closed.
+//! Writes one segment of a channel, for HTTP requests as well as for local publishers. The first byte
+//! advances the channel, and a segment that exceeds its limit is closed.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,8 +8,9 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::channel::Publisher;
-use super::registry::{Shared, lock};
+use super::registry::Shared;
 use super::segment::{Appended, Ending, Segment, State};
+use crate::lock::lock;
 
 pub(crate) struct Writer {
     channel: Shared,
@@ -20,7 +21,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// For a segment that [`Channel::enter`](super::channel::Channel::enter) was told of.
+    /// The caller must have called [`Channel::enter`](super::channel::Channel::enter) for this segment.
     pub(crate) fn new(channel: Shared, segment: Arc<Segment>, by: Publisher) -> Writer {
         Writer { channel, ending: segment.ending(), segment, by, taken: false }
     }
@@ -33,7 +34,7 @@ impl Writer {
         self.by
     }
 
-    /// Whether a byte has been written here.
+    /// Whether this writer has written any bytes.
     pub(crate) fn has_taken(&self) -> bool {
         self.taken
     }
@@ -42,7 +43,7 @@ impl Writer {
         self.segment.state() == State::Terminated
     }
 
-    /// Ready when the segment takes nothing more.
+    /// Ready as soon as the segment has ended.
     pub(crate) fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.ending.poll(context)
     }
@@ -66,7 +67,7 @@ impl Writer {
         lock(&self.channel).finish(self.seq());
     }
 
-    /// Nobody writes here any more, but somebody may come back.
+    /// Stops writing without ending the segment, because the publisher may come back.
     pub(crate) fn abandon(&self) {
         lock(&self.channel).abandon(self.seq());
     }

@@ -1,15 +1,16 @@
-//! Which segment a subscriber asks for next, given what it was answered. No socket, no clock.
+//! Decides which segment a subscriber requests next, from the responses so far. Uses no sockets and no clock.
 
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use crate::client::{Backoff, ClientConfig, Place, SETTLED};
+use crate::client::{Backoff, ClientConfig, MISSING_WAIT, Place, SETTLED};
+use crate::wire::is_transient;
 
 /// Where in a channel a subscriber begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// The segment that is written next (-1): nothing that exists already.
+    /// The segment that will be written next (-1). Existing segments are not read.
     Next,
     /// The segment that is being written (-2), from its first byte.
     #[default]
@@ -18,17 +19,15 @@ pub enum Start {
     Seq(u64),
 }
 
-/// Between two asks for a channel that does not exist yet.
-const MISSING_WAIT: Duration = Duration::from_millis(200);
-/// Between two asks when the server answers without moving us on.
+/// The wait before the next request if the last response made no progress.
 const STALLED_WAIT: Duration = Duration::from_millis(100);
-/// That many answers in a row without a byte are ordinary (skipped segments, a jump or two).
-const ORDINARY_EMPTY: u32 = 8;
+/// This many responses in a row without a byte are normal, for example because segments were skipped.
+const MAX_EMPTY: u32 = 8;
 
-/// What became of one GET.
+/// The outcome of one GET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
-    /// The first byte is here; the number as the server says it.
+    /// The first byte has arrived. `seq` is the number that the server gives.
     Data { seq: Option<u64> },
     /// 200 without a body.
     Empty { seq: Option<u64>, closed: bool },
@@ -36,45 +35,44 @@ pub(crate) enum Answered {
     Missing,
     /// 470.
     NoSuchSegment { latest: Option<u64> },
-    /// No first byte within the renewal time.
+    /// No byte arrived before the GET had to be renewed.
     Waited,
-    /// Another status.
+    /// Any other status.
     Refused(StatusCode),
-    /// No connection, or it broke before the first byte, after having stood for so long.
+    /// Connecting failed, or the connection broke before the first byte. `stood` is how long it lasted.
     Broken { stood: Duration },
 }
 
-/// What to do about it.
+/// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Hand this segment to the reader.
+    /// Give this segment to the reader.
     Read(u64),
-    /// Ask for [`Follow::place`], after a while.
+    /// Request [`Follow::place`] after this wait.
     Ask(Duration),
     /// The channel has ended.
     End,
     /// The channel never appeared.
     NotFound,
-    /// The server was out of reach for the whole window.
+    /// The server was unreachable for the whole window.
     TimedOut,
-    /// The server will not have us.
+    /// The server refuses the request.
     Refused(StatusCode),
-    /// A segment without a number.
+    /// The server sent a segment without a number.
     Unnumbered,
 }
 
-/// The position in a channel, and how it has been going.
+/// The position of a subscriber in a channel.
 #[derive(Clone, Debug)]
 pub(crate) struct Follow {
     place: Place,
     backoff: Backoff,
-    grace: Duration,
-    /// The channel has answered as a channel.
+    missing: Backoff,
+    /// The channel has existed at some point.
     existed: bool,
-    /// The server was out of reach since the last answer of the channel: a 404 may be a fresh server
-    /// whose publisher has not come back yet.
+    /// The server was unreachable since the channel was last seen. It may have restarted without the channel
+    /// and its publisher may still come back, so a 404 is not the end.
     disturbed: bool,
-    missing_since: Option<Instant>,
     empty_in_a_row: u32,
     skipped: u64,
 }
@@ -88,21 +86,20 @@ impl Follow {
                 Start::Seq(seq) => Place::Segment(seq),
             },
             backoff: Backoff::new(config.retry_window),
-            grace: config.missing_grace,
+            missing: Backoff::steady(MISSING_WAIT, config.missing_grace),
             existed: false,
             disturbed: false,
-            missing_since: None,
             empty_in_a_row: 0,
             skipped: 0,
         }
     }
 
-    /// What to ask for.
+    /// What to request next.
     pub(crate) fn place(&self) -> Place {
         self.place
     }
 
-    /// The number asked for, where it is known.
+    /// The number of the requested segment, if it is known.
     pub(crate) fn seq(&self) -> Option<u64> {
         match self.place {
             Place::Segment(seq) => Some(seq),
@@ -110,12 +107,12 @@ impl Follow {
         }
     }
 
-    /// Whether the server was out of reach since it last answered for the channel.
+    /// Whether the server was unreachable since the channel was last seen.
     pub(crate) fn is_disturbed(&self) -> bool {
         self.disturbed
     }
 
-    /// How many segments were jumped over or came empty.
+    /// How many segments were skipped or empty.
     pub(crate) fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -137,10 +134,10 @@ impl Follow {
                 self.place = Place::Segment(seq.saturating_add(1));
                 self.without_progress()
             }
-            // A fresh server, on which nothing is written yet: its publisher is only coming back, most likely with
-            // our number.
+            // A restarted server on which nothing has been written yet. The publisher is probably about to
+            // come back, most likely with the number that we are waiting for.
             Answered::NoSuchSegment { latest: Some(0) } if self.disturbed && self.seq() > Some(0) => {
-                self.missing_since = None;
+                self.missing.succeeded();
                 self.backoff.succeeded();
                 Step::Ask(STALLED_WAIT)
             }
@@ -148,7 +145,8 @@ impl Follow {
                 self.exists();
                 match (latest, self.seq()) {
                     (Some(latest), Some(seq)) if latest == seq => Step::Ask(STALLED_WAIT),
-                    // The publisher began to count anew: `latest` would leave out what it is writing.
+                    // The publisher restarted its numbering. `latest` would skip the segment that it is
+                    // writing.
                     (Some(latest), Some(seq)) if (1..seq).contains(&latest) => {
                         self.place = Place::Current;
                         self.without_progress()
@@ -170,7 +168,7 @@ impl Follow {
                 Step::Ask(Duration::ZERO)
             }
             Answered::Missing => self.missing(now),
-            Answered::Refused(status) if is_passing(status) => self.broken(now, Duration::ZERO),
+            Answered::Refused(status) if is_transient(status) => self.broken(now, Duration::ZERO),
             Answered::Refused(status) => Step::Refused(status),
             Answered::Broken { stood } => self.broken(now, stood),
         }
@@ -179,14 +177,14 @@ impl Follow {
     fn exists(&mut self) {
         self.existed = true;
         self.disturbed = false;
-        self.missing_since = None;
+        self.missing.succeeded();
         self.backoff.succeeded();
     }
 
-    /// A server that moves us on and on without a byte must not make us spin.
+    /// Avoids a busy loop if the server keeps responding without any bytes.
     fn without_progress(&mut self) -> Step {
         self.empty_in_a_row = self.empty_in_a_row.saturating_add(1);
-        Step::Ask(if self.empty_in_a_row > ORDINARY_EMPTY { STALLED_WAIT } else { Duration::ZERO })
+        Step::Ask(if self.empty_in_a_row > MAX_EMPTY { STALLED_WAIT } else { Duration::ZERO })
     }
 
     fn missing(&mut self, now: Instant) -> Step {
@@ -194,12 +192,11 @@ impl Follow {
         if self.existed && !self.disturbed {
             return Step::End;
         }
-        let since = *self.missing_since.get_or_insert(now);
-        if now.saturating_duration_since(since) < self.grace {
-            return Step::Ask(MISSING_WAIT);
+        match self.missing.failed(now) {
+            Some(wait) => Step::Ask(wait),
+            None if self.existed => Step::End,
+            None => Step::NotFound,
         }
-        self.missing_since = None;
-        if self.existed { Step::End } else { Step::NotFound }
     }
 
     fn broken(&mut self, now: Instant, stood: Duration) -> Step {
@@ -212,13 +209,6 @@ impl Follow {
             None => Step::TimedOut,
         }
     }
-}
-
-/// Whether a later try may well be answered otherwise.
-fn is_passing(status: StatusCode) -> bool {
-    status.is_server_error()
-        || status == StatusCode::REQUEST_TIMEOUT
-        || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 #[cfg(test)]
@@ -279,7 +269,7 @@ mod tests {
         assert_eq!(f.answered(now, Answered::NoSuchSegment { latest: Some(3) }), Step::Ask(STALLED_WAIT));
         for round in 0..20 {
             let step = f.answered(now, Answered::NoSuchSegment { latest: Some(round % 2) });
-            assert!(round < u64::from(ORDINARY_EMPTY) || step == Step::Ask(STALLED_WAIT));
+            assert!(round < u64::from(MAX_EMPTY) || step == Step::Ask(STALLED_WAIT));
         }
     }
 

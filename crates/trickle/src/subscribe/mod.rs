@@ -1,5 +1,5 @@
-//! The subscribing side: follows a channel segment by segment. What an answer means is `follow`'s
-//! business; this file does the asking.
+//! The subscriber: follows a channel segment by segment. This file sends the requests, `follow` decides what
+//! the responses mean.
 
 mod follow;
 mod reader;
@@ -9,18 +9,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
 
 pub use follow::Start;
 use follow::{Answered, Follow, Step};
+use reader::Begun;
 pub use reader::SegmentReader;
+use tokio::time::timeout;
 
 use crate::client::{ClientConfig, Connection, Endpoint, Owned, RequestBody};
 use crate::error::{Error, Kind};
 use crate::wire;
 
-/// Follows one channel. While a segment is read, the GET for the one after it is already open; dropping
-/// the subscriber cancels that (a [`SegmentReader`] lives on by itself).
+/// Follows one channel. While a segment is being read, the GET of the next one is already in flight. Dropping
+/// the subscriber cancels that GET, but does not affect a [`SegmentReader`].
 pub struct Subscriber {
     endpoint: Arc<Endpoint>,
     follow: Follow,
@@ -31,21 +33,22 @@ pub struct Subscriber {
 type Found = Result<Option<SegmentReader>, Error>;
 
 impl Subscriber {
-    /// A subscriber of the channel at `url`. Nothing is connected before [`next`](Self::next).
+    /// Creates a subscriber of the channel at `url`. It does not connect before [`next`](Self::next).
     ///
     /// # Errors
-    /// A missing or malformed URL ([`Error::is_url`]).
+    /// The URL is missing or malformed ([`Error::is_url`]).
     pub fn new(url: &str, start: Start, config: ClientConfig) -> Result<Subscriber, Error> {
         let follow = Follow::new(start, &config);
         Ok(Subscriber { endpoint: Endpoint::new(url, config)?, follow, ahead: None, ended: false })
     }
 
-    /// The next segment, once its first byte is here; `None` when the channel has ended. Waits for as
-    /// long as the channel exists. Cancel safe. Must run on a tokio runtime.
+    /// Returns the next segment as soon as its first byte has arrived, or `None` if the channel has ended.
+    /// Waits for as long as the channel exists. This method is cancel safe and requires a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::is_timeout`] when the server stayed out of reach, [`Error::is_not_found`] when the channel
-    /// did not appear, [`Error::is_tls`], or [`Error::status`] of a refusal. Calling again tries again.
+    /// The server remained unreachable ([`Error::is_timeout`]), the channel did not appear
+    /// ([`Error::is_not_found`]), TLS failed ([`Error::is_tls`]), or the server refused the request
+    /// ([`Error::status`]). It is possible to call this method again.
     pub async fn next(&mut self) -> Result<Option<SegmentReader>, Error> {
         if self.ended {
             return Ok(None);
@@ -66,7 +69,7 @@ impl Subscriber {
         found
     }
 
-    /// How many segments were jumped over, or came empty, so far.
+    /// How many segments were skipped or empty so far.
     pub fn skipped(&self) -> u64 {
         self.follow.skipped()
     }
@@ -82,23 +85,24 @@ fn fetch_ahead(endpoint: &Arc<Endpoint>, follow: &Follow) -> Owned<(Follow, Foun
     Owned(tokio::spawn(fetch(endpoint.clone(), follow.clone())))
 }
 
-/// Asks until there is a segment or a reason to stop.
+/// Sends requests until there is a segment or a reason to stop.
 async fn fetch(endpoint: Arc<Endpoint>, mut follow: Follow) -> (Follow, Found) {
     loop {
         let mut connected = None;
-        let mut got = None;
         let mut cause = None;
-        let answer = match get(&endpoint, &follow, &mut connected, &mut got).await {
-            Ok(answer) => answer,
+        let (answer, begun) = match get(&endpoint, &follow, &mut connected).await {
+            Ok(answered) => answered,
             Err(error) if matches!(error.kind(), Kind::Tls) => return (follow, Err(error)),
             Err(error) => {
+                let (channel, seq) = (endpoint.name(), follow.seq());
                 if follow.is_disturbed() {
-                    tracing::debug!(channel = %endpoint.name(), seq = follow.seq(), ?error, "GET failed again");
+                    tracing::debug!(%channel, seq, ?error, "GET failed again");
                 } else {
-                    tracing::warn!(channel = %endpoint.name(), seq = follow.seq(), ?error, "GET failed, trying on");
+                    tracing::warn!(%channel, seq, ?error, "GET failed, retrying");
                 }
                 cause = Some(error);
-                Answered::Broken { stood: connected.map_or(Duration::ZERO, |at: Instant| at.elapsed()) }
+                let stood = connected.map_or(Duration::ZERO, |at: Instant| at.elapsed());
+                (Answered::Broken { stood }, None)
             }
         };
         let seq = follow.seq();
@@ -108,8 +112,8 @@ async fn fetch(endpoint: Arc<Endpoint>, mut follow: Follow) -> (Follow, Found) {
             if let Some(cause) = cause { error.source(cause) } else { error }
         };
         let found = match follow.answered(Instant::now(), answer) {
-            Step::Read(seq) => match got {
-                Some(got) => Ok(Some(SegmentReader::new(endpoint, seq, got))),
+            Step::Read(seq) => match begun {
+                Some(begun) => Ok(Some(SegmentReader::new(endpoint, seq, begun))),
                 None => continue,
             },
             Step::Ask(after) => {
@@ -128,67 +132,48 @@ async fn fetch(endpoint: Arc<Endpoint>, mut follow: Follow) -> (Follow, Found) {
     }
 }
 
-/// One GET, up to the first byte of its segment.
+/// Sends one GET and waits for the first byte of its segment.
 async fn get(
-    endpoint: &Arc<Endpoint>,
+    endpoint: &Endpoint,
     follow: &Follow,
     connected: &mut Option<Instant>,
-    got: &mut Option<reader::Body>,
-) -> Result<Answered, Error> {
-    let mut connection = endpoint.connect().await?;
+) -> Result<(Answered, Option<Begun>), Error> {
+    let connection = endpoint.connect().await?;
     *connected = Some(Instant::now());
-    let renew_after = endpoint.config().renew_after;
-    match tokio::time::timeout(renew_after, first_byte(endpoint, follow, &mut connection)).await {
-        Err(_) => Ok(Answered::Waited),
-        Ok(Err(error)) => Err(error),
-        Ok(Ok((answer, None))) => {
-            if matches!(answer, Answered::Empty { .. }) {
-                endpoint.keep(connection);
-            }
-            Ok(answer)
-        }
-        Ok(Ok((answer, Some((head, first, body))))) => {
-            *got = Some(reader::Body { connection, head, first: Some(first), rest: body });
-            Ok(answer)
-        }
-    }
+    let first_byte = first_byte(endpoint, follow, connection);
+    timeout(endpoint.config().renew_after, first_byte).await.unwrap_or(Ok((Answered::Waited, None)))
 }
 
-type Begun = (http::HeaderMap, bytes::Bytes, hyper::body::Incoming);
-
 async fn first_byte(
-    endpoint: &Arc<Endpoint>,
+    endpoint: &Endpoint,
     follow: &Follow,
-    connection: &mut Connection,
+    mut connection: Connection,
 ) -> Result<(Answered, Option<Begun>), Error> {
-    let request = endpoint.request(Method::GET, follow.place(), &[], RequestBody::Empty)?;
+    let request = endpoint.request(Method::GET, follow.place(), &[], RequestBody::Left(Empty::new()))?;
     let response = connection.send(request).await.map_err(|cause| endpoint.broken(cause))?;
-    let status = response.status();
-    if status != StatusCode::OK {
-        // The headers say it all; the connection goes with the unread body.
-        let latest = wire::number(response.headers(), &wire::LATEST);
-        let answered = match status {
+    let (head, mut body) = response.into_parts();
+    if head.status != StatusCode::OK {
+        // The body is not needed, so it is not read and the connection is closed.
+        let answered = match head.status {
             StatusCode::NOT_FOUND => Answered::Missing,
-            status if wire::is_no_such_segment(status) => Answered::NoSuchSegment { latest },
+            status if wire::is_no_such_segment(status) => {
+                Answered::NoSuchSegment { latest: wire::number(&head.headers, &wire::LATEST) }
+            }
             status => Answered::Refused(status),
         };
         return Ok((answered, None));
     }
-    let (head, mut body) = response.into_parts();
     let seq = wire::number(&head.headers, &wire::SEQ);
-    loop {
-        match body.frame().await {
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(first) if !first.is_empty() => {
-                    return Ok((Answered::Data { seq }, Some((head.headers, first, body))));
-                }
-                _ => {}
-            },
-            Some(Err(cause)) => return Err(endpoint.broken(cause)),
-            None => {
-                let closed = head.headers.contains_key(wire::CLOSED);
-                return Ok((Answered::Empty { seq, closed }, None));
-            }
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|cause| endpoint.broken(cause))?;
+        if let Ok(first) = frame.into_data()
+            && !first.is_empty()
+        {
+            let begun = Begun { connection, headers: head.headers, first, rest: body };
+            return Ok((Answered::Data { seq }, Some(begun)));
         }
     }
+    endpoint.keep(connection);
+    let closed = head.headers.contains_key(wire::CLOSED);
+    Ok((Answered::Empty { seq, closed }, None))
 }

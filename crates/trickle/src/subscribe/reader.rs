@@ -1,4 +1,4 @@
-//! One segment as it arrives.
+//! Reads one segment while it arrives.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use hyper::body::Incoming;
 use crate::client::{Connection, Endpoint};
 use crate::error::{Error, Kind};
 
-/// An answer whose first byte has come.
-pub(super) struct Body {
+/// A response whose first byte has arrived.
+pub(super) struct Begun {
     pub(super) connection: Connection,
-    pub(super) head: HeaderMap,
-    pub(super) first: Option<Bytes>,
+    pub(super) headers: HeaderMap,
+    pub(super) first: Bytes,
     pub(super) rest: Incoming,
 }
 
-/// Reads one segment while it is being written. Dropping it early closes its connection.
+/// Reads one segment while it is being written. Dropping it before the end closes its connection.
 pub struct SegmentReader {
     endpoint: Arc<Endpoint>,
     seq: u64,
@@ -30,30 +30,31 @@ pub struct SegmentReader {
 }
 
 impl SegmentReader {
-    pub(super) fn new(endpoint: Arc<Endpoint>, seq: u64, body: Body) -> SegmentReader {
-        let content_type = body.head.get(header::CONTENT_TYPE);
+    pub(super) fn new(endpoint: Arc<Endpoint>, seq: u64, begun: Begun) -> SegmentReader {
+        let content_type = begun.headers.get(header::CONTENT_TYPE);
         SegmentReader {
             endpoint,
             seq,
             content_type: content_type.and_then(|value| value.to_str().ok()).map(str::to_owned),
-            first: body.first,
-            body: Some((body.connection, body.rest)),
+            first: Some(begun.first),
+            body: Some((begun.connection, begun.rest)),
             complete: false,
         }
     }
 
-    /// The segment's number.
+    /// The number of the segment.
     pub fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// The channel's type, as the server says it.
+    /// The content type of the channel, if the server sends one.
     pub fn content_type(&self) -> Option<&str> {
         self.content_type.as_deref()
     }
 
-    /// The next bytes, as they come; `None` at the end of the segment, also when it broke off there:
-    /// [`is_complete`](Self::is_complete) tells. Cancel safe.
+    /// Returns the next bytes as they arrive, or `None` if no more will come. Use
+    /// [`is_complete`](Self::is_complete) to find out whether the segment ended or broke off. This method is
+    /// cancel safe.
     pub async fn chunk(&mut self) -> Option<Bytes> {
         if let Some(first) = self.first.take() {
             return Some(first);
@@ -76,9 +77,10 @@ impl SegmentReader {
                 broken => {
                     let why = match broken {
                         Ok(Some(Err(cause))) => cause.to_string(),
-                        _ => "no byte within the read timeout".to_owned(),
+                        _ => "no bytes within the read timeout".to_owned(),
                     };
-                    tracing::debug!(channel = %self.endpoint.name(), seq = self.seq, why, "segment broke off");
+                    let channel = self.endpoint.name();
+                    tracing::debug!(%channel, seq = self.seq, why, "the segment broke off");
                     self.body = None;
                     return None;
                 }
@@ -86,16 +88,16 @@ impl SegmentReader {
         }
     }
 
-    /// Whether the segment was read to its end. False while it is being read, and for good when its
-    /// connection broke or went silent; bytes read until then are its true beginning.
+    /// Whether the segment was read to its end. This is false while it is being read, and remains false if
+    /// the connection broke or fell silent. The bytes read until then are the beginning of the segment.
     pub fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// The rest of the segment in one piece, for channels whose segments are documents.
+    /// Reads the rest of the segment into one buffer, for channels whose segments are documents.
     ///
     /// # Errors
-    /// The segment is larger than `limit` bytes, or broke off ([`Error::is_lost`]).
+    /// The segment is larger than `limit` bytes, or it broke off ([`Error::is_lost`]).
     pub async fn collect(&mut self, limit: usize) -> Result<Bytes, Error> {
         let error = |reader: &SegmentReader, kind| Err(reader.endpoint.error(kind).seq(reader.seq));
         let Some(first) = self.chunk().await else {

@@ -1,19 +1,22 @@
-//! For tests: a server that can be killed, deadlines, and a client and server of raw bytes.
+//! Helpers for tests: a server that can be killed, deadlines, and a client and a server of raw bytes.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cutrickle_trickle::{Server, ServerConfig, Service};
+use bytes::Bytes;
+use cutrickle_trickle::{
+    ClientConfig, Publisher, SegmentReader, SegmentWriter, Server, ServerConfig, Service, Subscriber,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Far longer than anything takes; only a hang reaches it.
+/// Far longer than any test takes, so that only a hang reaches it.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Awaits something that must happen.
+/// Awaits a future that must complete. Panics after a deadline.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
@@ -21,7 +24,7 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Asks again and again until the answer is yes.
+/// Waits until a condition holds. Panics after a deadline.
 pub async fn until(what: &str, mut yes: impl FnMut() -> bool) {
     soon(what, async {
         while !yes() {
@@ -31,7 +34,7 @@ pub async fn until(what: &str, mut yes: impl FnMut() -> bool) {
     .await
 }
 
-/// A server that dies with its value.
+/// A server that stops when this is dropped.
 pub struct Running {
     pub address: SocketAddr,
     pub service: Service,
@@ -65,7 +68,23 @@ impl Running {
         format!("http://{}/{channel}", self.address)
     }
 
-    /// Cuts all connections and frees the port.
+    /// A connection with a GET whose head has been read.
+    pub async fn reader(&self, path: &str) -> Raw {
+        let mut raw = Raw::connect(self.address).await;
+        raw.ask("GET", path).await;
+        raw.head().await;
+        raw
+    }
+
+    /// A connection with a POST that has sent its first chunk.
+    pub async fn writer(&self, path: &str, chunk: &str) -> Raw {
+        let mut raw = Raw::connect(self.address).await;
+        raw.post(path, "").await;
+        raw.chunk(chunk).await;
+        raw
+    }
+
+    /// Closes all connections and frees the port.
     pub async fn kill(mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
@@ -76,6 +95,41 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// A server with the default settings.
+pub async fn server() -> Running {
+    Running::start(ServerConfig::default()).await
+}
+
+/// Sends a request without a body on a connection of its own.
+pub async fn ask(server: &Running, method: &str, path: &str) -> (Head, String) {
+    ask_with(server, method, path, "").await
+}
+
+/// Like [`ask`], with more headers.
+pub async fn ask_with(server: &Running, method: &str, path: &str, headers: &str) -> (Head, String) {
+    let mut raw = Raw::connect(server.address).await;
+    raw.send(format!("{method} {path} HTTP/1.1\r\nHost: t\r\n{headers}\r\n")).await;
+    raw.answer().await
+}
+
+pub fn publisher(url: &str) -> Publisher {
+    Publisher::new(url, "video/MP2T", ClientConfig::default()).unwrap()
+}
+
+/// The next segment of a publisher.
+pub async fn segment(publisher: &mut Publisher) -> SegmentWriter {
+    soon("a segment", publisher.segment()).await.unwrap()
+}
+
+pub fn write(segment: &mut SegmentWriter, text: &'static str) {
+    segment.try_write(Bytes::from_static(text.as_bytes())).unwrap();
+}
+
+/// The next segment of a subscriber, which must not have come to its end.
+pub async fn next(subscriber: &mut Subscriber) -> SegmentReader {
+    soon("a segment", subscriber.next()).await.unwrap().expect("a segment")
 }
 
 /// One connection of raw bytes, from either side.
@@ -102,12 +156,12 @@ impl Raw {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// A request without body.
+    /// Sends a request without a body.
     pub async fn ask(&mut self, method: &str, path: &str) {
         self.send(format!("{method} {path} HTTP/1.1\r\nHost: t\r\n\r\n")).await;
     }
 
-    /// The head of a chunked POST.
+    /// Sends the head of a chunked POST.
     pub async fn post(&mut self, path: &str, more: &str) {
         self.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n{more}\r\n"))
             .await;
@@ -128,7 +182,7 @@ impl Raw {
         read > 0
     }
 
-    /// Everything up to and with `end`, taken off.
+    /// Reads up to and including `end`.
     pub async fn until(&mut self, end: &str) -> String {
         loop {
             if let Some(at) = self.seen.windows(end.len()).position(|window| window == end.as_bytes()) {
@@ -139,12 +193,12 @@ impl Raw {
         }
     }
 
-    /// The head of the next message.
+    /// Reads the head of the next message.
     pub async fn head(&mut self) -> Head {
         Head(self.until("\r\n\r\n").await)
     }
 
-    /// An answer with its `Content-Length` body.
+    /// Reads a response with a `Content-Length`.
     pub async fn answer(&mut self) -> (Head, String) {
         let head = self.head().await;
         let length: usize = head.header("content-length").expect("a length").parse().unwrap();
@@ -156,7 +210,7 @@ impl Raw {
         (head, String::from_utf8(body).unwrap())
     }
 
-    /// The next chunk of a chunked body; `None` at its end.
+    /// Reads the next chunk of a chunked body. Returns `None` at its end.
     pub async fn body_chunk(&mut self) -> Option<String> {
         let size = self.until("\r\n").await;
         let size = usize::from_str_radix(size.trim(), 16).unwrap();
@@ -168,7 +222,7 @@ impl Raw {
         (size > 0).then(|| String::from_utf8_lossy(&chunk[..size]).into_owned())
     }
 
-    /// All of a chunked body.
+    /// Reads all of a chunked body.
     pub async fn body(&mut self) -> String {
         let mut body = String::new();
         while let Some(chunk) = self.body_chunk().await {
@@ -177,14 +231,14 @@ impl Raw {
         body
     }
 
-    /// Whether nothing comes for a moment. Right behaviour always passes, however slow the machine.
+    /// Whether nothing arrives for a moment. A correct peer passes on any machine, however slow it is.
     pub async fn is_silent(&mut self) -> bool {
         let mut buffer = [0; 1];
         let peek = tokio::time::timeout(Duration::from_millis(50), self.stream.peek(&mut buffer)).await;
         self.seen.is_empty() && peek.is_err()
     }
 
-    /// Everything until the peer closes.
+    /// Reads until the peer closes the connection.
     pub async fn rest(&mut self) -> String {
         while self.more().await {}
         String::from_utf8_lossy(&std::mem::take(&mut self.seen)).into_owned()
@@ -205,7 +259,7 @@ impl RawServer {
         format!("http://{}/ch", self.listener.local_addr().unwrap())
     }
 
-    /// The next request, which has to come on a connection of its own.
+    /// Reads the next request, which must come on a connection of its own.
     pub async fn request(&self) -> (String, Head, Raw) {
         let mut raw = Raw::accept(&self.listener).await;
         let head = raw.head().await;
@@ -213,14 +267,14 @@ impl RawServer {
         (asked, head, raw)
     }
 
-    /// The next request, which has to be this one.
+    /// Reads the next request, which must be `wanted`.
     pub async fn expect(&self, wanted: &str) -> Raw {
         let (asked, _, raw) = self.request().await;
         assert_eq!(asked, wanted);
         raw
     }
 
-    /// The next request has to be this one; answered so, the connection closed.
+    /// Reads the next request, which must be `wanted`, answers it and closes the connection.
     pub async fn answer(&self, wanted: &str, status: u16, headers: &str, body: &str) {
         let mut raw = self.expect(wanted).await;
         raw.reply(status, headers, body).await;
@@ -228,7 +282,7 @@ impl RawServer {
 }
 
 impl Raw {
-    /// A short answer that closes the connection.
+    /// Sends a short response that closes the connection.
     pub async fn reply(&mut self, status: u16, headers: &str, body: &str) {
         let length = body.len();
         let answer = format!(
@@ -237,7 +291,7 @@ impl Raw {
         self.send(answer).await;
     }
 
-    /// The head of a streamed segment.
+    /// Sends the head of a segment.
     pub async fn begin(&mut self, seq: u64) {
         let answer = format!(
             "HTTP/1.1 200 OK\r\nLp-Trickle-Seq: {seq}\r\nContent-Type: video/MP2T\r\n\
@@ -251,7 +305,7 @@ impl Raw {
 pub struct Head(pub String);
 
 impl Head {
-    /// All of it, without the date.
+    /// The whole head without the date.
     pub fn text(&self) -> String {
         let lines = self.0.split_inclusive("\r\n").filter(|line| !line.starts_with("Date:"));
         lines.collect()
