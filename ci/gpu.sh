@@ -12,14 +12,14 @@ step=${1:?pack, clip, run or judge}
 folder=${2:-target/gpu}
 
 clip() {
-  ffmpeg -hide_banner -loglevel error -y -stream_loop -1 -i assets/clip/big-buck-bunny.ts -frames:v "$2" \
+  ffmpeg -hide_banner -loglevel error -y -stream_loop -1 -i crates/cli/assets/clip/big-buck-bunny.ts -frames:v "$2" \
     -vf scale=1920:1080 -an -c:v libx264 -preset veryfast -bf 0 -g 30 -x264-params aud=1 -f h264 "$1"
 }
 if [ "$step" = clip ]; then clip "$2" "$3"; exit; fi
 
 # By others' programs: how many pictures there are, that nothing is wrong with them, and how like the clip's they are.
 judge() {
-  local recording said likeness clip=assets/clip/big-buck-bunny.ts
+  local recording said likeness clip=crates/cli/assets/clip/big-buck-bunny.ts
   pictures() { ffprobe -v error -count_frames -select_streams v -show_entries stream=nb_read_frames -of csv=p=0 "$1" 2>&1 | sort -u | xargs; }
   for recording in "$1"/*.ts; do
     said=$(pictures "$recording")
@@ -39,7 +39,7 @@ if [ "$step" = pack ]; then
   target=${CARGO_TARGET_DIR:-target}
   eval "$(ci/install-nvcc.sh "$target/cuda")"
   export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-80} CUDAFORGE_THREADS=${CUDAFORGE_THREADS:-2}
-  profile=${PROFILE:-release}
+  profile=${PROFILE:-dist}
   stage=$(mktemp -d)
   trap 'rm -r "$stage"' EXIT
   # The same packages and features each time: candle's kernels are compiled once.

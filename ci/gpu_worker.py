@@ -17,7 +17,7 @@ import time
 import urllib.request
 
 COMMAND, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2])
-CLIP = pathlib.Path(__file__).parent.parent / "assets/clip/big-buck-bunny.ts"
+CLIP = pathlib.Path(__file__).parent.parent / "crates/cli/assets/clip/big-buck-bunny.ts"
 DEVICE = "cuda:0"
 # Seconds of each measurement; the first two warm up.
 SECONDS = 8

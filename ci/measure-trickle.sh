@@ -5,8 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 each=${SECONDS_EACH:-10}
-cargo build --release --locked --package cutrickle-benches --bins >&2
-bin=${CARGO_TARGET_DIR:-target}/release
+cargo build --profile dist --locked --package cutrickle-benches --bins >&2
+bin=${CARGO_TARGET_DIR:-target}/dist
 server=
 finish() { [ -z "$server" ] || kill "$server" 2>/dev/null || true; }
 trap finish EXIT

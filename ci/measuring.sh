@@ -1,13 +1,13 @@
 # Read by the measuring scripts: the folder for the programs' logs, the programs that are ended with the script, and where
-# each listens. PROGRAMS names a folder with release builds, where they need not be built.
+# each listens. PROGRAMS names a folder with builds of the profile `dist`, where they need not be built.
 log=$(mktemp -d)
 pids=()
 finish() { for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; wait; rm -rf "$log"; }
 trap finish EXIT
 
 # What is measured: built with these arguments of `cargo build`.
-programs=${PROGRAMS:-${CARGO_TARGET_DIR:-target}/release}
-build() { [ -n "${PROGRAMS:-}" ] || cargo build --release --locked "$@" >&2; }
+programs=${PROGRAMS:-${CARGO_TARGET_DIR:-target}/dist}
+build() { [ -n "${PROGRAMS:-}" ] || cargo build --profile dist --locked "$@" >&2; }
 
 # The first URL that a program started in the background prints.
 url_of() {

@@ -19,9 +19,9 @@ for template in passthrough candle-model analytics audio; do
     cp "$root/Cargo.lock" .
     # The command and the tests ask for more of tokio and of getrandom, on which candle stands; and the crates of a
     # workspace carry lines of their sources.
-    sed -i 's/"rt-multi-thread"\]/"rt-multi-thread", "fs", "io-std", "process", "signal", "test-util"]/' Cargo.toml
+    sed -i 's/"rt"\]/"rt", "rt-multi-thread", "fs", "io-std", "process", "signal", "test-util"]/' Cargo.toml
     sed -i '/^tokio = /a getrandom = { version = "0.4", features = ["std", "sys_rng"] }' Cargo.toml
-    for crate in cutrickle codec cuda cuda-delayload error frame media models mpegts pipeline server trickle; do
+    for crate in cutrickle codec cuda cuda-delayload error file frame live media models mpegts pipeline server trickle ts worker; do
       printf '\n[profile.dev.package.%s]\ndebug = "line-tables-only"\n' "cutrickle${crate:+-$crate}"
     done | sed 's/cutrickle-cutrickle/cutrickle/' >> Cargo.toml
     cargo test --offline

@@ -9,8 +9,8 @@ use candle_core::{DType, Device, Tensor};
 use criterion::{Criterion, Throughput};
 use cutrickle_frame::VideoFrame;
 use cutrickle_media::Timestamp;
-use cutrickle_pipeline::FrameProcessor;
 use cutrickle_pipeline::compose::{Batched, map_tensor};
+use cutrickle_pipeline::{Params, Stage, StreamContext, Trial};
 use tokio::runtime::Runtime;
 
 const STREAMS: u32 = 8;
@@ -28,8 +28,8 @@ fn convolution() -> candle_core::Result<impl Model> {
     let device = Device::Cpu;
     let widen = Tensor::randn(0f32, 0.1, (16, 3, 3, 3), &device)?;
     let narrow = Tensor::randn(0f32, 0.1, (3, 16, 3, 3), &device)?;
-    Ok(move |pictures: &Tensor| {
-        let planes = (pictures.permute((0, 3, 1, 2))?.to_dtype(DType::F32)? / 255.0)?;
+    Ok(move |frames: &Tensor| {
+        let planes = (frames.permute((0, 3, 1, 2))?.to_dtype(DType::F32)? / 255.0)?;
         let features = planes.conv2d(&widen, 1, 1, 1, 1)?.relu()?;
         features.conv2d(&narrow, 1, 1, 1, 1)?.permute((0, 2, 3, 1))?.contiguous()
     })
@@ -41,31 +41,33 @@ fn connection() -> candle_core::Result<impl Model> {
     let (device, pixels) = (Device::Cpu, SIDE * SIDE * 3);
     let narrow = Tensor::randn(0f32, 0.01, (1024, pixels), &device)?;
     let widen = Tensor::randn(0f32, 0.01, (pixels, 1024), &device)?;
-    Ok(move |pictures: &Tensor| {
-        let flat = (pictures.flatten_from(1)?.to_dtype(DType::F32)? / 255.0)?;
-        flat.matmul(&narrow.t()?)?.relu()?.matmul(&widen.t()?)?.reshape(pictures.shape())
+    Ok(move |frames: &Tensor| {
+        let flat = (frames.flatten_from(1)?.to_dtype(DType::F32)? / 255.0)?;
+        flat.matmul(&narrow.t()?)?.relu()?.matmul(&widen.t()?)?.reshape(frames.shape())
     })
 }
 
 /// The time that eight streams take for `frames` frames each. A stream sends a frame when the one before has
 /// come back.
-fn play<P: FrameProcessor>(processor: &P, runtime: &Runtime, frames: u64) -> Outcome<Duration> {
+fn play<S: Stage>(stage: &S, runtime: &Runtime, frames: u64) -> Outcome<Duration> {
     let begin = Barrier::new(STREAMS as usize + 1);
-    let stream = |n: u32, mut processor: P| -> Outcome<()> {
+    let stream = |n: u32, stage: S| -> Outcome<()> {
         let pixels = Tensor::full(n as u8, (SIDE, SIDE, 3), &Device::Cpu)?;
+        let context = StreamContext::new(n.to_string(), Params::new(), Device::Cpu);
+        let mut trial = runtime.block_on(Trial::start(&stage, &context))?;
         begin.wait();
         for index in 0..frames {
             let timestamp = Timestamp::from_ticks(index as i64 * 3000);
             let frame = VideoFrame::from_tensor(pixels.clone(), timestamp)?;
-            runtime.block_on(processor.process_video(frame))?;
+            runtime.block_on(trial.process_video(frame))?;
         }
         Ok(())
     };
     std::thread::scope(|scope| {
         let streams: Vec<_> = (0..STREAMS)
             .map(|n| {
-                let processor = processor.clone();
-                scope.spawn(move || stream(n, processor))
+                let stage = stage.clone();
+                scope.spawn(move || stream(n, stage))
             })
             .collect();
         begin.wait();
@@ -84,7 +86,7 @@ fn compare(criterion: &mut Criterion, name: &str, model: impl Model) -> Outcome<
     let one = model.clone();
     let alone = map_tensor(move |pixels: Tensor| one(&pixels.unsqueeze(0)?)?.squeeze(0));
     let batched =
-        Batched::new(move |pictures: Tensor| model(&pictures), STREAMS as usize, Duration::from_millis(5));
+        Batched::new(move |frames: Tensor| model(&frames), STREAMS as usize, Duration::from_millis(5));
     let mut failed = None;
     let mut timed = |played: Outcome<Duration>| {
         played.unwrap_or_else(|e| {

@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput};
 use cutrickle_media::{AccessUnit, Codec};
 use cutrickle_mpegts::{Demuxer, Event, MuxProgram, Muxer};
 
-const CLIP: &[u8] = include_bytes!("../../assets/clip/big-buck-bunny.ts");
+const CLIP: &[u8] = include_bytes!("../../crates/cli/assets/clip/big-buck-bunny.ts");
 /// Roughly as many bytes as a network delivers at once.
 const CHUNK: usize = 16 << 10;
 

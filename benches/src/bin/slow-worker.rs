@@ -34,7 +34,7 @@ struct Slow {
 }
 
 impl FrameProcessor for Slow {
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         let turn = self.seen / self.run.max(1) % self.takes.len().max(1);
         self.seen += 1;
         // Blocks the thread of the stream, as a model does.

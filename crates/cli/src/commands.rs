@@ -1,10 +1,11 @@
-//! The subcommands, a file each.
+//! The subcommands, one file each.
 
 pub mod demo;
 pub mod doctor;
 pub mod list;
 pub mod new;
 pub mod probe;
+pub mod process;
 pub mod publish;
 pub mod record;
 pub mod serve;

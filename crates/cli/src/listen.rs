@@ -1,24 +1,25 @@
-//! An address to listen on, as people write it: `127.0.0.1:3389`, `localhost:3389`, or `:3389` for all addresses.
+//! An address to listen on, as people write it: `127.0.0.1:3389`, `localhost:3389`, or `:3389` for all
+//! addresses.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use cutrickle::trickle::{Server, ServerConfig};
 use cutrickle_error::chain;
+use cutrickle_trickle::{Server, ServerConfig};
 
 /// Where to listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listen {
-    /// All addresses, of IPv6 and of IPv4.
+    /// This port of all addresses, IPv6 and IPv4.
     All(u16),
     /// One address.
     At(SocketAddr),
 }
 
 impl Listen {
-    /// Opens the port. Where all addresses are meant and not all can be had, the log says which are missing, and why.
+    /// Opens the port. If all addresses are meant and some cannot be used, the log says which and why.
     ///
     /// # Errors
     /// The address cannot be used.
@@ -27,7 +28,8 @@ impl Listen {
             Self::At(address) => return Server::bind(address, config).await,
             Self::All(port) => port,
         };
-        // On IPv6's unspecified address connections of IPv4 arrive as well, unless the system is set otherwise.
+        // The unspecified address of IPv6 accepts IPv4 connections as well, unless the system is configured
+        // otherwise.
         match Server::bind((Ipv6Addr::UNSPECIFIED, port).into(), config.clone()).await {
             Err(e) if !matches!(e.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied) => {
                 tracing::warn!("listening on IPv4 alone: there is no IPv6 here: {}", chain(&e));
@@ -45,7 +47,7 @@ impl Listen {
     }
 }
 
-/// The URL above the server's channels as a program on this machine can use it.
+/// The URL to which names of channels are appended, in a form that programs on this machine can use.
 pub fn url(server: &Server) -> String {
     let bound = server.local_addr();
     if !bound.ip().is_unspecified() {

@@ -1,38 +1,30 @@
-//! The command `cutrickle`: a live worker, a trickle server, a source, a recorder, a probe, a demonstration of
-//! all of them together, and a start for a worker of one's own.
+//! The command `cutrickle`: workers, a trickle server, a publisher and a recorder of streams, a probe, a
+//! demonstration of all of these together, and templates for new workers.
 //!
-//! Each subcommand is a file in `commands`; this one parses arguments, sets up the log, and turns a failure into
-//! one line and an exit code: 2 for a wrong argument, 1 for everything else.
+//! Each subcommand is a file in `commands`. This file parses the arguments, sets up the log, and turns a
+//! failure into one line and an exit code: 2 for a wrong argument, 1 for everything else.
 
+mod backends;
 mod commands;
-mod device;
-mod failure;
 mod listen;
-mod mp4;
-mod orchestration;
 mod output;
 mod processors;
 mod progress;
 mod remux;
-mod signals;
 mod source;
-mod streams;
 mod templates;
 mod worker;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use cutrickle_error::chain;
-use tracing_subscriber::EnvFilter;
+use cutrickle_worker::{Failure, init_log};
 
-use crate::commands::{demo, doctor, list, new, probe, publish, record, serve, trickle_server};
-use crate::failure::Failure;
+use crate::commands::{demo, doctor, list, new, probe, process, publish, record, serve, trickle_server};
 
 /// Real-time AI video: one frame processor between two live streams.
 #[derive(Debug, Parser)]
-#[command(name = "cutrickle", version, after_help = backends_help())]
+#[command(name = "cutrickle", version, after_help = backends::table())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -43,63 +35,41 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show everything at work: a source, a trickle server, a worker and a page to watch, in one process.
+    /// Show a source, a trickle server, a worker and a page to watch them on, all in one process.
     Demo(demo::Args),
-    /// Run a worker with a built-in processor behind the REST API.
+    /// Run a worker with built-in processors behind the REST API.
     Serve(Box<serve::Args>),
+    /// Run a file through built-in processors.
+    Process(Box<process::Args>),
     /// Run a trickle server.
     TrickleServer(trickle_server::Args),
     /// Publish a file to a trickle channel as a live stream.
     Publish(publish::Args),
     /// Record a trickle channel to a file.
     Record(record::Args),
-    /// Write a crate for a worker of one's own.
+    /// Create a crate for a worker of your own.
     New(new::Args),
-    /// List the templates of `new` and the built-in processors.
+    /// List the built-in processors, and the templates of `new`.
     List(list::Args),
-    /// Say what this machine has for live video, which way a picture will take on it, and why.
+    /// Show what this machine has for live video, which decoders and encoders a stream will use, and why.
     Doctor(doctor::Args),
-    /// Measure a worker: latency, losses, A/V offset, CPU and memory.
+    /// Measure a worker: latency, losses, A/V offset, CPU time and memory.
     Probe(probe::Args),
-}
-
-fn backends_help() -> String {
-    let names = cutrickle::backends();
-    let line = |stage: &str, name: &str| format!("  {stage:<14}{name}\n");
-    let mut help = String::from("Backends of this build:\n");
-    help += &line("video decode", names.video_decode);
-    help += &line("video encode", names.video_encode);
-    help += &line("audio decode", names.audio_decode);
-    help += &line("audio encode", names.audio_encode);
-    help
-}
-
-/// Whether the log may have colours: on a terminal whose owner has not set `NO_COLOR` (<https://no-color.org>).
-fn takes_colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // Help and the version are no errors, and go to standard output.
+        // Help and the version are not errors, and go to standard output.
         Err(told) => {
             let code = ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(1));
             return output::written(told.print()).map_or_else(Failure::report, |()| code);
         }
     };
     let default = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
-    let filter = match EnvFilter::try_new(cli.log.as_deref().unwrap_or(default)) {
-        Ok(filter) => filter,
-        Err(e) => return Failure::usage(format!("--log: {}", chain(&e))).report(),
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(takes_colours())
-        // It would print to stderr what stderr did not take, and panic.
-        .log_internal_errors(false)
-        .init();
+    if let Err(failure) = init_log(cli.log.as_deref(), default) {
+        return failure.report();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return Failure::because("starting the async runtime", e).report(),
@@ -108,6 +78,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Demo(args) => demo::run(args).await,
             Command::Serve(args) => serve::run(*args).await,
+            Command::Process(args) => process::run(*args).await,
             Command::TrickleServer(args) => trickle_server::run(args).await,
             Command::Publish(args) => publish::run(args).await,
             Command::Record(args) => record::run(args).await,
@@ -117,7 +88,7 @@ fn main() -> ExitCode {
             Command::Doctor(args) => doctor::run(&args),
         }
     });
-    // A processor that never returns must not keep the process.
+    // A processor that never returns must not keep the process alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,47 +1,48 @@
-//! A file as a live stream: its units in segments that begin at keyframes, and on one continuous
-//! clock, however often the file starts over. Touches no file and no clock; `source` reads and paces.
+//! Turns a file into a live stream: cuts its access units into segments that begin at keyframes, and puts
+//! them on one continuous clock however often the file starts over. Reading the file and pacing are left to
+//! `source`.
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use cutrickle_error::chain;
-use cutrickle_mpegts::{
-    AccessUnit, Demuxer, Event, MuxProgram, Muxer, Program, TICKS_PER_SECOND, Timeline, TrackKind,
-};
+use cutrickle_media::{AccessUnit, Codec, Ticks, Timestamp, TrackKind, Tracks};
+use cutrickle_mpegts::{Demuxer, Event, MuxProgram, Muxer, Program, Timeline};
 
-/// A keyframe sooner than this after a segment's begin does not begin another: some streams have only keyframes.
-const SHORTEST_SEGMENT: i64 = TICKS_PER_SECOND / 2;
-/// Sound without pictures is cut here.
-const SOUND_SEGMENT: i64 = TICKS_PER_SECOND;
-/// How far the sound of a file may lie ahead of its pictures for these to set the pace.
-const MAX_AHEAD: i64 = TICKS_PER_SECOND;
-/// Sound packets that may wait for the first keyframe: ten seconds' worth.
-const MOST_WAITING: usize = 500;
+/// A keyframe that comes sooner than this after the start of a segment does not begin another one: some
+/// streams consist of keyframes only.
+const MIN_SEGMENT: Ticks = Ticks::from_millis(500);
+/// The length of a segment without video.
+const AUDIO_SEGMENT: Ticks = Ticks::PER_SECOND;
+/// How far the audio of a file may be ahead of its video before it sets the pace.
+const MAX_AHEAD: Ticks = Ticks::PER_SECOND;
+/// How many packets of audio may wait for the first keyframe: ten seconds' worth.
+const MAX_WAITING: usize = 500;
 
-/// Packets of one unit.
+/// The transport packets of one access unit.
 #[derive(Debug)]
 pub struct Chunk {
     /// Whether a segment begins with them.
     pub starts_segment: bool,
-    /// When they are due, in ticks of 90 kHz since the first chunk; never earlier than the chunk before.
-    pub due: i64,
+    /// When they are due, counted from the first chunk. Never earlier than the chunk before.
+    pub due: Ticks,
     /// Whole transport packets.
     pub data: Bytes,
 }
 
-/// Cuts and joins.
+/// Makes chunks of a live stream from the contents of a file.
 #[derive(Debug, Default)]
 pub struct Remux {
     demuxer: Demuxer,
     cutter: Cutter,
 }
 
-/// Where a track has got to in the file, in ticks of the file's own clock.
+/// The part of a file that has been read of one track, on the file's own clock.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
-    first: i64,
-    last: i64,
-    step: i64,
+    first: Timestamp,
+    last: Timestamp,
+    step: Ticks,
 }
 
 #[derive(Debug, Default)]
@@ -50,30 +51,36 @@ struct Cutter {
     muxer: Option<Muxer>,
     /// The tracks as last announced.
     program: Option<MuxProgram>,
-    waiting_sound: VecDeque<(i64, Bytes)>,
-    /// What is added to the file's clock: the length of the rounds before this one.
-    offset: i64,
+    waiting_audio: VecDeque<AccessUnit>,
+    /// What is added to the file's clock: the duration of all earlier rounds.
+    offset: Ticks,
     extents: [Option<Extent>; 2],
-    /// When the segment being written began, and the stream as a whole.
-    segment_began: Option<i64>,
-    began: Option<i64>,
-    due: i64,
+    /// When the current segment began.
+    segment_began: Option<Timestamp>,
+    /// When the whole stream began.
+    began: Option<Timestamp>,
+    due: Ticks,
     chunks: VecDeque<Chunk>,
 }
 
 impl Remux {
-    /// Takes a transport stream's next bytes. What comes of them is to be taken by [`pop`](Self::pop).
+    /// Takes the next bytes of a transport stream. The resulting chunks are returned by [`pop`](Self::pop).
     pub fn push(&mut self, bytes: &[u8]) {
         let Self { demuxer, cutter } = self;
         demuxer.push(bytes, &mut |event| cutter.event(event));
     }
 
-    /// Takes what a file of another kind has next, in the words of a transport stream.
-    pub fn take(&mut self, event: Event) {
-        self.cutter.event(event);
+    /// Takes the tracks of a file of another kind.
+    pub fn tracks(&mut self, tracks: &Tracks) {
+        self.cutter.program = program(tracks).or(self.cutter.program);
     }
 
-    /// The file has ended. What comes next is its beginning, and lies right behind its end.
+    /// Takes the next access unit of a file of another kind.
+    pub fn unit(&mut self, unit: AccessUnit) {
+        self.cutter.unit(unit);
+    }
+
+    /// Says that the file has ended. Whatever comes next is its beginning, and directly follows its end.
     pub fn start_over(&mut self) {
         let Self { demuxer, cutter } = self;
         demuxer.end_segment(&mut |event| cutter.event(event));
@@ -81,12 +88,12 @@ impl Remux {
         cutter.start_over();
     }
 
-    /// The next packets.
+    /// The next chunk.
     pub fn pop(&mut self) -> Option<Chunk> {
         self.cutter.chunks.pop_front()
     }
 
-    /// Whether there was anything to publish yet.
+    /// Whether there has been anything to publish.
     pub fn has_begun(&self) -> bool {
         self.cutter.began.is_some()
     }
@@ -95,75 +102,77 @@ impl Remux {
 impl Cutter {
     fn event(&mut self, event: Event) {
         match event {
-            Event::Program(program) => self.program = tracks(&program).or(self.program),
-            Event::Unit(unit) => self.unit(&unit),
+            Event::Program(named) => self.program = program(&tracks(&named)).or(self.program),
+            Event::Unit(unit) => self.unit(unit),
         }
     }
 
-    fn unit(&mut self, unit: &AccessUnit) {
-        let track = unit.codec.kind();
-        let stamp = self.timeline.map(track, unit.pts, unit.dts);
-        let extent = &mut self.extents[usize::from(track == TrackKind::Audio)];
+    fn unit(&mut self, mut unit: AccessUnit) {
+        let kind = unit.codec.kind();
+        let stamp = self.timeline.map(kind, unit.pts, unit.dts);
+        let extent = &mut self.extents[usize::from(kind == TrackKind::Audio)];
         match extent {
-            None => *extent = Some(Extent { first: stamp.dts, last: stamp.dts, step: 0 }),
+            None => *extent = Some(Extent { first: stamp.dts, last: stamp.dts, step: Ticks::ZERO }),
             Some(extent) => {
-                extent.step = stamp.dts.saturating_sub(extent.last);
+                extent.step = stamp.dts - extent.last;
                 extent.last = stamp.dts;
             }
         }
-        let (pts, dts) = (stamp.pts.saturating_add(self.offset), stamp.dts.saturating_add(self.offset));
-        match track {
-            TrackKind::Video => self.picture(pts, dts, unit),
-            TrackKind::Audio => self.sound(pts, unit),
+        (unit.pts, unit.dts) = (stamp.pts + self.offset, stamp.dts + self.offset);
+        match kind {
+            TrackKind::Video => self.video(&unit),
+            TrackKind::Audio => self.audio(unit),
         }
     }
 
-    fn picture(&mut self, pts: i64, dts: i64, unit: &AccessUnit) {
-        let due = self.segment_began.is_none_or(|began| dts.saturating_sub(began) >= SHORTEST_SEGMENT);
+    fn video(&mut self, unit: &AccessUnit) {
+        let due = self.segment_began.is_none_or(|began| unit.dts - began >= MIN_SEGMENT);
         let starts_segment = unit.keyframe && due;
         if self.muxer.is_none() && !starts_segment {
-            // Nobody could decode it.
+            // Nothing could decode it.
             return;
         }
         let mut data = BytesMut::new();
         if starts_segment {
-            self.begin_segment(dts, &mut data);
+            self.begin_segment(unit.dts, &mut data);
         }
-        self.write(TrackKind::Video, pts, dts, unit.keyframe, &unit.data, &mut data);
-        self.queue(starts_segment, dts, data);
+        self.write(unit, &mut data);
+        self.queue(starts_segment, unit.dts, data);
         if starts_segment {
-            for (pts, packet) in std::mem::take(&mut self.waiting_sound) {
-                self.sound_packet(false, pts, &packet, BytesMut::new());
+            for unit in std::mem::take(&mut self.waiting_audio) {
+                self.write_audio(false, &unit, BytesMut::new());
             }
         }
     }
 
-    fn sound(&mut self, pts: i64, unit: &AccessUnit) {
+    fn audio(&mut self, mut unit: AccessUnit) {
+        unit.dts = unit.pts;
         let alone = self.program.is_some_and(|program| program.video().is_none());
-        let due = alone && self.segment_began.is_none_or(|began| pts.saturating_sub(began) >= SOUND_SEGMENT);
+        let due = alone && self.segment_began.is_none_or(|began| unit.pts - began >= AUDIO_SEGMENT);
         if self.muxer.is_none() && !due {
-            if self.waiting_sound.len() == MOST_WAITING {
-                self.waiting_sound.pop_front();
+            if self.waiting_audio.len() == MAX_WAITING {
+                self.waiting_audio.pop_front();
             }
-            self.waiting_sound.push_back((pts, unit.data.clone()));
+            self.waiting_audio.push_back(unit);
             return;
         }
         let mut data = BytesMut::new();
         if due {
-            self.begin_segment(pts, &mut data);
+            self.begin_segment(unit.pts, &mut data);
         }
-        self.sound_packet(due, pts, &unit.data, data);
+        self.write_audio(due, &unit, data);
     }
 
-    fn sound_packet(&mut self, starts_segment: bool, pts: i64, packet: &[u8], mut data: BytesMut) {
-        self.write(TrackKind::Audio, pts, pts, true, packet, &mut data);
-        // Files do not interleave by time exactly: where there are pictures they set the pace, unless they pause.
-        let pictures = self.program.is_some_and(|program| program.video().is_some());
-        let at = if pictures { pts.saturating_sub(MAX_AHEAD) } else { pts };
+    fn write_audio(&mut self, starts_segment: bool, unit: &AccessUnit, mut data: BytesMut) {
+        self.write(unit, &mut data);
+        // Files do not interleave their tracks exactly by time: if there is video it sets the pace, unless it
+        // pauses.
+        let video = self.program.is_some_and(|program| program.video().is_some());
+        let at = if video { unit.pts - MAX_AHEAD } else { unit.pts };
         self.queue(starts_segment, at, data);
     }
 
-    fn begin_segment(&mut self, at: i64, data: &mut BytesMut) {
+    fn begin_segment(&mut self, at: Timestamp, data: &mut BytesMut) {
         let Some(program) = self.program else { return };
         let muxer = self.muxer.get_or_insert_with(|| Muxer::new(program));
         muxer.set_program(program);
@@ -172,27 +181,19 @@ impl Cutter {
         self.began.get_or_insert(at);
     }
 
-    fn write(
-        &mut self,
-        track: TrackKind,
-        pts: i64,
-        dts: i64,
-        keyframe: bool,
-        unit: &[u8],
-        data: &mut BytesMut,
-    ) {
+    fn write(&mut self, unit: &AccessUnit, data: &mut BytesMut) {
         let Some(muxer) = &mut self.muxer else { return };
-        if let Err(e) = muxer.write_unit(track, pts, dts, keyframe, unit, data) {
-            // A track that the file's PMT began to name within a segment joins with the next one.
+        if let Err(e) = muxer.write_unit(unit, data) {
+            // A track that the file's PMT names for the first time within a segment joins at the next one.
             tracing::debug!("left out: {}", chain(&e));
         }
     }
 
-    fn queue(&mut self, starts_segment: bool, at: i64, data: BytesMut) {
+    fn queue(&mut self, starts_segment: bool, at: Timestamp, data: BytesMut) {
         if data.is_empty() {
             return;
         }
-        let since = self.began.map_or(0, |began| at.saturating_sub(began));
+        let since = self.began.map_or(Ticks::ZERO, |began| at - began);
         self.due = self.due.max(since);
         self.chunks.push_back(Chunk { starts_segment, due: self.due, data: data.freeze() });
     }
@@ -200,33 +201,41 @@ impl Cutter {
     fn start_over(&mut self) {
         let extents = self.extents.iter().flatten();
         let first = extents.clone().map(|extent| extent.first).min();
-        let end = extents.map(|extent| extent.last.saturating_add(extent.step)).max();
+        let end = extents.map(|extent| extent.last + extent.step).max();
         if let (Some(first), Some(end)) = (first, end) {
-            self.offset = self.offset.saturating_add(end.saturating_sub(first).max(1));
+            self.offset += (end - first).max(Ticks::new(1));
         }
         self.extents = [None; 2];
         self.timeline = Timeline::new();
     }
 }
 
-fn tracks(program: &Program) -> Option<MuxProgram> {
-    let audio = program.audio();
-    let tracks =
-        MuxProgram::new(program.video().map(|track| track.codec), audio.map(|track| track.codec)).ok()?;
-    Some(match audio.and_then(|track| track.opus_channels) {
-        Some(channels) => tracks.with_opus_channels(channels),
-        None => tracks,
-    })
+fn tracks(program: &Program) -> Tracks {
+    let mut tracks = Tracks::default();
+    for track in &program.tracks {
+        match track.codec {
+            Codec::Video(codec) => tracks.video = Some(codec),
+            Codec::Audio(codec) => (tracks.audio, tracks.audio_channels) = (Some(codec), track.opus_channels),
+        }
+    }
+    tracks
+}
+
+/// `None` without any track.
+fn program(tracks: &Tracks) -> Option<MuxProgram> {
+    let program = MuxProgram::new(tracks.video, tracks.audio).ok()?;
+    Some(tracks.audio_channels.map_or(program, |channels| program.with_opus_channels(channels)))
 }
 
 #[cfg(test)]
 mod tests {
-    use cutrickle_mpegts::Codec;
+    use cutrickle_media::{AudioCodec, VideoCodec};
 
     use super::*;
     use crate::source::CLIP;
 
-    /// The units of `rounds` of the clip, as a reader of the segments sees them.
+    /// The units of `rounds` rounds of the clip as a reader of the segments sees them, the chunks, and the
+    /// gaps that the reader found in the continuity counters.
     fn published(rounds: usize, piece: usize) -> (Vec<AccessUnit>, Vec<Chunk>, u64) {
         let (mut remux, mut chunks) = (Remux::default(), Vec::new());
         for _ in 0..rounds {
@@ -255,10 +264,10 @@ mod tests {
         let (units, _, continuity_errors) = published(3, 10_000);
         assert_eq!(continuity_errors, 0);
         for (track, count, step) in [(TrackKind::Video, 160, 3_000), (TrackKind::Audio, 250, 1_920)] {
-            let stamps: Vec<i64> =
+            let stamps: Vec<_> =
                 units.iter().filter(|unit| unit.codec.kind() == track).map(|unit| unit.dts).collect();
             assert_eq!(stamps.len(), 3 * count, "{track}");
-            assert!(stamps.windows(2).all(|pair| pair[1] - pair[0] == step), "{track}");
+            assert!(stamps.windows(2).all(|pair| pair[1] - pair[0] == Ticks::new(step)), "{track}");
         }
         assert!(units.iter().all(|unit| unit.loss.is_none() && !unit.damaged));
     }
@@ -279,31 +288,36 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_due_at_their_pictures_times() {
+    fn chunks_are_due_at_the_times_of_their_frames() {
         let (_, chunks, _) = published(2, 65_536);
         assert!(chunks.windows(2).all(|pair| pair[0].due <= pair[1].due));
-        assert_eq!(chunks[0].due, 0);
-        assert_eq!(chunks.last().map(|chunk| chunk.due), Some(319 * 3_000));
+        assert_eq!(chunks[0].due, Ticks::ZERO);
+        assert_eq!(chunks.last().map(|chunk| chunk.due), Some(Ticks::new(319 * 3_000)));
     }
 
     #[test]
-    fn sound_keeps_its_pace_while_pictures_pause() {
-        const ADTS: [u8; 8] = [0xFF, 0xF1, 0x4C, 0x80, 0x01, 0x1F, 0xFC, 0];
-        const IDR: [u8; 10] = [0, 0, 0, 1, 0x09, 0x10, 0, 0, 1, 0x65];
-        let mut muxer = Muxer::new(MuxProgram::new(Some(Codec::H264), Some(Codec::Aac)).unwrap());
+    fn audio_keeps_its_pace_while_video_pauses() {
+        static ADTS: [u8; 8] = [0xFF, 0xF1, 0x4C, 0x80, 0x01, 0x1F, 0xFC, 0];
+        static IDR: [u8; 10] = [0, 0, 0, 1, 0x09, 0x10, 0, 0, 1, 0x65];
+        let program = MuxProgram::new(Some(VideoCodec::H264), Some(AudioCodec::Aac)).unwrap();
+        let mut muxer = Muxer::new(program);
         let mut file = BytesMut::new();
         muxer.begin_segment(&mut file);
-        let second = |n: i64| n * TICKS_PER_SECOND;
-        muxer.write_unit(TrackKind::Video, 0, 0, true, &IDR, &mut file).unwrap();
-        for at in (0..5).map(second) {
-            muxer.write_unit(TrackKind::Audio, at, at, true, &ADTS, &mut file).unwrap();
+        let mut write = |codec: Codec, second: i64, data: &'static [u8]| {
+            let at = Timestamp::ZERO + Ticks::PER_SECOND * second;
+            let unit = AccessUnit::new(codec, at, true, Bytes::from_static(data));
+            muxer.write_unit(&unit, &mut file).unwrap();
+        };
+        write(Codec::H264, 0, &IDR);
+        for second in 0..5 {
+            write(Codec::AAC, second, &ADTS);
         }
-        muxer.write_unit(TrackKind::Video, second(5), second(5), true, &IDR, &mut file).unwrap();
+        write(Codec::H264, 5, &IDR);
         let mut remux = Remux::default();
         remux.push(&file);
         remux.start_over();
         let due: Vec<_> = std::iter::from_fn(|| remux.pop()).map(|chunk| chunk.due).collect();
-        assert_eq!(due, [0, 0, 0, 1, 2, 3, 5].map(second));
+        assert_eq!(due, [0, 0, 0, 1, 2, 3, 5].map(|second| Ticks::PER_SECOND * second));
     }
 
     #[test]

@@ -1,62 +1,61 @@
-//! A source: reads a transport stream or an MP4 file and publishes it as a live stream, in real time or as fast as it is read.
-//! What is published when is `remux`'s business.
+//! Reads a transport stream or an MP4 file and publishes it as a live stream, in real time or as fast as
+//! possible. What is published when is decided in `remux`.
 
 use std::io::{self, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use cutrickle::trickle::{ClientConfig, Publisher, SegmentWriter};
 use cutrickle_error::chain;
-use cutrickle_mpegts::Event;
+use cutrickle_file::Mp4Reader;
+use cutrickle_trickle::{ClientConfig, Publisher, SegmentWriter};
+use cutrickle_worker::Failure;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, Stdin};
 use tokio::time::Instant;
 
-use crate::failure::Failure;
-use crate::mp4::Mp4;
 use crate::remux::{Chunk, Remux};
 
-/// The clip that ships with the program: 5.3 s of Big Buck Bunny, H.264 720p30 and AAC. It loops without a gap.
-pub const CLIP: &[u8] = include_bytes!("../../../assets/clip/big-buck-bunny.ts");
+/// The built-in clip: 5.3 s of Big Buck Bunny, H.264 720p30 and AAC. It loops without a gap.
+pub const CLIP: &[u8] = include_bytes!("../assets/clip/big-buck-bunny.ts");
 
-/// What a channel of transport streams says it carries.
+/// The content type of channels that carry a transport stream.
 pub const CONTENT_TYPE: &str = "video/MP2T";
-/// How much is read at once.
+/// How many bytes are read at once.
 const PIECE: usize = 64 << 10;
-/// A transport stream has shown a unit before this many bytes.
-const LONGEST_SEARCH: usize = 8 << 20;
+/// How many bytes of a transport stream are searched for the first access unit.
+const MAX_SEARCH: usize = 8 << 20;
 
-/// Where bytes come from.
+/// Where a stream is read from.
 #[derive(Debug)]
 pub enum Input {
-    /// A transport stream in a file, by its name for messages.
+    /// A transport stream in a file, with the name of the file for messages.
     File(String, File),
-    /// An MP4 file, and whether its tracks were told.
-    Mp4(Mp4, bool),
-    /// Standard input, which cannot start over.
+    /// An MP4 file with its name, and whether its tracks have been announced.
+    Mp4(String, Mp4Reader, bool),
+    /// A transport stream from standard input, which cannot start over.
     Stdin(Stdin),
-    /// The clip, and how much of it is left.
+    /// The part of the clip that is left.
     Clip(&'static [u8]),
 }
 
-/// How fast.
+/// How fast a stream is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// Each picture when it is due. What the server does not take in time is dropped.
+    /// Each frame when it is due. What the server does not accept in time is dropped.
     RealTime,
-    /// As fast as the server takes it.
+    /// As fast as the server accepts it.
     AsRead,
 }
 
-/// What was done so far.
+/// What has been published so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// Segments begun.
+    /// How many segments were begun.
     pub segments: u64,
-    /// Bytes handed over.
+    /// How many bytes were accepted.
     pub bytes: u64,
-    /// Segments that were not taken whole.
+    /// How many segments were cut short.
     pub cut: u64,
 }
 
@@ -78,22 +77,23 @@ impl Input {
         let mut beginning = Vec::new();
         (&mut file).take(8).read_to_end(&mut beginning).await.map_err(failed)?;
         file.rewind().await.map_err(failed)?;
-        if Mp4::is_one(&beginning) {
-            return Ok(Self::Mp4(Mp4::open(file, name).await?, false));
+        if Mp4Reader::is_one(&beginning) {
+            let reader = Mp4Reader::open(file, name.clone()).await?;
+            return Ok(Self::Mp4(name, reader, false));
         }
         Ok(Self::File(name, file))
     }
 
     fn name(&self) -> &str {
         match self {
-            Self::File(name, _) => name,
-            Self::Mp4(mp4, _) => mp4.name(),
+            Self::File(name, _) | Self::Mp4(name, ..) => name,
             Self::Stdin(_) => "standard input",
             Self::Clip(_) => "the clip",
         }
     }
 
-    /// Gives `remux` what comes next, by way of `piece`; how many bytes that were, 0 at the end.
+    /// Gives `remux` what comes next, using `piece` as a buffer. Returns how many bytes that was, or 0 at the
+    /// end.
     async fn feed(&mut self, remux: &mut Remux, piece: &mut BytesMut) -> io::Result<usize> {
         piece.clear();
         piece.reserve(PIECE);
@@ -106,13 +106,13 @@ impl Input {
                 *left = later;
                 now.len()
             }
-            Self::Mp4(mp4, told) => {
-                if !std::mem::replace(told, true) {
-                    remux.take(Event::Program(mp4.program()));
+            Self::Mp4(_, mp4, announced) => {
+                if !std::mem::replace(announced, true) {
+                    remux.tracks(&mp4.tracks());
                 }
                 let Some(unit) = mp4.next().await? else { return Ok(0) };
                 let size = unit.data.len();
-                remux.take(Event::Unit(unit));
+                remux.unit(unit);
                 return Ok(size);
             }
         };
@@ -124,9 +124,9 @@ impl Input {
         match self {
             Self::File(_, file) => file.seek(SeekFrom::Start(0)).await.map(|_| ()),
             Self::Stdin(_) => Err(io::ErrorKind::NotSeekable.into()),
-            Self::Mp4(mp4, told) => {
+            Self::Mp4(_, mp4, announced) => {
                 mp4.rewind();
-                *told = false;
+                *announced = false;
                 Ok(())
             }
             Self::Clip(left) => {
@@ -137,7 +137,7 @@ impl Input {
     }
 }
 
-/// Publishes to one channel.
+/// A stream that is published to one channel.
 pub struct Source {
     publisher: Publisher,
     segment: Option<SegmentWriter>,
@@ -149,24 +149,24 @@ impl Source {
     /// Connects to the channel at `url`.
     ///
     /// # Errors
-    /// The URL is malformed, or nothing answers there.
+    /// The URL is malformed, or the server does not answer.
     pub async fn connect(url: &str, pace: Pace, mut config: ClientConfig) -> Result<Self, Failure> {
         if pace == Pace::AsRead {
-            // A slow server makes the source slow, it does not lose segments.
+            // A slow server slows the source down instead of losing segments.
             config.patience = Duration::from_secs(60);
         }
         let mut publisher = Publisher::new(url, CONTENT_TYPE, config)?;
         match publisher.create().await {
-            // A server that does not create channels may still have this one: the first segment will tell.
+            // A server that does not create channels may still have this one. The first segment will show it.
             Err(e) if e.status().is_none() => Err(e.into()),
             _ => Ok(Self { publisher, segment: None, pace, sent: Sent::default() }),
         }
     }
 
-    /// Publishes `input` to its end; `looped`: over and over. Calls `progress` at each segment.
+    /// Publishes `input` to its end, or again and again if it is `looped`. Calls `progress` at each segment.
     ///
     /// # Errors
-    /// The input cannot be read or has nothing to publish, or the channel takes nothing more.
+    /// The input cannot be read or has nothing to publish, or the channel accepts no more data.
     pub async fn run(
         &mut self,
         mut input: Input,
@@ -186,7 +186,7 @@ impl Source {
             while let Some(chunk) = remux.pop() {
                 if self.pace == Pace::RealTime {
                     let began = *began.get_or_insert_with(Instant::now);
-                    tokio::time::sleep_until(began + ticks(chunk.due)).await;
+                    tokio::time::sleep_until(began + chunk.due.duration()).await;
                 }
                 let starts_segment = chunk.starts_segment;
                 self.send(chunk).await?;
@@ -195,12 +195,12 @@ impl Source {
                 }
             }
             if !remux.has_begun() {
-                if searched == 0 && Mp4::is_one(&piece) {
+                if searched == 0 && Mp4Reader::is_one(&piece) {
                     let hint = "an MP4 file, which cannot be read from there: name the file";
                     return Err(Failure::because(input.name(), hint));
                 }
                 searched = searched.saturating_add(read);
-                if read == 0 || searched > LONGEST_SEARCH {
+                if read == 0 || searched > MAX_SEARCH {
                     return Err(Failure::because(
                         input.name(),
                         "no MPEG transport stream with H.264, H.265, AAC or Opus",
@@ -216,10 +216,10 @@ impl Source {
         }
     }
 
-    /// Ends the channel in order.
+    /// Closes the channel.
     ///
     /// # Errors
-    /// The server could not be told.
+    /// The server cannot be told.
     pub async fn close(mut self) -> Result<Sent, Failure> {
         if let Some(done) = self.segment.take() {
             done.finish();
@@ -245,7 +245,7 @@ impl Source {
         match taken {
             Ok(()) => self.sent.bytes += size,
             Err(e) => {
-                // The rest of a segment with a hole is of no use.
+                // The rest of a segment with a gap is of no use.
                 tracing::warn!("{}", chain(&e));
                 self.segment = None;
                 self.sent.cut += 1;
@@ -253,9 +253,4 @@ impl Source {
         }
         Ok(())
     }
-}
-
-/// 90 kHz.
-fn ticks(count: i64) -> Duration {
-    Duration::from_micros(u64::try_from(count).unwrap_or(0).saturating_mul(100) / 9)
 }

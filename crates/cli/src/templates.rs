@@ -1,26 +1,34 @@
-//! The templates of `cutrickle new`: the files under `templates/`, with a few words filled in. Writes nothing.
+//! The templates of `cutrickle new`: the files under `templates/`, with a few words filled in. Writing them
+//! to disk is left to the command.
 
-use crate::failure::Failure;
+use cutrickle_worker::Failure;
 
-/// What a new worker does to begin with.
+/// What a new worker does at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Template {
-    /// Pictures go out as they came.
+    /// Pass frames through unchanged.
     Passthrough,
-    /// A candle network with weights from a file, on every picture.
+    /// Run a neural network (candle) with weights from a file on every frame.
     CandleModel,
-    /// Data about pictures, on the stream's data channel.
+    /// Send data about frames on the stream's data channel.
     Analytics,
-    /// Sound changed, with a parameter.
+    /// Change the volume of the audio by a parameter.
     Audio,
 }
 
-/// Where a new worker takes CuTrickle from.
+/// Where a new worker gets CuTrickle from.
 #[derive(Debug)]
 pub enum Dependency {
-    /// A registry.
+    /// The registry, in this version.
     Version(String),
-    /// The repository in this folder, an absolute path.
+    /// A git repository, at a tag.
+    Repository {
+        /// Where to clone it from.
+        url: String,
+        /// The name of the tag.
+        tag: String,
+    },
+    /// The repository in this folder, which is an absolute path.
     Sources(String),
 }
 
@@ -42,10 +50,10 @@ impl Template {
         }
     }
 
-    /// The crate's files: path and content.
+    /// The files of the crate, each with its path and its content.
     ///
     /// # Errors
-    /// None for text that JSON can hold.
+    /// A text cannot be written as JSON, which does not happen.
     pub fn files(
         self,
         name: &str,
@@ -70,18 +78,26 @@ impl Template {
     }
 }
 
-/// What is filled in: for each `{{word}}` its text.
+/// What a container has to have of the repository for the new crate to be built in it. Of crates that are not
+/// built, cargo reads the manifests.
+const PARTS: [&str; 5] = ["Cargo.toml", "crates", "testing", "examples", "benches"];
+
+/// What is filled in: the text for each `{{word}}`.
 struct Words([(&'static str, String); 5]);
 
 impl Words {
     fn new(name: &str, about: &str, dependency: &Dependency) -> Result<Self, Failure> {
-        // A string of JSON is one of TOML, and of a Dockerfile's COPY.
+        // A JSON string is also a string of TOML, and of COPY in a Dockerfile.
         let quoted = |text: &str| serde_json::to_string(text);
         let (dependency, copy, context) = match dependency {
             Dependency::Version(version) => (quoted(version)?, String::new(), String::new()),
+            Dependency::Repository { url, tag } => {
+                let dependency = format!("{{ git = {}, tag = {} }}", quoted(url)?, quoted(tag)?);
+                (dependency, String::new(), String::new())
+            }
             Dependency::Sources(root) => {
                 let mut copy = String::new();
-                for part in ["Cargo.toml", "crates", "kernels", "examples", "benches", "assets", "docs"] {
+                for part in PARTS {
                     let to = quoted(&format!("{root}/{part}"))?;
                     copy += &format!("COPY --from=cutrickle [{}, {to}]\n", quoted(part)?);
                 }

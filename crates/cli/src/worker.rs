@@ -1,8 +1,9 @@
-//! Calls a worker's REST API, as an orchestrator would.
+//! Calls the REST API of a worker, as an orchestrator would.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use cutrickle_worker::Failure;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, Uri, header};
 use hyper_util::client::legacy::Client;
@@ -10,16 +11,14 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
-
-/// The longest that a call may take: workers that load a model on start are slow.
+/// The time limit for a call. Workers that load a model at the start are slow.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at a worker that is still loading.
+/// How often a worker that is still loading is asked again.
 const LOADING: Duration = Duration::from_millis(20);
-/// An answer is cut off here.
-const MOST_ANSWER: usize = 64 << 10;
+/// The longest answer that is read, in bytes.
+const MAX_ANSWER: usize = 64 << 10;
 
-/// A worker.
+/// A worker that is called by its URL.
 #[derive(Debug, Clone)]
 pub struct Worker {
     base: String,
@@ -27,10 +26,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// The worker at `url`, to which the API's paths are appended.
+    /// The worker at `url`. The paths of the API are appended to it.
     ///
     /// # Errors
-    /// Not a URL of http://.
+    /// `url` is not a URL that begins with `http://`.
     pub fn new(url: &str) -> Result<Self, Failure> {
         let uri: Option<Uri> = url.parse().ok();
         if !uri.is_some_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some()) {
@@ -43,15 +42,15 @@ impl Worker {
     /// Starts a stream between two channels.
     ///
     /// # Errors
-    /// The worker is out of reach or refuses; its status and answer are in the text.
+    /// The worker is unreachable or refuses. In the latter case the text contains its status and answer.
     pub async fn start(&self, subscribe_url: &str, publish_url: &str, params: &Value) -> Result<(), Failure> {
         accepted(self.try_start(subscribe_url, publish_url, params).await?, "start a stream")
     }
 
-    /// The same as soon as the worker has loaded.
+    /// Starts a stream as soon as the worker has finished loading.
     ///
     /// # Errors
-    /// As `start`, and a worker that stays busy.
+    /// The same as those of `start`; also, the worker stays busy.
     pub async fn start_when_ready(&self, subscribe_url: &str, publish_url: &str) -> Result<(), Failure> {
         let ready = async {
             loop {
@@ -68,15 +67,15 @@ impl Worker {
     /// Stops the stream.
     ///
     /// # Errors
-    /// As `start`.
+    /// The same as those of `start`.
     pub async fn stop(&self) -> Result<(), Failure> {
         accepted(self.call(Method::POST, "/api/stream/stop", &json!({})).await?, "stop the stream")
     }
 
-    /// The answer of `/api/stream/status`.
+    /// Asks for the status: `/api/stream/status`.
     ///
     /// # Errors
-    /// The worker is out of reach, or answers something else than JSON.
+    /// The worker is unreachable, or its answer is not JSON.
     pub async fn status(&self) -> Result<Value, Failure> {
         let (_, answer) = self.call(Method::GET, "/api/stream/status", &Value::Null).await?;
         serde_json::from_str(&answer).map_err(|e| self.failed(e))
@@ -101,7 +100,7 @@ impl Worker {
                 .body(Full::new(Bytes::from(body.to_string())))?;
             let answer = self.client.request(request).await?;
             let status = answer.status();
-            let text = Limited::new(answer.into_body(), MOST_ANSWER).collect().await?.to_bytes();
+            let text = Limited::new(answer.into_body(), MAX_ANSWER).collect().await?.to_bytes();
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>((
                 status,
                 String::from_utf8_lossy(&text).into_owned(),

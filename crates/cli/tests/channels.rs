@@ -1,4 +1,5 @@
-//! A file through a channel and back into a file, by the commands alone; the recording is judged by ffprobe.
+//! Sends a file through a channel and back into a file, using only the commands. ffprobe judges the
+//! recording.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 use std::io::{BufRead, BufReader};
@@ -8,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-const CLIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/clip/big-buck-bunny.ts");
+const CLIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/clip/big-buck-bunny.ts");
 
 fn cutrickle(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cutrickle"));
@@ -16,7 +17,7 @@ fn cutrickle(arguments: &[&str]) -> Command {
     command
 }
 
-/// Ended with the test.
+/// A process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -39,7 +40,7 @@ fn scratch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.ts", std::process::id()))
 }
 
-/// What ffprobe says, or nothing where it is not installed and need not be.
+/// What ffprobe says, or `None` if it is not installed and does not have to be.
 fn ffprobe(file: &Path, wanted: &[&str]) -> Option<Value> {
     let mut command = Command::new("ffprobe");
     let run = command.args(["-v", "error", "-of", "json"]).args(wanted).arg(file).output();
@@ -56,17 +57,17 @@ fn ffprobe(file: &Path, wanted: &[&str]) -> Option<Value> {
     Some(serde_json::from_slice(&output.stdout).expect("ffprobe writes JSON"))
 }
 
-/// H.264 and AAC, decoding times that rise, and no error; gives the number of pictures.
+/// Checks for H.264 and AAC, rising decoding times, and no errors. Returns the number of frames.
 #[track_caller]
 fn judge(file: &Path) -> Option<usize> {
     let streams = ffprobe(file, &["-count_frames", "-show_entries", "stream=codec_name,nb_read_frames"])?;
     let streams = streams["streams"].as_array().expect("streams").clone();
-    let mut pictures = 0;
+    let mut count = 0;
     for (stream, codec) in streams.iter().zip(["h264", "aac"]) {
         assert_eq!(stream["codec_name"], codec, "{streams:?}");
         let frames: usize = stream["nb_read_frames"].as_str().and_then(|n| n.parse().ok()).expect("a number");
         if codec == "h264" {
-            pictures = frames;
+            count = frames;
         }
     }
     assert_eq!(streams.len(), 2, "{streams:?}");
@@ -80,10 +81,10 @@ fn judge(file: &Path) -> Option<usize> {
             .collect();
         assert!(!dts.is_empty() && dts.windows(2).all(|pair| pair[0] < pair[1]), "{track}: {dts:?}");
     }
-    Some(pictures)
+    Some(count)
 }
 
-/// A duration's end may lie within a picture: what is judged is up to the last segment's beginning.
+/// A recording of a certain duration may end within a frame. Only the part up to the last segment is judged.
 fn cut_to_whole_segments(recording: &Path) {
     let bytes = std::fs::read(recording).expect("a recording");
     let table = |packet: &[u8]| packet[0] == 0x47 && packet[1] == 0x40 && packet[2] == 0;
@@ -95,15 +96,15 @@ fn cut_to_whole_segments(recording: &Path) {
 fn what_is_published_in_real_time_is_recorded_whole() {
     let (_server, url) = server();
     let (channel, recording) = (format!("{url}round"), scratch("round"));
-    // It waits for the channel, and ends with it.
+    // The recorder waits for the channel, and stops when it ends.
     let mut record = cutrickle(&["record", "--url", &channel, "--output"]);
     let mut record = Running(record.arg(&recording).spawn().expect("the command runs"));
     let published = cutrickle(&["publish", CLIP, "--url", &channel]).output().expect("the command runs");
     assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
     assert!(record.0.wait().expect("it ends").success());
-    if let Some(pictures) = judge(&recording) {
-        // The first moments may go by before the recorder has found the channel.
-        assert!(pictures >= 90, "{pictures} pictures");
+    if let Some(frames) = judge(&recording) {
+        // The first frames may be sent before the recorder has found the channel.
+        assert!(frames >= 90, "{frames} frames");
     }
     let _ = std::fs::remove_file(recording);
 }
@@ -114,7 +115,7 @@ fn standard_input_and_output_serve_as_well_and_a_loop_has_one_clock() {
     let channel = format!("{url}looped");
     let mut publish = cutrickle(&["publish", CLIP, "--loop", "--url", &channel]);
     let _publish = Running(publish.spawn().expect("the command runs"));
-    // Longer than the clip: the recording has the place where it starts over.
+    // Longer than the clip, so that the recording contains the place where it starts over.
     let recorded = cutrickle(&["record", "--url", &channel, "--output", "-", "--duration", "7"])
         .output()
         .expect("the command runs");
@@ -122,11 +123,11 @@ fn standard_input_and_output_serve_as_well_and_a_loop_has_one_clock() {
     let recording = scratch("looped");
     std::fs::write(&recording, &recorded.stdout).expect("a file");
     cut_to_whole_segments(&recording);
-    if let Some(pictures) = judge(&recording) {
-        assert!(pictures >= 160, "{pictures} pictures");
+    if let Some(frames) = judge(&recording) {
+        assert!(frames >= 160, "{frames} frames");
     }
 
-    // And by way of standard input into another channel, as fast as it goes.
+    // From standard input into another channel, as fast as possible.
     let fast = format!("{url}fast");
     let mut command = cutrickle(&["publish", "-", "--fast", "--url", &fast]);
     let input = std::fs::File::open(&recording).expect("it was written");
@@ -172,8 +173,8 @@ fn an_mp4_file_is_published_as_a_transport_stream() {
         .expect("the command runs");
     assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
     cut_to_whole_segments(&recording);
-    if let Some(pictures) = judge(&recording) {
-        assert!(pictures >= 160, "{pictures} pictures");
+    if let Some(frames) = judge(&recording) {
+        assert!(frames >= 160, "{frames} frames");
     }
     let _ = (std::fs::remove_file(recording), std::fs::remove_file(file));
 }
@@ -203,7 +204,7 @@ fn a_reader_that_has_seen_enough_is_a_normal_end() {
     assert!(record.0.wait().expect("it ends").success());
 }
 
-/// The first line on stderr that has `word` in it, as the command wrote it.
+/// The first line on standard error that contains `word`, as the command wrote it.
 fn line_with(running: &mut Running, word: &str) -> String {
     let stderr = running.0.stderr.take().expect("it is piped");
     let mut lines = BufReader::new(stderr).lines().map(|line| line.expect("text"));

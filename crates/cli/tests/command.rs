@@ -1,4 +1,5 @@
-//! How the command ends when it cannot do what was asked: an exit code and a line, for people and for scripts.
+//! What the command does if it cannot do what it was asked for: an exit code and one line, for people and for
+//! scripts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 use std::net::TcpListener;
@@ -12,7 +13,7 @@ fn cutrickle(arguments: &[&str]) -> Output {
         .expect("the command runs")
 }
 
-/// Exit code 1, nothing on stdout, and on stderr one line that has `word` in it.
+/// Checks for exit code 1, nothing on standard output, and one line on standard error that contains `word`.
 #[track_caller]
 fn fails_with_one_line(arguments: &[&str], word: &str) {
     let output = cutrickle(arguments);
@@ -23,7 +24,7 @@ fn fails_with_one_line(arguments: &[&str], word: &str) {
     assert!(output.stdout.is_empty());
 }
 
-/// A port of 127.0.0.1 that nothing listens on, as far as one can know.
+/// A port of 127.0.0.1 on which nothing listened a moment ago.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
 }
@@ -58,7 +59,7 @@ fn a_wrong_argument_is_exit_code_2_and_names_the_usage() {
     }
 }
 
-/// Exit code 2, nothing on stdout, and on stderr one line that has `word` in it.
+/// Checks for exit code 2, nothing on standard output, and one line on standard error that contains `word`.
 #[track_caller]
 fn refuses_with_one_line(arguments: &[&str], word: &str) {
     let output = cutrickle(arguments);
@@ -110,7 +111,7 @@ fn a_full_disk_is_one_line_where_it_is_told_and_an_exit_code_where_it_is_not() {
     assert_eq!(failed.stderr(full()).status().expect("the command runs").code(), Some(1));
 }
 
-/// A file in the format of safetensors with these tensors of f32, all zeros.
+/// A file in the format of safetensors with these tensors, which are all zeros in f32.
 fn weights(name: &str, tensors: &[(&str, &[usize])]) -> std::path::PathBuf {
     let mut header = serde_json::Map::new();
     let mut end = 0;
@@ -173,8 +174,17 @@ fn help_names_every_subcommand_and_the_backends() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success());
     assert!(said.starts_with("Real-time AI video"), "{said}");
-    let words =
-        ["demo", "serve", "trickle-server", "publish", "record", "probe", "video decode", "audio encode"];
+    let words = [
+        "demo",
+        "serve",
+        "process",
+        "trickle-server",
+        "publish",
+        "record",
+        "probe",
+        "video decode",
+        "audio encode",
+    ];
     for word in words {
         assert!(said.contains(word), "{word}: {said}");
     }
@@ -189,7 +199,7 @@ fn a_file_that_cannot_be_published_is_one_line() {
 
 #[test]
 fn a_url_that_cannot_be_used_is_one_line() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/clip/big-buck-bunny.ts");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/clip/big-buck-bunny.ts");
     let closed = format!("http://127.0.0.1:{}/x", free_port());
     fails_with_one_line(&["publish", file, "--url", &closed], "refused");
     for malformed in ["", "nonsense", "http://127.0.0.1:99999/x", "http://127.0.0.1:3389"] {
@@ -209,7 +219,7 @@ fn a_busy_port_is_one_line() {
 }
 
 #[test]
-fn the_doctor_says_which_way_a_picture_takes() {
+fn the_doctor_names_the_backends_and_says_which_ones_a_stream_uses() {
     let told = cutrickle(&["doctor"]);
     assert!(told.status.success());
     let text = String::from_utf8_lossy(&told.stdout).into_owned();
@@ -217,6 +227,10 @@ fn the_doctor_says_which_way_a_picture_takes() {
     let told = cutrickle(&["doctor", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&told.stdout).expect("it is JSON");
     assert!(json["no_gpu"].is_string() != json["devices"][0].is_object(), "{json}");
+    for backend in json["backends"].as_array().expect("backends") {
+        let name = backend["name"].as_str().expect("a name");
+        assert!(text.lines().any(|line| line.contains(name)), "{name}: {text}");
+    }
 }
 
 #[test]
@@ -227,7 +241,7 @@ fn a_gpu_that_was_asked_for_and_is_not_there_is_one_line() {
     assert!(said.lines().count() == 1 && said.contains("cuda:4711"), "{said}");
 }
 
-/// A folder of its own, gone at the end.
+/// A folder that is deleted when this is dropped.
 struct Folder(std::path::PathBuf);
 
 impl Folder {
@@ -257,11 +271,14 @@ impl Drop for Folder {
 fn a_new_worker_has_no_word_left_to_fill_in_and_names_its_dependency() {
     let folder = Folder::new("new");
     let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    for (name, flag, value, wanted) in [
-        ("one", "--cutrickle-version", "9.8.7", "cutrickle = \"9.8.7\""),
-        ("two", "--cutrickle-path", sources, "crates/cutrickle\" }"),
+    for (name, flags, wanted) in [
+        ("one", &["--cutrickle-version", "9.8.7"][..], "cutrickle = \"9.8.7\""),
+        ("two", &["--cutrickle-path", sources], "crates/cutrickle\" }"),
+        // The sources that this command was built from are on this machine.
+        ("three", &[], "crates/cutrickle\" }"),
     ] {
-        let output = folder.cutrickle(&["new", name, "--template", "candle-model", flag, value]);
+        let arguments = ["new", name, "--template", "candle-model"];
+        let output = folder.cutrickle(&[&arguments, flags].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let read = |file: &str| std::fs::read_to_string(folder.0.join(name).join(file)).expect(file);
         for file in
@@ -327,4 +344,11 @@ fn the_list_names_every_template_and_processor_with_a_line() {
             assert!(text.lines().any(|line| line.contains(name) && line.ends_with(about)), "{name}: {text}");
         }
     }
+    let processors = list["processors"].as_array().expect("processors");
+    let tint = processors.iter().find(|entry| entry["name"] == "tint").expect("tint");
+    assert_eq!(tint["params"]["properties"]["strength"]["maximum"], 1.0, "{tint}");
+    assert!(
+        text.lines().any(|line| line.trim().starts_with("strength") && line.contains("from 0")),
+        "{text}"
+    );
 }

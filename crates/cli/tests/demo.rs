@@ -1,4 +1,4 @@
-//! The demonstration, as scripts run it and as browsers see it.
+//! Runs the demonstration as scripts do, and looks at it as browsers do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,7 +14,7 @@ fn demo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Ended with the test.
+/// A process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {

@@ -1,6 +1,7 @@
-//! The whole way on a device, by the commands: a clip is published, a worker with `--device cuda:0` processes it, the
-//! output is recorded, and judged by ffprobe and by ffmpeg's PSNR against the clip. Needs a device, and fails without
-//! one: real hardware, or the stand-in driver (ci/stand-in.sh).
+//! Tests everything on a device, using only the commands: a clip is published, a worker with `--device
+//! cuda:0` processes it, and the output is recorded. ffprobe judges the recording, and ffmpeg compares it to
+//! the clip (PSNR). This needs a device and fails without one: real hardware, or the stand-in driver
+//! (ci/stand-in.sh).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,9 +11,9 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 
 use serde_json::{Value, json};
 
-const CLIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/clip/big-buck-bunny.ts");
+const CLIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/clip/big-buck-bunny.ts");
 
-/// Ended with the test.
+/// A process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -36,12 +37,12 @@ fn trickle_server() -> (Running, String) {
     (running, url.trim().to_owned())
 }
 
-/// A worker, its address, and its log from there on.
+/// A worker, its address, and the rest of its log.
 fn worker(arguments: &[&str]) -> (Running, String, BufReader<ChildStderr>) {
     worker_with(arguments, &[])
 }
 
-/// The same, with these variables in its environment.
+/// The same with these environment variables.
 fn worker_with(arguments: &[&str], variables: &[(&str, &str)]) -> (Running, String, BufReader<ChildStderr>) {
     let mut command = cutrickle(&["serve", "--host", "127.0.0.1", "--port", "0", "--log", "info"]);
     command.args(arguments).envs(variables.iter().copied()).stderr(Stdio::piped());
@@ -60,7 +61,7 @@ fn worker_with(arguments: &[&str], variables: &[(&str, &str)]) -> (Running, Stri
     }
 }
 
-/// One request with a connection of its own; the answer's body.
+/// Sends one request on a connection of its own. Returns the body of the answer.
 fn call(address: &str, method: &str, path: &str, body: &Value) -> String {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let mut socket = TcpStream::connect(address).expect("the worker listens");
@@ -91,9 +92,9 @@ fn through(name: &str, arguments: &[&str], params: &Value) -> Judged {
 
 fn through_of(clip: &str, name: &str, arguments: &[&str], params: &Value) -> Judged {
     let (_trickle, url) = trickle_server();
-    // The stand-in driver is slower than the clip, and every picture is to be judged.
+    // The stand-in driver is slower than the clip, and every frame is to be judged.
     let (_worker, address, log) = worker(&[arguments, &["--queue", "all"]].concat());
-    // Whoever does not read a log stops its writer.
+    // The worker would stop if nobody read its log.
     std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(|line| println!("{line}")));
     let (input, output) = (format!("{url}{name}-in"), format!("{url}{name}-out"));
     while !call(&address, "GET", "/health", &Value::Null).contains("IDLE") {
@@ -107,7 +108,7 @@ fn through_of(clip: &str, name: &str, arguments: &[&str], params: &Value) -> Jud
     let mut record = Running(record.arg(&recording).spawn().expect("the command runs"));
     let mut publish =
         Running(cutrickle(&["publish", clip, "--url", &input]).spawn().expect("the command runs"));
-    // While it runs: what it runs on.
+    // While it is running, it says what it runs on.
     let mut status = Value::Null;
     while publish.0.try_wait().expect("it can be asked").is_none() {
         let now: Value =
@@ -122,7 +123,8 @@ fn through_of(clip: &str, name: &str, arguments: &[&str], params: &Value) -> Jud
     Judged { status, metrics, recording }
 }
 
-/// Bytes of pixels that went `direction`, by the worker's own metrics: for one stage, or for all.
+/// How many bytes of pixels were copied in `direction` for a stage, or for all, according to the metrics of
+/// the worker.
 fn copied_for(metrics: &str, direction: &str, stage: &str) -> f64 {
     let label = format!(
         r#"cutrickle_gpu_copied_bytes_total{{device="cuda:0",direction="{direction}",stage="{stage}"#
@@ -145,18 +147,19 @@ fn run(program: &str, arguments: &[&str]) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// Pictures of the recording; ffprobe finds nothing wrong with it.
-fn pictures(recording: &Path) -> usize {
+/// The number of frames in a recording with which ffprobe finds nothing wrong.
+fn frames(recording: &Path) -> usize {
     let file = recording.to_str().expect("a path");
     let wanted = "-v error -count_frames -select_streams v -show_entries stream=nb_read_frames -of csv=p=0";
     let arguments: Vec<&str> = wanted.split(' ').chain([file]).collect();
     let (count, complaints) = run("ffprobe", &arguments);
     assert!(complaints.is_empty(), "{complaints}");
-    // A transport stream's tracks are listed by program first, and then once more.
+    // The tracks of a transport stream are listed once by program, and then once more.
     count.lines().next().and_then(|line| line.trim_end_matches(',').parse().ok()).expect("a number")
 }
 
-/// Mean PSNR of luma against a clip in dB. Pictures are matched by their timestamps, which a worker keeps.
+/// The mean PSNR of luma compared to a clip, in dB. Frames are matched by their timestamps, which a worker
+/// keeps.
 fn psnr(recording: &Path, clip: &str) -> f64 {
     let filter = "[0:v]settb=1/90000[a];[1:v]settb=1/90000,format=yuv420p[b];[a][b]psnr=shortest=1";
     let file = recording.to_str().expect("a path");
@@ -171,10 +174,10 @@ fn judge(judged: &Judged) {
     assert_eq!(status["backends"]["device"], "cuda:0", "{status}");
     assert_eq!(status["backends"]["video_decode"], "nvdec", "{status}");
     assert_eq!(status["error_count"], 0, "{status}");
-    assert!(pictures(recording) >= 90, "{} pictures", pictures(recording));
+    assert!(frames(recording) >= 90, "{} frames", frames(recording));
 }
 
-/// The stages that were timed, and the stages that the host took over, by the worker's own metrics.
+/// Checks which stages were timed and which ones the host took over, according to the metrics of the worker.
 fn judge_metrics(judged: &Judged) {
     let value = |series: &str| {
         let line = judged.metrics.lines().find(|line| line.starts_with(series));
@@ -212,12 +215,14 @@ fn an_untouched_stream_keeps_its_pixels_on_the_device_up_to_the_encoder() {
     let host = through("host", &["--device", "cpu", "--processor", "passthrough"], &json!({}));
     assert_eq!(host.status["backends"]["device"], "cpu", "{}", host.status);
     let (on_gpu, on_host) = (psnr(&judged.recording, CLIP), psnr(&host.recording, CLIP));
-    // Rate control ends up elsewhere where a slow machine drops pictures; a wrong pixel format or order costs 10 dB.
+    // The result of rate control differs if a slow machine drops frames. A wrong pixel format or order costs
+    // 10 dB.
     assert!(on_gpu > 36.0 && on_gpu > on_host - 1.5, "{on_gpu:.1} dB, and {on_host:.1} dB on the host");
     let _ = (std::fs::remove_file(&judged.recording), std::fs::remove_file(&host.recording));
 }
 
-/// Four seconds of the clip as 640x360, coded as `options` say: for what is too much for a small machine in its own size.
+/// Four seconds of the clip in 640x360, coded according to `options`, for tests in which the full size would
+/// be too much for a small machine.
 fn smaller_clip(name: &str, options: &str) -> String {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.ts", std::process::id()));
     let file = file.to_str().expect("a path").to_owned();
@@ -236,7 +241,7 @@ fn h265_of_ten_bits_goes_the_same_way() {
     let (down, up) = (copied(&judged.metrics, "to_host"), copied(&judged.metrics, "to_device"));
     assert!(up < 1.0, "{up} bytes went up");
     assert!(judged.status["backends"]["video_encode"] != "nvenc" || down < 1.0, "{down} bytes came down");
-    // Pictures of 10 bits become 8 by way of RGB, which costs some chroma and little luma.
+    // 10 bits become 8 by way of RGB, which costs some chroma and little luma.
     let likeness = psnr(&judged.recording, clip);
     assert!(likeness > 34.0, "{likeness:.1} dB");
     let _ = (std::fs::remove_file(&judged.recording), std::fs::remove_file(clip));
@@ -278,14 +283,15 @@ fn a_size_that_was_asked_for_is_made_by_the_decoder() {
     let _ = std::fs::remove_file(&judged.recording);
 }
 
-/// The devices of this machine, as `cutrickle doctor` finds them.
+/// The devices of this machine according to `cutrickle doctor`.
 fn devices() -> Vec<Value> {
     let found = cutrickle(&["doctor", "--json"]).output().expect("the command runs");
     let found: Value = serde_json::from_slice(&found.stdout).expect("JSON");
     found["devices"].as_array().expect("an array").clone()
 }
 
-/// The backends of two streams of one worker, once both are being encoded, and the worker's metrics then.
+/// The backends of two streams of one worker once both are being encoded, and the metrics of the worker at
+/// that time.
 fn two_streams(arguments: &[&str], variables: &[(&str, &str)]) -> ([Value; 2], String) {
     let (_trickle, url) = trickle_server();
     let (_worker, address, log) = worker_with(arguments, variables);

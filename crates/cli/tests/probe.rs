@@ -1,4 +1,4 @@
-//! The probe against a real worker: it finds every picture that went through, and says so when nothing does.
+//! Runs the probe against a real worker. It finds every frame that went through, and reports it if none does.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -7,11 +7,11 @@ use std::process::Output;
 use std::time::Duration;
 
 use cutrickle::processors::{Invert, Mirror};
-use cutrickle::trickle::{Server, ServerConfig};
-use cutrickle::{Queueing, StreamOptions, StreamServer};
+use cutrickle::{Queueing, Stage, StreamOptions, StreamServer};
+use cutrickle_trickle::{Server, ServerConfig};
 use serde_json::Value;
 
-/// However slow the machine: what has not happened by then will not.
+/// What has not happened by then will not happen, however slow the machine is.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 fn local() -> SocketAddr {
@@ -25,10 +25,10 @@ async fn trickle_server() -> String {
     url
 }
 
-async fn worker<P: cutrickle::FrameProcessor>(processor: P) -> String {
-    // What is looked for is what becomes of every picture, on a machine that may be slow.
-    let every_picture = |options: &mut StreamOptions| options.queueing = Queueing::All;
-    let server = StreamServer::builder(processor).with_options(every_picture).host("127.0.0.1").port(0);
+async fn worker(stage: impl Stage) -> String {
+    // The tests are about what becomes of every frame, on a machine that may be slow.
+    let every_frame = |options: &mut StreamOptions| options.queueing = Queueing::All;
+    let server = StreamServer::builder(stage).with_options(every_frame).host("127.0.0.1").port(0);
     let server = server.build().unwrap();
     let server = server.bind().await.unwrap();
     let url = format!("http://{}", server.local_addr());
@@ -55,7 +55,7 @@ async fn figures(worker: &str, more: &[&str]) -> Value {
 
 #[track_caller]
 fn assert_whole(figures: &Value) {
-    // Those of the first moments may go by before the worker listens.
+    // The first frames may be sent before the worker listens.
     assert!(figures["received"].as_u64().unwrap() >= 90, "{figures}");
     for field in ["lost", "repeated", "reordered", "unreadable"] {
         assert_eq!(figures[field], 0, "{field}: {figures}");
@@ -68,7 +68,7 @@ fn assert_whole(figures: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_picture_comes_back_from_a_worker_that_inverts() {
+async fn every_frame_comes_back_from_a_worker_that_inverts() {
     let worker = worker(Invert).await;
     let own = std::process::id().to_string();
     let figures = figures(&worker, &["--pid", &own]).await;
@@ -78,7 +78,7 @@ async fn every_picture_comes_back_from_a_worker_that_inverts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_picture_is_found_mirrored_and_in_another_size() {
+async fn every_frame_is_found_mirrored_and_in_another_size() {
     let worker = worker(Mirror).await;
     let figures = figures(&worker, &["--params", r#"{"width": 240, "height": 240}"#]).await;
     assert_whole(&figures);
@@ -93,7 +93,7 @@ fn assert_one_line(output: &Output, exit_code: i32, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_out_of_reach_is_one_line_and_exit_code_1() {
+async fn an_unreachable_worker_is_one_line_and_exit_code_1() {
     let trickle = trickle_server().await;
     let nobody = std::net::TcpListener::bind(local()).unwrap().local_addr().unwrap();
     let worker = format!("http://{nobody}");

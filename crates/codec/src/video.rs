@@ -70,7 +70,7 @@ pub struct EncoderConfig {
 
 /// Turns frames into access units without B-frames and without delay.
 pub trait VideoEncoder: Send {
-    /// Encodes one frame of the configured size; `idr` asks for an IDR picture. A keyframe begins with its parameter sets.
+    /// Encodes one frame of the configured size; `idr` asks for an IDR frame. A keyframe begins with its parameter sets.
     ///
     /// # Errors
     /// A frame of another size or whose pixels cannot be had; the backend's failure.

@@ -1,4 +1,4 @@
-//! One device, and the one stream that orders all work on it.
+//! One device and the single stream that orders all work on it.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -17,10 +17,10 @@ use crate::timing::Timings;
 use crate::transfer::Transfers;
 use crate::{Error, Result};
 
-/// A device with the kernels loaded on it, and the stream that everything is ordered by.
+/// A device with the kernels loaded, and the stream that orders all work on it.
 ///
-/// Work that several threads enqueue is executed in the order in which they enqueued it. No method waits for
-/// the device but those that say so.
+/// Work from several threads runs in the order in which it was enqueued. Methods do not wait for the device
+/// unless their documentation says so.
 pub struct Gpu {
     stream: Arc<CudaStream>,
     functions: HashMap<&'static str, CudaFunction>,
@@ -36,11 +36,11 @@ impl std::fmt::Debug for Gpu {
 }
 
 impl Gpu {
-    /// The device of `stream`, with all its work on that stream.
+    /// Uses the device of `stream` and enqueues all work on that stream.
     ///
     /// # Errors
-    /// The NULL stream or a thread's default stream, which order nothing between threads; the driver's, if it
-    /// does not take the kernels.
+    /// `stream` is the NULL stream or a thread's default stream, which do not order work between threads, or
+    /// the driver rejects the kernels.
     pub fn on(stream: Arc<CudaStream>) -> Result<Arc<Self>> {
         if stream.cu_stream() as usize <= PER_THREAD_STREAM {
             return Err(Error::new("a default stream: work from several threads needs a stream of its own"));
@@ -58,67 +58,67 @@ impl Gpu {
         Ok(Arc::new(Self { stream, functions, transfers, timings, surface_waits: AtomicU64::new(0) }))
     }
 
-    /// A device by its number, with a stream of its own.
+    /// Opens a device by its number and creates a stream for it.
     ///
     /// # Errors
-    /// [`Error::is_unavailable`] without a driver; a number that no device has.
+    /// There is no driver ([`Error::is_unavailable`]), or no device has this number.
     pub fn open(ordinal: usize) -> Result<Arc<Self>> {
         let context = CudaContext::new(ordinal).map_err(|e| driver("opening the device", &e))?;
         let stream = context.new_stream().map_err(|e| driver("cuStreamCreate", &e))?;
         Self::on(stream)
     }
 
-    /// The device's number.
+    /// Returns the device's number.
     pub fn ordinal(&self) -> usize {
         self.stream.context().ordinal()
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn stream(&self) -> &Arc<CudaStream> {
         &self.stream
     }
 
-    /// How many devices there are.
+    /// Returns the number of devices.
     ///
     /// # Errors
-    /// [`Error::is_unavailable`] without a driver.
+    /// There is no driver ([`Error::is_unavailable`]).
     pub fn count() -> Result<usize> {
         let count = CudaContext::device_count().map_err(|e| driver("counting the devices", &e))?;
         Ok(usize::try_from(count).unwrap_or(0))
     }
 
-    /// The device's name.
+    /// Returns the device's name.
     ///
     /// # Errors
-    /// The driver's.
+    /// The driver call fails.
     pub fn name(&self) -> Result<String> {
         self.stream.context().name().map_err(|e| driver("cuDeviceGetName", &e))
     }
 
-    /// The compute capability, major and minor.
+    /// Returns the major and minor compute capability.
     ///
     /// # Errors
-    /// The driver's.
+    /// The driver call fails.
     pub fn compute_capability(&self) -> Result<(i32, i32)> {
         self.stream.context().compute_capability().map_err(|e| driver("cuDeviceGetAttribute", &e))
     }
 
-    /// Bytes of memory that are in use by all programs, and bytes in all.
+    /// Returns the memory in use by all programs and the total memory, in bytes.
     ///
     /// # Errors
-    /// The driver's.
+    /// The driver call fails.
     pub fn memory(&self) -> Result<(u64, u64)> {
         let (free, total) = self.stream.context().mem_get_info().map_err(|e| driver("cuMemGetInfo", &e))?;
         Ok((total.saturating_sub(free) as u64, total as u64))
     }
 
-    /// Bytes that went between this device and the host.
+    /// Returns the counters of bytes copied between this device and the host.
     pub fn transfers(&self) -> &Transfers {
         &self.transfers
     }
 
-    /// How often a picture of any decoder had to wait for a copy: all of that decoder's surfaces were being copied, or what it
-    /// was to be decoded over was.
+    /// Returns how often a picture of any decoder had to wait for a copy, either because all surfaces of that
+    /// decoder were being copied or because the surface that it was to be decoded into was.
     pub fn surface_waits(&self) -> u64 {
         self.surface_waits.load(Ordering::Relaxed)
     }
@@ -131,7 +131,7 @@ impl Gpu {
         &self.timings
     }
 
-    /// Makes the device's context the current one of this thread, as calls of the other libraries need it.
+    /// Makes the device's context current on this thread, which calls into the other libraries require.
     pub(crate) fn bind(&self) -> Result<()> {
         self.stream.context().bind_to_thread().map_err(|e| driver("cuCtxSetCurrent", &e))
     }
@@ -143,14 +143,15 @@ impl Gpu {
     /// Enqueues the kernel `name`.
     ///
     /// # Safety
-    /// Every address in `parameters` is that of memory of this device, as large as `parameters` says, which is
-    /// freed or written by work enqueued on this stream later, or by nothing; `P` is what the kernel takes.
+    /// Every address in `parameters` must point to memory of this device that is as large as `parameters`
+    /// says. This memory may only be freed or written by work that is enqueued on this stream later. `P` must
+    /// be the kernel's parameter type.
     pub(crate) unsafe fn launch<P: DeviceRepr>(&self, name: &str, grid: Grid, parameters: &P) -> Result<()> {
         let function = self.functions.get(name).ok_or_else(|| Error::new(format!("no kernel {name}")))?;
         let ([across, down], [x, y]) = (grid.blocks, grid.threads);
         let config = LaunchConfig { grid_dim: (across, down, 1), block_dim: (x, y, 1), shared_mem_bytes: 0 };
         let mut launch = self.stream.launch_builder(function);
-        // SAFETY: the caller answers for the parameters; they are copied before the call returns.
+        // SAFETY: the caller guarantees the parameters, which are copied before the call returns.
         unsafe { launch.arg(parameters).launch(config) }
             .map(drop)
             .map_err(|e| driver(&format!("launching {name}"), &e))
@@ -161,15 +162,15 @@ impl Gpu {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows {
     pub(crate) address: u64,
-    /// Bytes from a row to the next.
+    /// The distance between rows in bytes.
     pub(crate) pitch: usize,
 }
 
 impl Gpu {
-    /// Enqueues a copy of `rows` rows of `width` bytes from `from` to `to`, both in the device's memory.
+    /// Enqueues a copy of `rows` rows of `width` bytes from `from` to `to`, both in device memory.
     ///
     /// # Safety
-    /// As for [`launch`](Self::launch): the rows are memory of this device, for as long as the stream needs it.
+    /// As for [`launch`](Self::launch): both must be memory of this device for as long as the stream uses it.
     pub(crate) unsafe fn copy_rows(&self, from: Rows, to: Rows, width: usize, rows: usize) -> Result<()> {
         self.bind()?;
         let copy = CUDA_MEMCPY2D {
@@ -190,15 +191,15 @@ impl Gpu {
             WidthInBytes: width,
             Height: rows,
         };
-        // SAFETY: the description is read before the call returns; the caller answers for the memory.
+        // SAFETY: the description is read before the call returns, and the caller guarantees the memory.
         checked("cuMemcpy2DAsync", unsafe { cuMemcpy2DAsync_v2(&copy, self.stream.cu_stream().cast()) })
     }
 }
 
-/// Loads the kernels, once for all streams of a device: copies of one kernel that run side by side may push each other
-/// out of the multiprocessors' instruction caches.
+/// Loads the kernels once for all streams of a device, because copies of a kernel that run side by side may
+/// evict each other from the multiprocessors' instruction caches.
 fn load(context: &Arc<CudaContext>) -> Result<Arc<CudaModule>> {
-    // By their contexts, which live as long as what was loaded.
+    // Keyed by context. A context lives as long as the modules that were loaded into it.
     static LOADED: Mutex<Vec<(usize, Weak<CudaModule>)>> = Mutex::new(Vec::new());
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     loaded.retain(|(_, module)| module.strong_count() > 0);
@@ -208,23 +209,23 @@ fn load(context: &Arc<CudaContext>) -> Result<Arc<CudaModule>> {
     {
         return Ok(module);
     }
-    // cudarc takes an image only as text or from a file.
+    // cudarc only loads images from text or from a file.
     let image = cudarc::nvrtc::Ptx::from_binary(kernels::IMAGE.to_vec());
     let module = context.load_module(image).map_err(|e| driver("loading the kernels", &e))?;
     loaded.push((of, Arc::downgrade(&module)));
     Ok(module)
 }
 
-/// Keeps what is freed for what is allocated next. By default the device's pool gives everything back to the
-/// system whenever a stream is waited for, and a picture's memory then costs as much as the first one's.
+/// Keeps freed memory for later allocations. By default, the device's pool returns all of it to the system
+/// whenever a stream is synchronised, which makes every allocation as expensive as the first one.
 fn keep_freed_memory(context: &Arc<CudaContext>) -> Result<()> {
     if !context.has_async_alloc() {
         return Ok(());
     }
     let mut pool = ptr::null_mut();
     let mut threshold = u64::MAX;
-    // SAFETY: the device is the context's; the pool is the device's own and lives as long as the driver; the
-    // attribute is a 64-bit number.
+    // SAFETY: the device is the context's. The pool belongs to the device and lives as long as the driver.
+    // The attribute is a 64-bit number.
     let code = unsafe {
         let code = cuDeviceGetDefaultMemPool(&mut pool, context.cu_device());
         match code {
@@ -235,12 +236,13 @@ fn keep_freed_memory(context: &Arc<CudaContext>) -> Result<()> {
     checked("cuMemPoolSetAttribute", code)
 }
 
-/// `CU_STREAM_PER_THREAD`, a number in place of a pointer, as `CU_STREAM_LEGACY` (1) and NULL are.
+/// `CU_STREAM_PER_THREAD`, which is a number in place of a pointer, like `CU_STREAM_LEGACY` (1) and NULL.
 const PER_THREAD_STREAM: usize = 2;
 /// `CU_MEMPOOL_ATTR_RELEASE_THRESHOLD`.
 const RELEASE_THRESHOLD: c_int = 4;
 
-// Declared with integers for results: a driver newer than cudarc may answer with a code that its enum does not know.
+// Declared with integer results, because a driver newer than cudarc may return a code that cudarc's enum does
+// not contain.
 unsafe extern "C" {
     fn cuDeviceGetDefaultMemPool(pool: *mut *mut c_void, device: c_int) -> c_int;
     fn cuMemPoolSetAttribute(pool: *mut c_void, attribute: c_int, value: *mut c_void) -> c_int;
@@ -248,29 +250,29 @@ unsafe extern "C" {
     fn cuGetErrorName(code: c_int, name: *mut *const c_char) -> c_int;
 }
 
-/// An error where `code`, of a driver's call, is one.
+/// Returns an error if `code`, the result of a driver call, is not 0.
 pub(crate) fn checked(call: &str, code: c_int) -> Result<()> {
     if code == 0 { Ok(()) } else { Err(failure(call, code)) }
 }
 
-/// The error that a driver's call gave as `code`.
+/// Returns the error for the result `code` of a driver call.
 pub(crate) fn failure(call: &str, code: c_int) -> Error {
     let mut name = ptr::null();
-    // SAFETY: the driver writes a pointer to a constant string of its own, or null.
+    // SAFETY: the driver writes null or a pointer to a constant string of its own.
     let name = unsafe {
         cuGetErrorName(code, &mut name);
         if name.is_null() { "an unknown error".into() } else { CStr::from_ptr(name).to_string_lossy() }
     };
     let what = format!("{call}: {name} ({code})");
     match code {
-        // No device, no driver that fits, not initialised, no library, no such function in it.
+        // No device, no matching driver, not initialised, no library, or a function that it lacks.
         100 | 34 | 35 | 36 | 803 | 3 | 302 | 303 => Error::unavailable(what),
         801 => Error::unsupported(what),
         _ => Error::new(what),
     }
 }
 
-/// The error of one of cudarc's calls.
+/// Returns the error for a failed call of cudarc.
 pub(crate) fn driver(call: &str, error: &DriverError) -> Error {
     let code = error.0 as c_int;
     let said = error.error_string().map(CStr::to_string_lossy).unwrap_or_default();

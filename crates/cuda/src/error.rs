@@ -1,38 +1,39 @@
-//! What can go wrong on the way to a device.
+//! The error type of this crate.
 
 cutrickle_error::declare! {
-    /// Why something could not be done on a device. The text names the call and the code that it answered with.
+    /// The reason why a device could not do something. The text names the failed call and the code that it
+    /// returned.
     pub struct Error: Kind {
-        /// A failure of `what`, or an argument that makes no sense.
+        /// A failure of `what`, or an invalid argument.
         Failed => pub new;
-        /// A driver or a library that is not there.
+        /// A driver or a library is missing.
         Unavailable => pub(crate) unavailable,
             /// There is no driver, or one of its libraries is missing.
             is_unavailable;
-        /// Something that this device never does.
+        /// This device never supports the request.
         Unsupported => pub(crate) unsupported,
-            /// The device never does this: trying again is useless.
+            /// This device never supports the request, so there is no point in trying again.
             is_unsupported;
-        /// A GPU without an encoder.
+        /// The GPU has no encoder.
         NoEncoder => pub(crate) no_encoder,
             /// This GPU has no encoder at all.
             is_no_encoder;
-        /// One encoder session more than the driver allows.
+        /// The request exceeds the number of encoder sessions that the driver allows.
         TooManySessions => pub(crate) too_many_sessions,
-            /// The GPU has an encoder, and all the sessions that it allows are taken.
+            /// The GPU has an encoder, but all sessions that it allows are in use.
             is_session_limit;
     }
 }
 
-/// A result whose error is this crate's.
+/// A result with this crate's error type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What a driver's error `code` says of a machine that has no GPU to use, in words for its owner; `said` is the driver's
-/// own text, or the dynamic loader's where there is no driver.
+/// Describes the driver's error `code` for the owner of a machine that has no usable GPU, and returns `None`
+/// for any other code. `said` is the driver's own text, or the dynamic loader's if there is no driver.
 #[cfg(any(test, feature = "cuda"))]
 pub(crate) fn without_gpu(code: i32, said: &str) -> Option<String> {
     Some(match code {
-        // The two that stand for a library that is not there, and for one that lacks a function.
+        // 303 means that the library is missing, 302 that it lacks a function.
         303 if said.is_empty() || said.contains("No such file") => {
             "no NVIDIA driver (libcuda.so.1 not found)".to_owned()
         }

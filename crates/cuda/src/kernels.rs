@@ -94,12 +94,12 @@ impl Grid {
     /// A warp goes along a row, so that its accesses are neighbours.
     const THREADS: [u32; 2] = [32, 4];
     /// CUDA's limit of blocks down; threads step on to what lies beyond.
-    const MOST_DOWN: u32 = 65_535;
+    const MAX_DOWN: u32 = 65_535;
 
     /// One thread each for `across` x `down` pieces of work.
     fn for_each(across: u32, down: u32) -> Self {
         let [x, y] = Self::THREADS;
-        let blocks = [across.div_ceil(x).max(1), down.div_ceil(y).clamp(1, Self::MOST_DOWN)];
+        let blocks = [across.div_ceil(x).max(1), down.div_ceil(y).clamp(1, Self::MAX_DOWN)];
         Self { blocks, threads: Self::THREADS }
     }
 }

@@ -1,16 +1,15 @@
 //! NVIDIA devices for live video: kernels, surfaces, decoder, encoder.
 //!
-//! Without the feature `cuda` this builds on any machine, with no toolkit, and only describes: what the kernels
-//! are called, what they are launched with, and the coefficients of each colour space. With it there are the
-//! compiled kernels and everything that runs on a device:
+//! Without the feature `cuda`, this crate builds on any machine, without a CUDA toolkit, and only contains
+//! descriptions: the names of the kernels, their launch parameters, and the coefficients of each colour
+//! space. With the feature, it also contains the compiled kernels and everything that runs on a device:
 //!
-//! - [`Gpu`]: one device and the one stream that all work on it is ordered by. Nothing here uses another, and
-//!   nothing ever uses the NULL stream.
-//! - [`Picture`]: a decoded picture in the device's memory, and its conversions.
-//! - [`nvdec`], [`nvenc`]: the decoder and the encoder. Their libraries are opened when they are first asked
-//!   for.
+//! - [`Gpu`]: one device and the single stream that orders all work on it. Nothing in this crate uses another
+//!   stream, and nothing ever uses the NULL stream.
+//! - [`Picture`]: a decoded picture in device memory, and its conversions.
+//! - [`nvdec`], [`nvenc`]: the decoder and the encoder. Their libraries are opened on first use.
 //!
-//! Tensors are others' business: pixels come and go as cudarc's slices.
+//! This crate knows nothing about tensors: it reads and writes pixels as cudarc's slices.
 
 #![cfg_attr(not(feature = "cuda"), forbid(unsafe_code))]
 

@@ -1,5 +1,5 @@
-//! How long a device takes over each stage of a picture's way, by events. One piece of work in sixteen is timed, and
-//! nothing is ever waited for: what an event has to say is read when it has come.
+//! Measures how long a device takes for each stage of processing a picture, with events. One in sixteen
+//! pieces of work is timed. Nothing waits for an event; its time is read after it has completed.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,27 +11,28 @@ use cudarc::driver::{CudaEvent, DriverError, result};
 
 use crate::Gpu;
 
-/// What a device does with a picture.
+/// The stages of a device's work on a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// From asking for a picture that is being decoded to its copy: what is left of the decoding, scaling, cropping and
-    /// copying.
+    /// From the request for a picture that is being decoded to its copy: the rest of the decoding, scaling,
+    /// cropping and copying.
     Decode,
-    /// The picture to R'G'B', or to a model's input.
+    /// The conversion of a picture to R'G'B' or to a model's input.
     Convert,
-    /// From the processor's first work to its last; with it whatever other streams did on the device meanwhile.
+    /// From the processor's first work to its last, including what other streams did on the device in the
+    /// meantime.
     Process,
-    /// Pixels to an encoder's input.
+    /// The conversion of pixels to an encoder's input.
     Encode,
-    /// A picture to the host.
+    /// The copy of a picture to the host.
     Download,
 }
 
 impl Stage {
-    /// All of them, in a picture's order.
+    /// All stages, in the order in which a picture passes them.
     pub const ALL: [Self; 5] = [Self::Decode, Self::Convert, Self::Process, Self::Encode, Self::Download];
 
-    /// Its name in metrics.
+    /// The stage's name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Decode => "decode",
@@ -43,28 +44,29 @@ impl Stage {
     }
 }
 
-/// Time that a device took over a stage.
+/// The time that a device spent on a stage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StageTime {
-    /// Pieces of work that were timed: one in [`EVERY`].
+    /// The number of pieces of work that were timed, which is one in [`EVERY`].
     pub samples: u64,
-    /// Their time together.
+    /// Their total time.
     pub total: Duration,
 }
 
-/// One piece of work in so many is timed.
+/// One in this many pieces of work is timed.
 pub const EVERY: u64 = 16;
-/// TimedWorks of a stage whose events have not come. A device that is so far behind is not asked more.
-const MOST_PENDING: usize = 8;
+/// The number of timed pieces of work of a stage whose events may be pending. No more are timed while a
+/// device is this far behind.
+const MAX_PENDING: usize = 8;
 
-/// The stages of one device.
+/// The timings of one device's stages.
 #[derive(Debug, Default)]
 pub(crate) struct Timings([Timing; Stage::ALL.len()]);
 
 #[derive(Debug, Default)]
 struct Timing {
     begun: AtomicU64,
-    // Taken for one piece of work in sixteen, and for as long as it takes to ask an event.
+    // Locked for one in sixteen pieces of work, and only for as long as querying an event takes.
     events: Mutex<Events>,
 }
 
@@ -75,7 +77,7 @@ struct Events {
     time: StageTime,
 }
 
-/// A piece of work that is being timed: what is enqueued until it is dropped.
+/// A piece of work that is being timed. It covers what is enqueued until it is dropped.
 #[derive(Debug)]
 pub struct TimedWork {
     gpu: Arc<Gpu>,
@@ -84,8 +86,8 @@ pub struct TimedWork {
 }
 
 impl Gpu {
-    /// Begins to time a piece of `stage` if it is one's turn. A driver that fails here fails the work too, which says so:
-    /// timing then just stops.
+    /// Begins to time a piece of `stage` if it is the next one to be timed. Returns `None` if the driver
+    /// fails, because the work itself then fails too and reports it.
     pub fn sample(self: &Arc<Self>, stage: Stage) -> Option<TimedWork> {
         let timing = &self.timings().0[stage as usize];
         if !timing.begun.fetch_add(1, Ordering::Relaxed).is_multiple_of(EVERY) {
@@ -94,7 +96,7 @@ impl Gpu {
         self.bind().ok()?;
         let mut events = timing.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.collect().ok()?;
-        if events.pending.len() >= MOST_PENDING {
+        if events.pending.len() >= MAX_PENDING {
             return None;
         }
         let idle = events.idle.pop();
@@ -108,11 +110,12 @@ impl Gpu {
         Some(TimedWork { gpu: Arc::clone(self), stage, events: Some(events) })
     }
 
-    /// What the device has taken so far over `stage`.
+    /// Returns the time that the device has spent on `stage` so far.
     pub fn stage_time(&self, stage: Stage) -> StageTime {
         let mut events =
             self.timings().0[stage as usize].events.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever asks may be on a thread of its own. What cannot be read any more is left out.
+        // The caller may be on a thread where the context is not current. Samples that cannot be read any
+        // more are left out.
         if self.bind().is_ok() {
             let _ = events.collect();
         }
@@ -131,14 +134,14 @@ impl Drop for TimedWork {
 }
 
 impl Events {
-    /// Reads the samples whose end has come.
+    /// Reads the samples whose end event has completed.
     fn collect(&mut self) -> Result<(), DriverError> {
         while let Some([_, end]) = self.pending.front() {
             if !end.try_is_complete()? {
                 break;
             }
             let Some([start, end]) = self.pending.pop_front() else { break };
-            // SAFETY: both events are alive, of one context, and were recorded with timing on.
+            // SAFETY: both events are alive, belong to one context, and were recorded with timing enabled.
             let ms = unsafe { result::event::elapsed(start.cu_event(), end.cu_event()) }?;
             self.time.samples += 1;
             self.time.total += Duration::try_from_secs_f32(ms / 1e3).unwrap_or_default();

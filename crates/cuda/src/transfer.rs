@@ -1,4 +1,5 @@
-//! Pixels that leave the device, and the count of all that go between it and the host.
+//! Downloads and uploads of pictures, and counters of all pixels that are copied between a device and the
+//! host.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -10,16 +11,16 @@ use crate::device::driver;
 use crate::kernels::SurfaceFormat;
 use crate::{Error, Gpu, Picture, Result, Stage};
 
-/// The stage of a stream's way that pixels are copied for: each has threads of its own.
+/// The stage of a stream that pixels are copied for. Each stage has its own threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyStage {
-    /// The host decoded what the device should have.
+    /// The host decodes because the device cannot.
     Decode,
-    /// A processor moves pictures.
+    /// A processor copies pictures.
     Process,
-    /// The host encodes what the device should have.
+    /// The host encodes because the device cannot.
     Encode,
-    /// A thread that said nothing of itself.
+    /// A thread that has not declared its stage.
     Other,
 }
 
@@ -28,10 +29,10 @@ thread_local! {
 }
 
 impl CopyStage {
-    /// All of them.
+    /// All stages.
     pub const ALL: [Self; 4] = [Self::Decode, Self::Process, Self::Encode, Self::Other];
 
-    /// Its name in metrics.
+    /// The stage's name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Decode => "decode",
@@ -41,25 +42,25 @@ impl CopyStage {
         }
     }
 
-    /// This thread copies for this stage from now on.
+    /// Declares that this thread copies for this stage from now on.
     pub fn begin(self) {
         STAGE.set(self);
     }
 }
 
-/// Bytes of pixels that were copied for one stage.
+/// The number of bytes of pixels that were copied for one stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Copied {
     /// The stage.
     pub stage: CopyStage,
-    /// From the host to the device.
+    /// Bytes from the host to the device.
     pub to_device: u64,
-    /// From the device to the host.
+    /// Bytes from the device to the host.
     pub to_host: u64,
 }
 
-/// Bytes of pixels that went between a device and the host since the device was opened. With decoder and encoder on
-/// the device all stay 0.
+/// Counts the bytes of pixels that were copied between a device and the host since the device was opened. All
+/// counts stay 0 if both the decoder and the encoder run on the device.
 #[derive(Debug, Default)]
 pub struct Transfers([Count; CopyStage::ALL.len()]);
 
@@ -70,7 +71,7 @@ struct Count {
 }
 
 impl Transfers {
-    /// Both directions by stage.
+    /// Returns the counts of both directions by stage.
     pub fn copied(&self) -> [Copied; CopyStage::ALL.len()] {
         CopyStage::ALL.map(|stage| {
             let Count { to_device, to_host } = &self.0[stage as usize];
@@ -79,64 +80,65 @@ impl Transfers {
         })
     }
 
-    /// Counts what others than this crate copy to the device.
+    /// Counts a copy to the device that was made outside of this crate.
     pub fn count_to_device(&self, bytes: u64) {
         self.0[STAGE.get() as usize].to_device.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Counts what others than this crate copy to the host.
+    /// Counts a copy to the host that was made outside of this crate.
     pub fn count_to_host(&self, bytes: u64) {
         self.0[STAGE.get() as usize].to_host.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
-/// A way for pictures from a device to the host, with page-locked memory of its own that every picture uses again.
+/// Copies pictures from a device to the host, through page-locked memory that is reused for every picture.
 #[derive(Debug)]
 pub struct Download {
     gpu: Arc<Gpu>,
     pinned: Option<PinnedHostSlice<u8>>,
 }
 
-/// A picture in host memory, until the next one is fetched.
+/// A picture in host memory, which is valid until the next one is fetched.
 #[derive(Debug, Clone, Copy)]
 pub struct HostPicture<'a> {
     /// How samples are stored.
     pub format: SurfaceFormat,
-    /// Pixels in a row.
+    /// The width in pixels.
     pub width: u32,
-    /// Rows.
+    /// The height in pixels.
     pub height: u32,
-    /// Bytes from a row to the next, of luma and of chroma.
+    /// The distance between rows in bytes, for luma and chroma alike.
     pub pitch: usize,
-    /// Rows of luma.
+    /// The rows of luma.
     pub luma: &'a [u8],
-    /// Rows of chroma, Cb and Cr in turn, half as many, rounded up.
+    /// The rows of interleaved Cb and Cr, half as many as luma, rounded up.
     pub chroma: &'a [u8],
 }
 
 impl Download {
-    /// A way from `gpu`, without memory as yet.
+    /// Prepares downloads from `gpu` without allocating memory yet.
     pub fn new(gpu: Arc<Gpu>) -> Self {
         Self { gpu, pinned: None }
     }
 
-    /// The device.
+    /// Returns the device.
     pub fn gpu(&self) -> &Arc<Gpu> {
         &self.gpu
     }
 
-    /// Fetches `picture`: one asynchronous copy, for which this waits. 1.5 bytes a pixel for NV12, 3 for P010, and what
-    /// rows are padded by.
+    /// Fetches `picture` with one asynchronous copy and waits for it. It takes 1.5 bytes a pixel for NV12 and
+    /// 3 for P010, plus the padding of the rows.
     ///
     /// # Errors
-    /// The driver's.
+    /// A driver call fails.
     pub fn fetch(&mut self, picture: &Picture) -> Result<HostPicture<'_>> {
         let memory = picture.memory();
         let pinned = match self.pinned.take() {
             Some(pinned) if pinned.len() == memory.len() => pinned,
             _ => {
-                // Not write-combined, which is slow to read from.
-                // SAFETY: bytes have no invalid values, and nobody reads these before the copy has written them.
+                // Memory that is not write-combined, because that is slow to read.
+                // SAFETY: bytes have no invalid values, and nothing reads these before the copy has written
+                // them.
                 unsafe { self.gpu.stream().context().alloc_pinned_with_flags(memory.len(), 0) }
                     .map_err(|e| driver("cuMemHostAlloc", &e))?
             }
@@ -160,13 +162,13 @@ impl Download {
 }
 
 impl Picture {
-    /// A picture on `gpu` with the pixels of one in host memory. Waits until they are copied.
+    /// Uploads a picture from host memory to `gpu`, and waits until it is copied.
     ///
     /// # Errors
-    /// As [`Picture::new`]; rows that are missing; the driver's.
+    /// The same as for [`Picture::new`]. In addition, rows are missing or a driver call fails.
     pub fn upload(gpu: &Arc<Gpu>, from: &HostPicture<'_>) -> Result<Self> {
         let mut picture = Self::new(gpu, from.format, from.width, from.height)?;
-        // In one piece, as the picture lies on the device.
+        // Packed into one piece in the layout of the device's picture.
         let row = from.width.next_multiple_of(2) as usize * from.format.sample_size() as usize;
         let rows = [(from.luma, from.height), (from.chroma, from.height.div_ceil(2))];
         let mut packed = vec![0; picture.memory().len()];
@@ -174,7 +176,7 @@ impl Picture {
         for (plane, height) in rows {
             for at in 0..height as usize {
                 let start = at * from.pitch;
-                // The last row may end with its last pixel.
+                // The last row may end after its last pixel, without padding.
                 let end = plane.len().min(start + row);
                 match (places.next(), plane.get(start..end)) {
                     (Some(to), Some(from)) if !from.is_empty() => to[..from.len()].copy_from_slice(from),
@@ -191,7 +193,7 @@ impl Picture {
         gpu.stream()
             .memcpy_htod(&packed, picture.memory_mut())
             .map_err(|e| driver("cuMemcpyHtoDAsync", &e))?;
-        // The copy reads `packed`, which goes with this call.
+        // The copy reads `packed`, which is freed when this call returns.
         gpu.stream().synchronize().map_err(|e| driver("cuStreamSynchronize", &e))?;
         Ok(picture)
     }

@@ -2,23 +2,25 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-#[path = "../../pipeline/tests/live/mod.rs"]
+#[path = "../../live/tests/live/mod.rs"]
 mod live;
 
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use live::{Clip, DEADLINE, Stage, Verdict, Viewer, judge, measured, rises};
+use live::{Channels, Clip, DEADLINE, Verdict, Viewer, judge, measured, rises};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 
 /// A running example; killed when dropped.
 struct Example {
     _child: Child,
-    out: BufReader<ChildStdout>,
+    /// The lines of standard output and of standard error, as they come.
+    lines: mpsc::UnboundedReceiver<String>,
 }
 
 impl Example {
@@ -27,25 +29,39 @@ impl Example {
         let tests = std::env::current_exe().unwrap();
         let path: PathBuf = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
         let mut command = Command::new(&path);
-        command.args(args).stdout(Stdio::piped()).kill_on_drop(true);
+        command.args(args).env("RUST_LOG", "info").kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let out = BufReader::new(child.stdout.take().unwrap());
-        Self { _child: child, out }
+        let (out, lines) = mpsc::unbounded_channel();
+        tokio::spawn(copy_lines(child.stdout.take().unwrap(), out.clone()));
+        tokio::spawn(copy_lines(child.stderr.take().unwrap(), out));
+        Self { _child: child, lines }
     }
 
     async fn line(&mut self) -> String {
-        let mut line = String::new();
-        tokio::time::timeout(DEADLINE, self.out.read_line(&mut line)).await.unwrap().unwrap();
-        line.trim_end().to_owned()
+        let line = tokio::time::timeout(DEADLINE, self.lines.recv()).await.expect("a line in time");
+        line.expect("a line before the end")
+    }
+}
+
+async fn copy_lines(from: impl tokio::io::AsyncRead + Unpin, to: mpsc::UnboundedSender<String>) {
+    let mut lines = BufReader::new(from).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        // Whether anybody waits for lines or not: a pipe that is full stops the example.
+        let _ = to.send(line);
     }
 }
 
 /// A worker among the examples, and its address.
 async fn worker(name: &str) -> (Example, String) {
-    let mut example = Example::run(name, &["0"]);
-    let line = example.line().await;
-    let address = line.strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line}")).to_owned();
-    (example, address)
+    let mut example = Example::run(name, &["--host", "127.0.0.1", "--port", "0"]);
+    loop {
+        // It is a line of the log.
+        if let Some((_, address)) = example.line().await.split_once("listening on http://") {
+            let address = address.trim_end().to_owned();
+            return (example, address);
+        }
+    }
 }
 
 /// POSTs `body` once the worker takes it: a start is refused while it loads.
@@ -65,12 +81,12 @@ async fn status(address: &str) -> Value {
     serde_json::from_str(&call(address, "GET", "/api/stream/status", "").await.1).unwrap()
 }
 
-/// How many pictures came to this end.
+/// How many frames came to this end.
 fn count(status: &Value, end: &str) -> usize {
     status[end].as_u64().unwrap().try_into().unwrap()
 }
 
-/// Waits until `n` pictures have been processed, or dropped because the machine is slower than a segment at once.
+/// Waits until `n` frames have been processed, or dropped because the machine is slower than a segment at once.
 async fn processed(address: &str, n: usize) {
     let wait = async {
         loop {
@@ -81,7 +97,7 @@ async fn processed(address: &str, n: usize) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("no {n} pictures"));
+    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("no {n} frames"));
 }
 
 /// The status and the body of a worker's answer.
@@ -102,12 +118,12 @@ async fn call(address: &str, method: &str, path: &str, body: &str) -> (String, S
 /// Plays a clip of two seconds through an example, and judges the output.
 async fn through(name: &str, params: Value) -> Option<Verdict> {
     let segments = Clip { seconds: 2, ..Clip::default() }.segments()?;
-    let stage = Stage::new().await;
+    let channels = Channels::new().await;
     let (_example, address) = worker(name).await;
-    let start = json!({"subscribe_url": stage.url("in"), "publish_url": stage.url("out"), "params": params});
+    let start = json!({"subscribe_url": channels.url("in"), "publish_url": channels.url("out"), "params": params});
     post(&address, "/api/stream/start", &start).await;
-    let viewer = Viewer::new(&stage.url("out"));
-    let mut source = stage.source();
+    let viewer = Viewer::new(&channels.url("out"));
+    let mut source = channels.source();
     send_all(&mut source, &segments, &viewer).await;
     source.end().await;
     let verdict = judge(&viewer.end().await.bytes);
@@ -115,7 +131,7 @@ async fn through(name: &str, params: Value) -> Option<Verdict> {
     Some(verdict)
 }
 
-/// Sends each segment when the one before it has come out to its last picture, which is never dropped.
+/// Sends each segment when the one before it has come out to its last frame, which is never dropped.
 async fn send_all(source: &mut live::Source, segments: &[Vec<u8>], viewer: &Viewer) {
     for segment in segments {
         source.send(segment).await;
@@ -123,7 +139,7 @@ async fn send_all(source: &mut live::Source, segments: &[Vec<u8>], viewer: &View
     }
 }
 
-/// All of the 60 pictures came out but for those that a slow machine dropped.
+/// All of the 60 frames came out but for those that a slow machine dropped.
 #[track_caller]
 fn assert_all_came_out(verdict: &Verdict, status: &Value) {
     assert_eq!((verdict.video.len(), verdict.complaints.as_str()), (count(status, "frames_out"), ""));
@@ -146,68 +162,67 @@ async fn e03_params() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn e04_client() {
-    let Some(segments) = (Clip { seconds: 2, ..Clip::default() }).segments() else { return };
-    let stage = Stage::new().await;
-    let mut client = Example::run("04_client", &[&stage.url("in"), &stage.url("out")]);
-    let viewer = Viewer::new(&stage.url("out"));
-    let mut source = stage.source();
-    send_all(&mut source, &segments, &viewer).await;
-    source.end().await;
-    let taken = client.line().await;
-    let published = judge(&viewer.end().await.bytes).video.len();
-    assert_eq!(taken, format!("{published} pictures"));
-    assert!(published >= segments.len(), "the last picture of each segment at least");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn e05_audio() {
-    let Some(verdict) = through("05_audio", json!({})).await else { return };
+async fn e04_audio() {
+    let Some(verdict) = through("04_audio", json!({})).await else { return };
     let encoded = if cfg!(feature = "fdk-aac") { "aac" } else { "opus" };
     assert_eq!(verdict.codecs, ["h264", encoded]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn e08_candle_model() {
+async fn e05_compose() {
+    through("05_compose", json!({"mode": "mirror", "fade": {"strength": 0.5}})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e06_candle_model() {
     let Some(segments) = (Clip { seconds: 2, size: "96x64", ..Clip::default() }).segments() else { return };
-    let stage = Stage::new().await;
-    let (_example, address) = worker("08_candle_model").await;
+    let channels = Channels::new().await;
+    let (_example, address) = worker("06_candle_model").await;
     let start = json!({
-        "subscribe_url": stage.url("in"), "publish_url": stage.url("out"), "data_url": stage.url("data"),
+        "subscribe_url": channels.url("in"), "publish_url": channels.url("out"), "data_url": channels.url("data"),
     });
     post(&address, "/api/stream/start", &start).await;
-    let viewer = Viewer::new(&stage.url("out"));
-    let mut data = live::Documents::new(&stage.url("data"));
-    let mut source = stage.source();
+    let viewer = Viewer::new(&channels.url("out"));
+    let mut data = live::Documents::new(&channels.url("data"));
+    let mut source = channels.source();
     send_all(&mut source, &segments, &viewer).await;
     source.end().await;
     let verdict = judge(&viewer.end().await.bytes);
     assert_all_came_out(&verdict, &status(&address).await);
     assert_eq!(verdict.size, Some((192, 128)));
-    // A document is lines of JSON; the clip's pictures are not flat.
+    // A document is lines of JSON; the clip's frames are not flat.
     let lines = data.next().await.expect("data");
     let first: Value = serde_json::from_slice(lines.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
     assert!(first["detail"].as_f64().is_some_and(|detail| detail > 0.0), "{first}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn e06_compose() {
-    through("06_compose", json!({"mode": "mirror", "fade": {"strength": 0.5}})).await;
+async fn e07_client() {
+    let Some(segments) = (Clip { seconds: 2, ..Clip::default() }).segments() else { return };
+    let channels = Channels::new().await;
+    let mut client = Example::run("07_client", &[&channels.url("in"), &channels.url("out")]);
+    let viewer = Viewer::new(&channels.url("out"));
+    let mut source = channels.source();
+    send_all(&mut source, &segments, &viewer).await;
+    source.end().await;
+    let published = judge(&viewer.end().await.bytes).video.len();
+    assert_eq!(client.line().await, format!("{published} frames"));
+    assert!(published >= segments.len(), "the last frame of each segment at least");
 }
 
 /// The output of four seconds is enough to see three seconds pass, each with its beep.
 #[tokio::test(flavor = "multi_thread")]
-async fn e09_clock() {
+async fn e08_clock() {
     // Says so, and ends here, where there is no ffmpeg to judge.
     if (Clip { seconds: 1, ..Clip::default() }).segments().is_none() {
         return;
     }
-    let stage = Stage::new().await;
-    let (_example, address) = worker("09_clock").await;
-    stage.open("out").await;
-    let viewer = Viewer::new(&stage.url("out"));
-    post(&address, "/api/stream/start", &json!({"publish_url": stage.url("out")})).await;
-    viewer.pictures(100).await;
+    let channels = Channels::new().await;
+    let (_example, address) = worker("08_clock").await;
+    channels.open("out").await;
+    let viewer = Viewer::new(&channels.url("out"));
+    post(&address, "/api/stream/start", &json!({"publish_url": channels.url("out")})).await;
+    viewer.frames(100).await;
     post(&address, "/api/stream/stop", &json!({})).await;
     let ts = viewer.end().await.bytes;
     let verdict = judge(&ts);
@@ -235,20 +250,20 @@ async fn e09_clock() {
 /// The lines that the motion detector has for two seconds of a clip.
 async fn motion(more: &'static [&'static str]) -> Option<Vec<Value>> {
     let segments = Clip { seconds: 2, audio: None, more, ..Clip::default() }.segments()?;
-    let stage = Stage::new().await;
-    stage.open("data").await;
-    let mut data = live::Documents::new(&stage.url("data"));
+    let channels = Channels::new().await;
+    channels.open("data").await;
+    let mut data = live::Documents::new(&channels.url("data"));
     let (_example, address) = worker("10_motion").await;
     post(
         &address,
         "/api/stream/start",
-        &json!({"subscribe_url": stage.url("in"), "data_url": stage.url("data")}),
+        &json!({"subscribe_url": channels.url("in"), "data_url": channels.url("data")}),
     )
     .await;
-    let mut source = stage.source();
-    for (segment, pictures) in segments.iter().zip([30, 60]) {
+    let mut source = channels.source();
+    for (segment, frames) in segments.iter().zip([30, 60]) {
         source.send(segment).await;
-        processed(&address, pictures).await;
+        processed(&address, frames).await;
     }
     source.end().await;
     let mut lines = Vec::new();

@@ -1,4 +1,5 @@
-//! Any candle model as a processor.
+//! Any candle model as a processor. A [`CandleModel`] is what is loaded once; with an answer, of which each stream has a
+//! clone, it is a stage.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,24 +7,25 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::VarBuilder;
 use cutrickle_error::chain;
-use cutrickle_frame::{ModelInput, VideoFrame};
-use cutrickle_pipeline::compose::Part;
-use cutrickle_pipeline::{BoxError, FrameProcessor, Params, Result, StreamContext};
+use cutrickle_frame::{VideoFrame, dtype_of};
+use cutrickle_media::{Element, ModelInput, Size};
+use cutrickle_pipeline::compose::with_model;
+use cutrickle_pipeline::{BoxError, FrameProcessor, Result, Stage, StreamContext, TypedParams};
 
 use crate::{Answer, Weights};
 
-/// What a model made of a picture.
+/// What a model made of a frame.
 #[derive(Debug)]
 pub struct Inference<'a> {
-    /// The model's output for a batch of this one picture.
+    /// The model's output for a batch of this one frame.
     pub output: Tensor,
-    /// The picture, as it came.
+    /// The frame, as it came.
     pub frame: VideoFrame,
     /// The stream, by which data can be [sent](StreamContext::emit).
     pub stream: &'a StreamContext,
 }
 
-/// Answers with the model's output as a picture: (1, 1|3|4, H, W), floats of 0 to 1, of whatever size.
+/// Answers with the model's output as a frame: (1, 1|3|4, H, W), floats of 0 to 1, of whatever size.
 ///
 /// # Errors
 /// An output of another shape.
@@ -32,33 +34,31 @@ pub fn as_picture(made: Inference<'_>) -> Result<Option<VideoFrame>> {
     Ok(Some(made.frame.replace_tensor(pixels)?))
 }
 
-/// A candle model as a processor. Streams share the model; each has its own copy of the closure that makes an answer of
-/// the model's output.
+/// A candle model for a processor: the model, and what it takes. It is loaded once for each device, and all streams share
+/// it. [`answering`](Self::answering) makes a processor of it.
 ///
 /// ```
-/// use cutrickle_frame::ModelInput;
+/// use cutrickle_media::ModelInput;
 /// use cutrickle_models::{CandleModel, Inference, Weights, as_picture};
 /// use cutrickle_models::candle_nn::{self, Conv2dConfig, VarBuilder};
 ///
-/// // A model that is there already, closures among them.
-/// let negative = CandleModel::new(|x: &candle_core::Tensor| 1.0 - x, ModelInput::default(), as_picture);
+/// // A model without weights: a closure.
+/// let negative = CandleModel::new(|x: &candle_core::Tensor| 1.0 - x, ModelInput::default()).answering(as_picture);
 ///
 /// // One that is built from weights when the worker starts, and answers with data.
 /// let input = ModelInput { mean: [0.5; 3], std: [0.5; 3], ..ModelInput::new(224, 224) };
 /// let build = |weights: VarBuilder<'_>| candle_nn::conv2d(3, 8, 3, Conv2dConfig::default(), weights.pp("conv"));
-/// let counted = CandleModel::load(Weights::File("model.safetensors".into()), input, build, |seen: Inference<'_>| {
-///     let score = seen.output.mean_all()?.to_dtype(candle_core::DType::F32)?.to_scalar::<f32>()?;
-///     seen.stream.emit(&serde_json::json!({ "timestamp": seen.frame.timestamp(), "score": score }))?;
-///     Ok(Some(seen.frame))
+/// let model = CandleModel::load(Weights::File("model.safetensors".into()), input, build);
+/// let scored = model.answering(|made: Inference<'_>| {
+///     let score = made.output.mean_all()?.to_dtype(candle_core::DType::F32)?.to_scalar::<f32>()?;
+///     made.stream.emit(&serde_json::json!({ "pts": made.frame.pts(), "score": score }))?;
+///     Ok(Some(made.frame))
 /// });
 /// ```
-pub struct CandleModel<M, F> {
+pub struct CandleModel<M> {
     source: Source<M>,
-    model: Option<Arc<M>>,
     input: ModelInput,
-    warm_up: (u32, u32),
-    answer: F,
-    stream: Option<StreamContext>,
+    warm_up: Size,
 }
 
 /// Where the model comes from.
@@ -70,17 +70,13 @@ enum Source<M> {
 type Build<M> = dyn Fn(VarBuilder<'_>) -> candle_core::Result<M> + Send + Sync;
 
 /// The size of a warm-up where frames keep their own: a usual one of live streams.
-const USUAL_SIZE: (u32, u32) = (1280, 720);
+const USUAL_SIZE: Size = Size::new(1280, 720);
 
-impl<M, F> CandleModel<M, F>
-where
-    M: Module + Send + Sync + 'static,
-    F: FnMut(Inference<'_>) -> Result<Option<VideoFrame>> + Clone + Send + 'static,
-{
-    /// `model` on pictures that are brought to `input`, with a leading dimension of 1; `answer` makes the processor's
-    /// answer of its output. For models without tensors of their own, which are right on any device.
-    pub fn new(model: M, input: ModelInput, answer: F) -> Self {
-        Self::from(Source::Made(Arc::new(model)), input, answer)
+impl<M: Module + Send + Sync + 'static> CandleModel<M> {
+    /// `model` on frames that are brought to `input`, with a leading dimension of 1. For models without tensors of their
+    /// own, which are right on any device.
+    pub fn new(model: M, input: ModelInput) -> Self {
+        Self::from(Source::Made(Arc::new(model)), input)
     }
 
     /// The same with a model that `build` makes of `weights` on the worker's device, in the type of `input` (f32 where
@@ -89,89 +85,92 @@ where
         weights: Weights,
         input: ModelInput,
         build: impl Fn(VarBuilder<'_>) -> candle_core::Result<M> + Send + Sync + 'static,
-        answer: F,
     ) -> Self {
-        Self::from(Source::Load { weights, build: Arc::new(build) }, input, answer)
+        Self::from(Source::Load { weights, build: Arc::new(build) }, input)
     }
 
-    fn from(source: Source<M>, input: ModelInput, answer: F) -> Self {
-        Self { source, model: None, input, warm_up: input.size.unwrap_or(USUAL_SIZE), answer, stream: None }
+    fn from(source: Source<M>, input: ModelInput) -> Self {
+        Self { source, input, warm_up: input.size.unwrap_or(USUAL_SIZE) }
     }
 
-    /// The same model with another answer: one that takes parameters is no closure.
-    pub fn answering<A: Answer>(self, answer: A) -> CandleModel<M, A> {
-        let Self { source, model, input, warm_up, stream, .. } = self;
-        CandleModel { source, model, input, warm_up, answer, stream }
-    }
-}
-
-impl<M: Module + Send + Sync + 'static, A: Answer> CandleModel<M, A> {
-    /// The size of pictures that streams are expected to have, for a model whose input has none of its own: the model is
-    /// run on it once when the worker starts, so that the first picture of a stream finds kernels loaded and memory
-    /// reserved. 1280x720 unless it is set.
+    /// The size of frames that streams are expected to have, for a model whose input has none of its own: the model is run
+    /// on it once when the worker starts, so that the first frame of a stream finds kernels loaded and memory reserved.
+    /// 1280x720 unless it is set.
     #[must_use]
     pub fn warmed_up_at(self, width: u32, height: u32) -> Self {
-        Self { warm_up: self.input.size.unwrap_or((width, height)), ..self }
+        Self { warm_up: self.input.size.unwrap_or(Size { width, height }), ..self }
+    }
+
+    /// A processor: `answer` makes its answer of the model's output. Each stream has a clone of `answer`, and so whatever it
+    /// captures for itself.
+    pub fn answering<F>(self, answer: F) -> impl Stage + use<M, F>
+    where
+        F: FnMut(Inference<'_>) -> Result<Option<VideoFrame>> + Clone + Send + 'static,
+    {
+        self.answering_with(answer)
+    }
+
+    /// The same with a type in the place of a closure: one that takes parameters.
+    pub fn answering_with<A: Answer>(self, answer: A) -> impl Stage + use<M, A> {
+        let input = self.input;
+        with_model(
+            async move |device: &Device| self.loaded(device),
+            move |model: &Arc<Arc<M>>, _: &StreamContext| {
+                let (model, answer) = (Arc::clone(model), answer.clone());
+                Ok(Answering { model, input, answer, params: A::Params::default() })
+            },
+        )
+        .taking(A::Params::default())
+    }
+
+    /// The model on `device`, run once.
+    fn loaded(&self, device: &Device) -> Result<Arc<M>> {
+        let model = match &self.source {
+            Source::Made(model) => Arc::clone(model),
+            Source::Load { weights, build } => {
+                let dtype = match self.input.element {
+                    Element::U8 => DType::F32,
+                    element => dtype_of(element),
+                };
+                Arc::new(build(weights.open(dtype, device)?).map_err(|e| weights.failed(&e))?)
+            }
+        };
+        self.warm_up(&model, device).map_err(|e| {
+            BoxError::from(format!("the model on a picture of {}: {}", self.warm_up, chain(&e)))
+        })?;
+        Ok(model)
     }
 
     fn warm_up(&self, model: &M, device: &Device) -> candle_core::Result<()> {
-        let (width, height) = self.warm_up;
-        let shape = self.input.shape(width, height);
-        let nothing = Tensor::zeros(&shape, self.input.dtype, device)?.unsqueeze(0)?;
+        let shape = self.input.shape(self.warm_up.width, self.warm_up.height);
+        let nothing = Tensor::zeros(&shape, dtype_of(self.input.element), device)?.unsqueeze(0)?;
         model.forward(&nothing)?;
         device.synchronize()
     }
 }
 
-impl<M: Module + Send + Sync + 'static, A: Answer> FrameProcessor for CandleModel<M, A> {
-    async fn initialize(&mut self, device: &Device) -> Result<()> {
-        let model = match &self.source {
-            Source::Made(model) => Arc::clone(model),
-            Source::Load { weights, build } => {
-                let dtype = if self.input.dtype == DType::U8 { DType::F32 } else { self.input.dtype };
-                Arc::new(build(weights.open(dtype, device)?).map_err(|e| weights.failed(&e))?)
-            }
-        };
-        self.warm_up(&model, device).map_err(|e| {
-            let (width, height) = self.warm_up;
-            BoxError::from(format!("the model on a picture of {width}x{height}: {}", chain(&e)))
-        })?;
-        self.model = Some(model);
-        Ok(())
+/// A model in one stream: the model is everybody's, the rest the stream's own.
+struct Answering<M, A: Answer> {
+    model: Arc<Arc<M>>,
+    input: ModelInput,
+    answer: A,
+    params: A::Params,
+}
+
+impl<M: Module + Send + Sync + 'static, A: Answer> FrameProcessor for Answering<M, A> {
+    async fn process_video(&mut self, frame: VideoFrame, stream: &StreamContext) -> Result<Option<VideoFrame>> {
+        let output = self.model.forward(&frame.to_model(&self.input)?.unsqueeze(0)?)?;
+        self.answer.answer(Inference { output, frame, stream }, &self.params)
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
-        let Some(model) = &self.model else { return Err("a model that was not initialised".into()) };
-        let output = model.forward(&frame.to_model(&self.input)?.unsqueeze(0)?)?;
-        let stream = self
-            .stream
-            .get_or_insert_with(|| StreamContext::new(String::new(), Params::new(), frame.device().clone()));
-        self.answer.answer(Inference { output, frame, stream })
-    }
-
-    async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
-        self.stream = Some(stream.clone());
-        self.answer.set(&stream.params)
-    }
-
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        self.answer.set(params)
-    }
-
-    fn parts(&self) -> Vec<Part> {
-        vec![self.answer.part()]
+    fn params(&mut self) -> Option<&mut dyn TypedParams> {
+        Some(&mut self.params)
     }
 }
 
-impl<M, F: Clone> Clone for CandleModel<M, F> {
+impl<M> Clone for CandleModel<M> {
     fn clone(&self) -> Self {
-        Self {
-            source: self.source.clone(),
-            model: self.model.clone(),
-            answer: self.answer.clone(),
-            stream: None,
-            ..*self
-        }
+        Self { source: self.source.clone(), ..*self }
     }
 }
 
@@ -186,7 +185,7 @@ impl<M> Clone for Source<M> {
     }
 }
 
-impl<M, F> fmt::Debug for CandleModel<M, F> {
+impl<M> fmt::Debug for CandleModel<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CandleModel").field("input", &self.input).finish_non_exhaustive()
     }

@@ -2,36 +2,33 @@
 
 use candle_core::{DType, Tensor};
 use cutrickle_frame::VideoFrame;
-use cutrickle_pipeline::compose::Part;
-use cutrickle_pipeline::{Params, Result};
+use cutrickle_pipeline::Result;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{Answer, Inference};
 
-/// A picture of the input's size: the nearest is white and the farthest black, or red and blue.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct DepthView {
+/// A frame of the input's size: the nearest is white and the farthest black, or red and blue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DepthView;
+
+/// What a stream's caller may say of it.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "depth")]
+pub(crate) struct DepthParams {
+    /// Whether the nearest is red and the farthest blue, in the place of white and black.
     colours: bool,
 }
 
 impl Answer for DepthView {
-    fn answer(&mut self, made: Inference<'_>) -> Result<Option<VideoFrame>> {
+    type Params = DepthParams;
+
+    fn answer(&mut self, made: Inference<'_>, params: &DepthParams) -> Result<Option<VideoFrame>> {
         let (width, height) = (made.frame.width() as usize, made.frame.height() as usize);
         let near = from_least_to_most(&made.output)?.upsample_bilinear2d(height, width, true)?;
         let near = near.reshape((height, width, 1))?;
-        let pixels = if self.colours { blue_to_red(&near)? } else { near };
+        let pixels = if params.colours { blue_to_red(&near)? } else { near };
         Ok(Some(made.frame.replace_tensor(pixels)?))
-    }
-
-    fn set(&mut self, params: &Params) -> Result<()> {
-        if let Some(value) = params.get("colours") {
-            self.colours =
-                value.as_bool().ok_or_else(|| format!("`colours` is {value}: true or false is wanted"))?;
-        }
-        Ok(())
-    }
-
-    fn part(&self) -> Part {
-        Part::taking(["colours"])
     }
 }
 

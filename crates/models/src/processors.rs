@@ -1,75 +1,83 @@
 //! The networks of this crate as processors, with the weights that it ships or those of a published file. They take
-//! pictures of any size, in the type that is asked for: f32, f16 or bf16.
+//! frames of any size, and compute in the type that is asked for: f32, f16 or bf16.
 
 use std::path::Path;
 
-use candle_core::{DType, Module};
+use candle_core::Module;
 use candle_nn::VarBuilder;
-use cutrickle_frame::ModelInput;
-use cutrickle_pipeline::{FrameProcessor, Result};
+use cutrickle_media::{Element, ModelInput};
+use cutrickle_pipeline::{Result, Stage, TypedParams};
+use serde_json::Value;
 
-use crate::depth::DepthView;
-use crate::segment::ClassView;
-use crate::{
-    Answer, CandleModel, Denoise, DepthAnything, SegFormer, Style, SuperResolution, Weights, as_picture,
-};
+use crate::depth::{DepthParams, DepthView};
+use crate::segment::{ClassParams, ClassView};
+use crate::{CandleModel, Denoise, DepthAnything, SegFormer, Style, SuperResolution, Weights, as_picture};
 
-/// Pictures twice as wide and twice as high.
-pub fn super_resolution(dtype: DType) -> impl FrameProcessor {
-    shipped(include_bytes!("../weights/super-resolution.safetensors"), dtype, SuperResolution::new)
+/// Doubles the width and the height of frames.
+pub fn super_resolution(element: Element) -> impl Stage {
+    shipped(include_bytes!("../weights/super-resolution.safetensors"), element, SuperResolution::new)
 }
 
-/// Pictures without a sensor's noise.
-pub fn denoise(dtype: DType) -> impl FrameProcessor {
-    shipped(include_bytes!("../weights/denoise.safetensors"), dtype, Denoise::new)
+/// Removes a sensor's noise from frames.
+pub fn denoise(element: Element) -> impl Stage {
+    shipped(include_bytes!("../weights/denoise.safetensors"), element, Denoise::new)
 }
 
-/// Pictures as if painted.
-pub fn style(dtype: DType) -> impl FrameProcessor {
-    shipped(include_bytes!("../weights/style.safetensors"), dtype, Style::new)
+/// Makes frames look as if they were painted.
+pub fn style(element: Element) -> impl Stage {
+    shipped(include_bytes!("../weights/style.safetensors"), element, Style::new)
 }
 
-/// Pictures of how near each pixel is, by [`DepthAnything`] with the weights at `path`: the nearest of a picture is white
-/// and the farthest black, or red and blue where the parameter `colours` is true.
+/// Shows how near each pixel is, by [`DepthAnything`] with the weights at `path`: the nearest of a frame is white and the
+/// farthest black, or red and blue where the parameter `colours` is true.
 ///
 /// # Errors
 /// A file that cannot be read or does not fit, in one line that names the file and the tensor.
-pub fn depth(path: &Path, dtype: DType) -> Result<impl FrameProcessor + use<>> {
-    let side = Weights::check(path, DepthAnything::new)?.side();
-    Ok(published(path, u32::try_from(side)?, dtype, DepthAnything::new, DepthView::default()))
+pub fn depth(path: &Path, element: Element) -> Result<impl Stage + use<>> {
+    let side = u32::try_from(Weights::check(path, DepthAnything::new)?.side())?;
+    Ok(published(path, side, element, DepthAnything::new).answering_with(DepthView))
 }
 
-/// Pictures with a colour on all that is of one class, and as data how much of the picture each class has, by
-/// [`SegFormer`] with the weights at `path`. Parameters: `strength` of the colours (0 to 1), and `every`, the pictures
-/// from one line of data to the next.
+/// The JSON schema of the parameters of [`depth`], which needs no weights.
+pub fn depth_params_schema() -> Value {
+    DepthParams::default().schema()
+}
+
+/// Lays a colour on all that is of one class, and sends as data how much of the frame each class has, by [`SegFormer`] with
+/// the weights at `path`. Parameters: `strength` of the colours (0 to 1), and `every`, the frames from one line of data to
+/// the next.
 ///
 /// # Errors
 /// A file that cannot be read or does not fit, in one line that names the file and the tensor.
-pub fn segment(path: &Path, dtype: DType) -> Result<impl FrameProcessor + use<>> {
+pub fn segment(path: &Path, element: Element) -> Result<impl Stage + use<>> {
     Weights::check(path, SegFormer::new)?;
-    Ok(published(path, 512, dtype, SegFormer::new, ClassView::default()))
+    Ok(published(path, 512, element, SegFormer::new).answering_with(ClassView::default()))
 }
 
-/// A network on pictures stretched to a square of `side` pixels, normalised by the mean and the standard deviation of
+/// The JSON schema of the parameters of [`segment`], which needs no weights.
+pub fn segment_params_schema() -> Value {
+    ClassParams::default().schema()
+}
+
+/// A network on frames stretched to a square of `side` pixels, normalised by the mean and the standard deviation of
 /// ImageNet's pictures.
-fn published<M: Module + Send + Sync + 'static, A: Answer>(
+fn published<M: Module + Send + Sync + 'static>(
     path: &Path,
     side: u32,
-    dtype: DType,
+    element: Element,
     build: fn(VarBuilder<'_>) -> candle_core::Result<M>,
-    answer: A,
-) -> CandleModel<M, A> {
+) -> CandleModel<M> {
     let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-    let input = ModelInput { dtype, mean, std, ..ModelInput::new(side, side) };
-    CandleModel::load(Weights::File(path.into()), input, build, as_picture).answering(answer)
+    let input = ModelInput { element, mean, std, ..ModelInput::new(side, side) };
+    CandleModel::load(Weights::File(path.into()), input, build)
 }
 
 fn shipped<M: Module + Send + Sync + 'static>(
     weights: &'static [u8],
-    dtype: DType,
+    element: Element,
     build: fn(VarBuilder<'_>) -> candle_core::Result<M>,
-) -> impl FrameProcessor {
-    let input = ModelInput { dtype, ..ModelInput::default() };
+) -> impl Stage {
+    let input = ModelInput { element, ..ModelInput::default() };
     // Small: a start on the CPU is not to last for seconds.
-    CandleModel::load(Weights::Bytes(weights), input, build, as_picture).warmed_up_at(320, 240)
+    CandleModel::load(Weights::Bytes(weights), input, build).warmed_up_at(320, 240).answering(as_picture)
 }

@@ -2,67 +2,58 @@
 
 use candle_core::{DType, Device, Tensor};
 use cutrickle_frame::VideoFrame;
-use cutrickle_pipeline::compose::Part;
-use cutrickle_pipeline::{Params, Result};
+use cutrickle_pipeline::Result;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{Answer, Inference};
 
-/// The picture with a colour on all that is of one class, and as data how much of it each class has.
-#[derive(Debug, Clone)]
+/// The frame with a colour on all that is of one class, and as data how much of it each class has.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ClassView {
-    /// Of the colours, 0 to 1.
-    strength: f64,
-    /// Pictures from one line of data to the next.
-    every: u64,
-    /// How many pictures there were.
-    pictures: u64,
-    /// (classes, 3), 0 to 1, once there was a picture.
+    /// How many frames there were.
+    frames: u64,
+    /// (classes, 3), 0 to 1, once there was a frame.
     palette: Option<Tensor>,
 }
 
-impl Default for ClassView {
+/// What a stream's caller may say of it.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "segment")]
+pub(crate) struct ClassParams {
+    /// How much of the colours is seen: 0 leaves the frame as it is, 1 leaves nothing of it.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    strength: f64,
+    /// Frames from one line of data to the next.
+    #[schemars(range(min = 1))]
+    every: u64,
+}
+
+impl Default for ClassParams {
     fn default() -> Self {
-        Self { strength: 0.5, every: 1, pictures: 0, palette: None }
+        Self { strength: 0.5, every: 1 }
     }
 }
 
 impl Answer for ClassView {
-    fn answer(&mut self, made: Inference<'_>) -> Result<Option<VideoFrame>> {
+    type Params = ClassParams;
+
+    fn answer(&mut self, made: Inference<'_>, params: &ClassParams) -> Result<Option<VideoFrame>> {
         let classes = made.output.dim(1)?;
         let map = made.output.argmax(1)?.squeeze(0)?;
-        if self.pictures.is_multiple_of(self.every) {
+        if self.frames.is_multiple_of(params.every) {
             let shares = shares(&map.flatten_all()?.to_vec1()?, classes);
             made.stream.emit(&serde_json::json!({ "pts": made.frame.pts(), "classes": shares }))?;
         }
-        self.pictures += 1;
+        self.frames += 1;
         let palette = match &self.palette {
             Some(palette) => palette,
             None => self.palette.insert(palette(classes, made.output.device())?),
         };
         let colours = colours(&map, palette, made.frame.width() as usize, made.frame.height() as usize)?;
-        let rgb = (made.frame.tensor()?.to_dtype(DType::F32)? * ((1.0 - self.strength) / 255.0))?;
-        let pixels = (rgb + (colours * self.strength)?)?;
+        let rgb = (made.frame.tensor()?.to_dtype(DType::F32)? * ((1.0 - params.strength) / 255.0))?;
+        let pixels = (rgb + (colours * params.strength)?)?;
         Ok(Some(made.frame.replace_tensor(pixels)?))
-    }
-
-    fn set(&mut self, params: &Params) -> Result<()> {
-        let mut next = self.clone();
-        if let Some(value) = params.get("strength") {
-            let number = value.as_f64().filter(|strength| (0.0..=1.0).contains(strength));
-            next.strength =
-                number.ok_or_else(|| format!("`strength` is {value}: a number from 0 to 1 is wanted"))?;
-        }
-        if let Some(value) = params.get("every") {
-            let number = value.as_u64().filter(|every| *every > 0);
-            next.every =
-                number.ok_or_else(|| format!("`every` is {value}: a whole number from 1 is wanted"))?;
-        }
-        *self = next;
-        Ok(())
-    }
-
-    fn part(&self) -> Part {
-        Part::taking(["strength", "every"])
     }
 }
 
@@ -74,8 +65,8 @@ fn colours(map: &Tensor, palette: &Tensor, width: usize, height: usize) -> candl
     large.squeeze(0)?.permute((1, 2, 0))
 }
 
-/// How much of a picture a class has.
-#[derive(Debug, PartialEq, serde::Serialize)]
+/// How much of a frame a class has.
+#[derive(Debug, PartialEq, Serialize)]
 struct Share {
     class: u32,
     /// 0 to 1.
@@ -112,6 +103,8 @@ fn palette(classes: usize, device: &Device) -> candle_core::Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
+    use cutrickle_pipeline::{Params, TypedParams};
+
     use super::*;
 
     #[test]
@@ -142,14 +135,17 @@ mod tests {
 
     #[test]
     fn a_wrong_parameter_is_named_and_changes_nothing() {
-        let mut view = ClassView::default();
-        for wrong in [r#"{"every": 5, "strength": 2}"#, r#"{"strength": 1, "every": 0}"#, r#"{"every": 1.5}"#]
-        {
-            let params = serde_json::from_str(wrong).unwrap();
-            assert!(view.set(&params).unwrap_err().to_string().contains("is wanted"));
-            assert_eq!((view.strength, view.every), (0.5, 1));
+        let mut params = ClassParams::default();
+        let given = |json| serde_json::from_str::<Params>(json).unwrap();
+        for (wrong, refusal) in [
+            (r#"{"every": 5, "strength": 2}"#, "`strength` is 2: a number from 0 to 1 is wanted"),
+            (r#"{"strength": 1, "every": 0}"#, "`every` is 0: a whole number from 1 is wanted"),
+            (r#"{"every": 1.5}"#, "`every` is 1.5: a whole number from 1 is wanted"),
+        ] {
+            assert_eq!(params.update(&given(wrong)).unwrap_err().to_string(), refusal);
+            assert_eq!((params.strength, params.every), (0.5, 1));
         }
-        view.set(&serde_json::from_str(r#"{"strength": 0.25, "every": 3}"#).unwrap()).unwrap();
-        assert_eq!((view.strength, view.every), (0.25, 3));
+        params.update(&given(r#"{"strength": 0.25, "every": 3}"#)).unwrap();
+        assert_eq!((params.strength, params.every), (0.25, 3));
     }
 }

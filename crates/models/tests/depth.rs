@@ -7,13 +7,20 @@ mod seeded;
 use std::path::Path;
 
 use candle_core::{DType, Device, Module, Tensor};
-use cutrickle_frame::{ModelInput, VideoFrame};
+use cutrickle_frame::VideoFrame;
+use cutrickle_media::{Element, ModelInput, Timestamp};
 use cutrickle_models::{DepthAnything, depth};
-use cutrickle_pipeline::{FrameProcessor, Params};
+use cutrickle_pipeline::{Params, Stage, StreamContext, Trial, initialize};
 use seeded::Reference;
 
 fn reference() -> Reference {
     Reference::read("depth.json")
+}
+
+/// A processor that was loaded, in a stream.
+async fn loaded<S: Stage>(stage: S) -> Trial<S> {
+    let stage = initialize(stage, &Device::Cpu).await.unwrap();
+    Trial::start(&stage, &StreamContext::new("test", Params::new(), Device::Cpu)).await.unwrap()
 }
 
 /// What the network says of a picture, row by row, from 0 for the least to 255 for the most.
@@ -34,7 +41,8 @@ fn frame(width: usize, height: usize) -> VideoFrame {
         [x as u8, if square { 240 } else { 30 }, y as u8]
     };
     let pixels: Vec<u8> = (0..width * height).flat_map(pixel).collect();
-    VideoFrame::from_tensor(Tensor::from_vec(pixels, (height, width, 3), &Device::Cpu).unwrap(), 900).unwrap()
+    let pixels = Tensor::from_vec(pixels, (height, width, 3), &Device::Cpu).unwrap();
+    VideoFrame::from_tensor(pixels, Timestamp::from_ticks(900)).unwrap()
 }
 
 #[test]
@@ -60,8 +68,7 @@ fn a_picture_of_another_size_is_refused() {
 async fn a_picture_becomes_its_depth_in_its_own_size_and_at_its_own_time() {
     let reference = reference();
     let file = reference.file("depth.safetensors");
-    let mut processor = depth(&file.0, DType::F32).unwrap();
-    processor.initialize(&Device::Cpu).await.unwrap();
+    let mut processor = loaded(depth(&file.0, Element::F32).unwrap()).await;
 
     // Where nothing is scaled it is what the network says.
     let network = DepthAnything::new(reference.weights()).unwrap();
@@ -76,7 +83,7 @@ async fn a_picture_becomes_its_depth_in_its_own_size_and_at_its_own_time() {
     let input = frame(96, 54);
     let wanted = expected(&network, &input);
     let answer = processor.process_video(input).await.unwrap().unwrap();
-    assert_eq!((answer.width(), answer.height(), answer.timestamp()), (96, 54, 900));
+    assert_eq!((answer.width(), answer.height(), answer.timestamp().ticks()), (96, 54, 900));
     let answer = answer.tensor().unwrap();
     assert_eq!(answer.dims(), [54, 96, 1]);
     let answer = answer.to_vec3::<u8>().unwrap();
@@ -93,16 +100,15 @@ async fn a_picture_becomes_its_depth_in_its_own_size_and_at_its_own_time() {
     let answer = processor.process_video(frame(96, 54)).await.unwrap().unwrap();
     assert_eq!(answer.tensor().unwrap().dims(), [54, 96, 3]);
     let refused = processor.update_params(&colours("red".into())).await.unwrap_err();
-    assert!(refused.to_string().contains("`colours`"), "{refused}");
+    assert_eq!(refused.to_string(), r#"`colours` is "red": true or false is wanted"#);
 }
 
 #[tokio::test]
 async fn half_precision_gives_nearly_the_same_picture() {
     let file = reference().file("half.safetensors");
     let mut pictures = Vec::new();
-    for dtype in [DType::F32, DType::F16] {
-        let mut processor = depth(&file.0, dtype).unwrap();
-        processor.initialize(&Device::Cpu).await.unwrap();
+    for element in [Element::F32, Element::F16] {
+        let mut processor = loaded(depth(&file.0, element).unwrap()).await;
         let answer = processor.process_video(frame(70, 70)).await.unwrap().unwrap();
         pictures.push(answer.tensor().unwrap().to_dtype(DType::F32).unwrap());
     }
@@ -113,7 +119,7 @@ async fn half_precision_gives_nearly_the_same_picture() {
 
 #[track_caller]
 fn refused(path: &Path, wanted: &str) {
-    let Err(e) = depth(path, DType::F32) else { panic!("{} was taken", path.display()) };
+    let Err(e) = depth(path, Element::F32) else { panic!("{} was taken", path.display()) };
     let e = e.to_string();
     assert_eq!(e.lines().count(), 1, "{e}");
     assert!(e.contains(&path.display().to_string()) && e.contains(wanted), "{e}");

@@ -10,14 +10,15 @@ mod seeded;
 
 use candle_core::{DType, Device, Module, Tensor};
 use cutrickle_frame::VideoFrame;
+use cutrickle_media::{Element, Timestamp};
 use cutrickle_models::{DepthAnything, SegFormer, denoise, style, super_resolution};
-use cutrickle_pipeline::FrameProcessor;
+use cutrickle_pipeline::{Params, Stage, StreamContext, Trial, initialize};
 use pictures::Picture;
 use seeded::{Reference, data};
 
 /// Types, and the steps of 255 by which an output may differ from the host's in f32: at most, and on average.
-const TYPES: [(DType, f32, f32); 3] =
-    [(DType::F32, 1.0, 0.01), (DType::F16, 8.0, 0.5), (DType::BF16, 40.0, 3.0)];
+const TYPES: [(Element, f32, f32); 3] =
+    [(Element::F32, 1.0, 0.01), (Element::F16, 8.0, 0.5), (Element::Bf16, 40.0, 3.0)];
 
 fn device() -> Device {
     cutrickle_frame::cuda_device(0).expect("these tests need a device")
@@ -28,11 +29,13 @@ fn photograph(device: &Device) -> VideoFrame {
     let picture = Picture::read(&data("chelsea.ppm")).unwrap().tensor().unwrap();
     let pixels = (picture.squeeze(0).unwrap().permute((1, 2, 0)).unwrap() * 255.0).unwrap();
     let pixels = pixels.round().unwrap().to_dtype(DType::U8).unwrap().contiguous().unwrap();
-    VideoFrame::from_tensor(pixels.to_device(device).unwrap(), 0).unwrap()
+    VideoFrame::from_tensor(pixels.to_device(device).unwrap(), Timestamp::ZERO).unwrap()
 }
 
-async fn through(mut processor: impl FrameProcessor, device: &Device) -> Vec<f32> {
-    processor.initialize(device).await.unwrap();
+async fn through(stage: impl Stage, device: &Device) -> Vec<f32> {
+    let stage = initialize(stage, device).await.unwrap();
+    let stream = StreamContext::new("test", Params::new(), device.clone());
+    let mut processor = Trial::start(&stage, &stream).await.unwrap();
     let answer = processor.process_video(photograph(device)).await.unwrap().unwrap();
     assert!(answer.tensor().unwrap().device().same_device(device));
     let pixels = answer.tensor().unwrap().to_device(&Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
@@ -42,18 +45,18 @@ async fn through(mut processor: impl FrameProcessor, device: &Device) -> Vec<f32
     shown.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-async fn holds<P: FrameProcessor>(name: &str, network: fn(DType) -> P) {
-    let host = through(network(DType::F32), &Device::Cpu).await;
-    for (dtype, most, mean) in TYPES {
-        let there = through(network(dtype), &device()).await;
+async fn holds<S: Stage>(name: &str, network: fn(Element) -> S) {
+    let host = through(network(Element::F32), &Device::Cpu).await;
+    for (element, most, mean) in TYPES {
+        let there = through(network(element), &device()).await;
         assert_eq!(there.len(), host.len(), "{name}");
         let apart = || there.iter().zip(&host).map(|(a, b)| (a - b).abs());
         let (largest, sum) = (apart().fold(0.0, f32::max), apart().sum::<f32>());
         println!(
-            "{name} in {dtype:?}: {largest:.2} steps apart at most, {:.4} on average",
+            "{name} in {element:?}: {largest:.2} steps apart at most, {:.4} on average",
             sum / host.len() as f32
         );
-        assert!(largest <= most && sum / host.len() as f32 <= mean, "{name} in {dtype:?}");
+        assert!(largest <= most && sum / host.len() as f32 <= mean, "{name} in {element:?}");
     }
 }
 

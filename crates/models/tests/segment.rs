@@ -6,10 +6,11 @@ mod seeded;
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Module, Tensor};
+use candle_core::{Device, Module, Tensor};
 use cutrickle_frame::VideoFrame;
+use cutrickle_media::{Element, Timestamp};
 use cutrickle_models::{SegFormer, segment};
-use cutrickle_pipeline::{FrameProcessor, Params};
+use cutrickle_pipeline::{Params, StreamContext, Trial, initialize};
 use seeded::Reference;
 
 fn reference() -> Reference {
@@ -44,22 +45,23 @@ async fn classes_are_coloured_as_strongly_as_is_asked_for() {
 
     // Class 5 is (128, 0, 128).
     let cases = [
-        (DType::F32, "0", [200, 100, 40]),
-        (DType::F32, "1", [128, 0, 128]),
-        (DType::F16, "0.25", [182, 75, 62]),
+        (Element::F32, "0", [200, 100, 40]),
+        (Element::F32, "1", [128, 0, 128]),
+        (Element::F16, "0.25", [182, 75, 62]),
     ];
-    for (dtype, strength, wanted) in cases {
-        let mut processor = segment(&file.0, dtype).unwrap();
-        processor.initialize(&Device::Cpu).await.unwrap();
+    for (element, strength, wanted) in cases {
+        let stage = initialize(segment(&file.0, element).unwrap(), &Device::Cpu).await.unwrap();
+        let stream = StreamContext::new("test", Params::new(), Device::Cpu);
+        let mut processor = Trial::start(&stage, &stream).await.unwrap();
         processor
             .update_params(&params(&format!(r#"{{"strength": {strength}, "every": 2}}"#)))
             .await
             .unwrap();
         let pixels = [200u8, 100, 40].repeat(48 * 32);
         let pixels = Tensor::from_vec(pixels, (32, 48, 3), &Device::Cpu).unwrap();
-        let frame = VideoFrame::from_tensor(pixels, 900).unwrap();
+        let frame = VideoFrame::from_tensor(pixels, Timestamp::from_ticks(900)).unwrap();
         let answer = processor.process_video(frame).await.unwrap().unwrap();
-        assert_eq!((answer.width(), answer.height(), answer.timestamp()), (48, 32, 900));
+        assert_eq!((answer.width(), answer.height(), answer.timestamp().ticks()), (48, 32, 900));
         let answer = answer.tensor().unwrap().to_vec3::<u8>().unwrap();
         assert!(answer.iter().flatten().all(|pixel| *pixel == wanted), "{strength}: {:?}", answer[0][0]);
     }
@@ -67,7 +69,7 @@ async fn classes_are_coloured_as_strongly_as_is_asked_for() {
 
 #[track_caller]
 fn refused(path: &Path, wanted: &str) {
-    let Err(e) = segment(path, DType::F32) else { panic!("{} was taken", path.display()) };
+    let Err(e) = segment(path, Element::F32) else { panic!("{} was taken", path.display()) };
     let e = e.to_string();
     assert_eq!(e.lines().count(), 1, "{e}");
     assert!(e.contains(&path.display().to_string()) && e.contains(wanted), "{e}");

@@ -10,8 +10,9 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use cutrickle_frame::VideoFrame;
+use cutrickle_media::{Element, Timestamp};
 use cutrickle_models::{denoise, style, super_resolution};
-use cutrickle_pipeline::FrameProcessor;
+use cutrickle_pipeline::{Params, Stage, StreamContext, Trial, initialize};
 use pictures::{Chance, Picture, halved, luma, noisy, psnr};
 
 const HELD_OUT: [&str; 3] = ["camera", "chelsea", "coffee"];
@@ -22,11 +23,17 @@ fn held_out(name: &str) -> Tensor {
     Picture::read(&path).unwrap().tensor().unwrap()
 }
 
+/// A processor that was loaded, in a stream.
+async fn loaded<S: Stage>(stage: S) -> Trial<S> {
+    let stage = initialize(stage, &Device::Cpu).await.unwrap();
+    Trial::start(&stage, &StreamContext::new("test", Params::new(), Device::Cpu)).await.unwrap()
+}
+
 /// `picture` through a processor as frames go through it: 8 bits in, 8 bits out.
-async fn through(processor: &mut impl FrameProcessor, picture: &Tensor) -> Tensor {
+async fn through<S: Stage>(processor: &mut Trial<S>, picture: &Tensor) -> Tensor {
     let pixels = picture.squeeze(0).unwrap().permute((1, 2, 0)).unwrap().contiguous().unwrap();
-    let frame = VideoFrame::from_tensor(pixels, 0).unwrap();
-    let frame = VideoFrame::from_tensor(frame.tensor().unwrap(), 0).unwrap();
+    let frame = VideoFrame::from_tensor(pixels, Timestamp::ZERO).unwrap();
+    let frame = VideoFrame::from_tensor(frame.tensor().unwrap(), Timestamp::ZERO).unwrap();
     let answer = processor.process_video(frame).await.unwrap().unwrap();
     let pixels = (answer.tensor().unwrap().to_dtype(DType::F32).unwrap() / 255.0).unwrap();
     pixels.permute((2, 0, 1)).unwrap().unsqueeze(0).unwrap().contiguous().unwrap()
@@ -87,8 +94,7 @@ fn bicubic(picture: &Tensor) -> Tensor {
 
 #[tokio::test]
 async fn super_resolution_doubles_pictures_and_is_a_decibel_better_than_bicubic() {
-    let mut processor = super_resolution(DType::F32);
-    processor.initialize(&Device::Cpu).await.unwrap();
+    let mut processor = loaded(super_resolution(Element::F32)).await;
     let mut gains = Vec::new();
     for name in HELD_OUT {
         let whole = held_out(name);
@@ -105,8 +111,7 @@ async fn super_resolution_doubles_pictures_and_is_a_decibel_better_than_bicubic(
 
 #[tokio::test]
 async fn denoise_gains_four_decibels_at_sigma_25_and_beats_a_median() {
-    let mut processor = denoise(DType::F32);
-    processor.initialize(&Device::Cpu).await.unwrap();
+    let mut processor = loaded(denoise(Element::F32)).await;
     for name in HELD_OUT {
         let clean = held_out(name);
         let spoiled = noisy(&clean, &mut Chance::new(25), |_| 25.0).unwrap();
@@ -121,24 +126,18 @@ async fn denoise_gains_four_decibels_at_sigma_25_and_beats_a_median() {
 #[tokio::test]
 async fn pictures_of_odd_sides_go_through_all_three() {
     let picture = held_out("coffee").narrow(2, 0, 33).unwrap().narrow(3, 0, 47).unwrap();
-    let mut all = [Vec::new(), Vec::new(), Vec::new()];
-    let (mut one, mut two, mut three) =
-        (super_resolution(DType::F32), denoise(DType::F32), style(DType::F32));
-    one.initialize(&Device::Cpu).await.unwrap();
-    two.initialize(&Device::Cpu).await.unwrap();
-    three.initialize(&Device::Cpu).await.unwrap();
-    all[0] = through(&mut one, &picture).await.dims().to_vec();
-    all[1] = through(&mut two, &picture).await.dims().to_vec();
-    all[2] = through(&mut three, &picture).await.dims().to_vec();
+    let all = [
+        through(&mut loaded(super_resolution(Element::F32)).await, &picture).await.dims().to_vec(),
+        through(&mut loaded(denoise(Element::F32)).await, &picture).await.dims().to_vec(),
+        through(&mut loaded(style(Element::F32)).await, &picture).await.dims().to_vec(),
+    ];
     assert_eq!(all, [vec![1, 3, 66, 94], vec![1, 3, 33, 47], vec![1, 3, 33, 47]]);
 }
 
 #[tokio::test]
 async fn half_precision_gives_nearly_the_same_picture() {
     let picture = held_out("chelsea").narrow(2, 0, 64).unwrap().narrow(3, 0, 64).unwrap();
-    let (mut single, mut half) = (style(DType::F32), style(DType::F16));
-    single.initialize(&Device::Cpu).await.unwrap();
-    half.initialize(&Device::Cpu).await.unwrap();
+    let (mut single, mut half) = (loaded(style(Element::F32)).await, loaded(style(Element::F16)).await);
     let (single, half) = (through(&mut single, &picture).await, through(&mut half, &picture).await);
     let difference = psnr(&half, &single, 0).unwrap();
     assert!(difference > 45.0, "{difference:.1} dB");

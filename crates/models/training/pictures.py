@@ -4,7 +4,7 @@
 #     python3 -m venv target/pictures && target/pictures/bin/pip install scikit-image
 #     target/pictures/bin/python crates/models/training/pictures.py target/pictures/ppm
 #
-# They are sample pictures of scikit-image and frames of assets/clip (taken out by ffmpeg). docs/MODELS.md has their
+# They are sample pictures of scikit-image and frames of crates/cli/assets/clip (taken out by ffmpeg). docs/MODELS.md has their
 # licences. What is held out is written to another folder, and its middles to crates/models/tests/data; the
 # training reads neither.
 import pathlib

@@ -1,4 +1,4 @@
-//! Cuts AAC in ADTS (ISO/IEC 14496-3, 1.A.2.2) into frames, across PES packets, and stamps them.
+//! Splits ADTS AAC (ISO/IEC 14496-3, 1.A.2.2) into frames, across PES packets, and timestamps them.
 
 use bytes::{Bytes, BytesMut};
 use cutrickle_media::Timestamp;
@@ -12,7 +12,7 @@ const RATES: [u32; 13] =
 /// One frame's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Adts {
-    /// The bits that stay the same from frame to frame: version, profile, rate, channels.
+    /// The bits that are the same in every frame: version, profile, rate and channels.
     fixed: u32,
     rate: u32,
     size: usize,
@@ -22,7 +22,7 @@ struct Adts {
 impl Adts {
     const SIZE: usize = 7;
 
-    /// `None` where these bytes are no header.
+    /// Returns `None` if these bytes are not a header.
     fn parse(bytes: &[u8; Self::SIZE]) -> Option<Self> {
         let [a, b, c, d, e, f, g] = *bytes;
         let rate = *RATES.get(usize::from((c >> 2) & 0x0F))?;
@@ -37,23 +37,23 @@ impl Adts {
     }
 }
 
-/// The splitter of one AAC track.
+/// Splits one AAC track into frames.
 #[derive(Debug, Default)]
 pub(crate) struct AdtsSplitter {
     buf: BytesMut,
     clock: SampleClock,
-    /// A PES packet's stamp and how far into `buf` that packet begins: it belongs to the first frame
-    /// that begins there or later.
+    /// A PES packet's timestamp, and the offset in `buf` at which that packet begins. The timestamp belongs
+    /// to the first frame that begins at that offset or later.
     mark: Option<(usize, Timestamp)>,
     fixed: Option<u32>,
     /// Whether `buf` is known to begin with a frame.
     aligned: bool,
-    /// Whether bytes of this PES packet were passed over, so that its front proves nothing any more.
+    /// Whether bytes of this PES packet were skipped, so that a header at its front is no longer trusted.
     searching: bool,
 }
 
 impl AdtsSplitter {
-    /// A PES packet begins.
+    /// Starts a PES packet.
     pub(crate) fn begin(&mut self, pts: Option<Timestamp>) {
         self.settle();
         self.searching = false;
@@ -62,7 +62,7 @@ impl AdtsSplitter {
         }
     }
 
-    /// Applies the stamp to the frame at the front if it is that frame's.
+    /// Applies the pending timestamp if it belongs to the frame at the front.
     fn settle(&mut self) {
         if let (Some((0, pts)), false) = (self.mark, self.buf.is_empty()) {
             self.clock.set(pts);
@@ -74,8 +74,8 @@ impl AdtsSplitter {
         self.buf.extend_from_slice(bytes);
     }
 
-    /// Forgets the frame in progress; the next one is looked for from the next PES packet on. Says whether
-    /// anything was lost by it.
+    /// Discards the frame in progress and searches for the next one from the next PES packet on. Returns
+    /// whether anything was lost.
     pub(crate) fn reset(&mut self) -> bool {
         let lost = !self.buf.is_empty();
         self.buf.clear();
@@ -84,7 +84,7 @@ impl AdtsSplitter {
         lost
     }
 
-    /// The next whole frame.
+    /// Returns the next complete frame.
     pub(crate) fn next(&mut self) -> Cut {
         if !self.aligned && !self.search() {
             return Cut::Wait;
@@ -92,7 +92,7 @@ impl AdtsSplitter {
         self.settle();
         let Some(header) = self.buf.first_chunk() else { return Cut::Wait };
         let Some(header) = Adts::parse(header) else {
-            // How many samples the unreadable part held is unknown, and so are the stamps after it.
+            // The number of samples in the unreadable part is unknown, so the timestamps after it are too.
             self.reset();
             return Cut::Lost;
         };
@@ -116,8 +116,8 @@ impl AdtsSplitter {
         self.buf.split_to(size).freeze()
     }
 
-    /// Looks for a header, first at the front, then anywhere: there it must be like those before it or be
-    /// followed by another. Drops what lies before it.
+    /// Searches for a header, first at the front, then anywhere. A header that is not at the front must match
+    /// the previous ones or be followed by another header. Discards the bytes before it.
     fn search(&mut self) -> bool {
         let mut at = 0;
         while let Some(bytes) = self.buf.get(at..).and_then(|rest| rest.first_chunk()) {
@@ -169,7 +169,7 @@ mod tests {
         splitter.begin(Some(Timestamp::from_ticks(1_000)));
         splitter.feed(&bytes[..150]);
         assert_eq!(drain(&mut splitter), [(1_000, 100)]);
-        // The second frame began in the first packet, so this stamp is the third frame's.
+        // The second frame began in the first packet, so this timestamp belongs to the third frame.
         splitter.begin(Some(Timestamp::from_ticks(50_000)));
         splitter.feed(&bytes[150..]);
         assert_eq!(drain(&mut splitter), [(2_920, 120), (50_000, 90)]);

@@ -1,9 +1,10 @@
-//! A glance at NAL units in Annex B byte streams: is this a keyframe, does it begin with a delimiter.
-//! Looks no further than the first slice; parameter sets and slices are the decoder's business.
+//! Inspects the NAL units of Annex B byte streams: whether the unit is a keyframe, and whether it begins with
+//! an access unit delimiter. Stops at the first slice; parsing parameter sets and slices is left to the
+//! decoder.
 
 use cutrickle_media::VideoCodec;
 
-/// The first bytes of each NAL unit.
+/// The first byte of each NAL unit's header.
 fn nal_heads(data: &[u8]) -> impl Iterator<Item = u8> + '_ {
     data.windows(4).filter_map(|window| match *window {
         [0, 0, 1, head] => Some(head),
@@ -18,8 +19,8 @@ const fn nal_type(codec: VideoCodec, head: u8) -> u8 {
     }
 }
 
-/// Whether the unit's first slice belongs to a picture that decoding can start at: IDR (ITU-T H.264,
-/// table 7-1, type 5) or IRAP (ITU-T H.265, table 7-1, types 16 to 21).
+/// Whether decoding can start at the picture of the unit's first slice: an IDR (ITU-T H.264, table 7-1, type
+/// 5) or an IRAP (ITU-T H.265, table 7-1, types 16 to 21).
 pub(crate) fn is_keyframe(codec: VideoCodec, data: &[u8]) -> bool {
     let types = nal_heads(data).map(|head| nal_type(codec, head));
     match codec {
@@ -28,9 +29,9 @@ pub(crate) fn is_keyframe(codec: VideoCodec, data: &[u8]) -> bool {
     }
 }
 
-/// The access unit delimiter that `data` lacks, to be written before it; empty where it has one.
+/// Returns the access unit delimiter to write before `data`, or nothing if it has one already.
 ///
-/// It allows every slice type (ITU-T H.264, table 7-5, value 7; ITU-T H.265, table 7-2, value 2).
+/// The delimiter allows every slice type (ITU-T H.264, table 7-5, value 7; ITU-T H.265, table 7-2, value 2).
 pub(crate) fn missing_delimiter(codec: VideoCodec, data: &[u8]) -> &'static [u8] {
     let first = nal_heads(data).next().map(|head| nal_type(codec, head));
     match codec {

@@ -1,30 +1,31 @@
-//! The 90 kHz clock: unwrapping of 33-bit stamps, and stamps counted in samples without drift.
-//! Jumps of the clock are `timeline`'s business.
+//! The 90 kHz clock: unwraps 33-bit timestamps, and counts timestamps in samples without drift. Clock jumps
+//! are handled in `timeline`.
 
 use cutrickle_media::{Ticks, Timestamp};
 
-/// Ticks of the clock in one second, for the arithmetic within this crate.
+/// Ticks per second, for the arithmetic within this crate.
 pub(crate) const TICKS_PER_SECOND: i64 = Ticks::PER_SECOND.get();
 
-/// The period of a 33-bit stamp, about 26.5 hours.
+/// The period of a 33-bit timestamp, about 26.5 hours.
 pub const WRAP: i64 = 1 << 33;
 
-/// Extends 33-bit stamps to 64 bits by taking the value nearest to the one before.
+/// Extends 33-bit timestamps to 64 bits by choosing the value nearest to the previous one.
 ///
-/// All tracks of a program share one, so that a track that starts just after the wrap still lies beside
-/// one that started just before. A wrong stamp in between does no lasting harm: nearest is symmetric.
+/// All tracks of a program share one unwrapper, so that a track that starts just after the wrap stays close
+/// to one that started just before it. A single wrong timestamp does no lasting harm, because the nearest
+/// value is chosen in both directions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unwrapper {
     last: Option<i64>,
 }
 
 impl Unwrapper {
-    /// An unwrapper that takes its first stamp as it is.
+    /// Creates an unwrapper that takes its first timestamp as it is.
     pub const fn new() -> Self {
         Self { last: None }
     }
 
-    /// The 64-bit stamp of `raw`, of which the low 33 bits count.
+    /// Returns the 64-bit timestamp for `raw`, of which only the low 33 bits are used.
     pub fn unwrap(&mut self, raw: u64) -> Timestamp {
         let raw = (raw as i64) & (WRAP - 1);
         let value = match self.last {
@@ -40,7 +41,8 @@ impl Unwrapper {
     }
 }
 
-/// A stamp that advances by samples: always computed from its base, so rounding never adds up.
+/// A timestamp that advances by samples. It is always computed from its base, so rounding errors do not add
+/// up.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct SampleClock {
     base: Option<Timestamp>,
@@ -49,13 +51,13 @@ pub(crate) struct SampleClock {
 }
 
 impl SampleClock {
-    /// Sets the stamp of the next sample.
+    /// Sets the timestamp of the next sample.
     pub(crate) fn set(&mut self, pts: Timestamp) {
         self.base = Some(pts);
         self.samples = 0;
     }
 
-    /// The stamp of the next sample, once one was ever set.
+    /// Returns the timestamp of the next sample, or `None` if none has been set yet.
     pub(crate) fn now(&self) -> Option<Timestamp> {
         let passed = match self.rate {
             0 => 0,
@@ -67,7 +69,7 @@ impl SampleClock {
         Some(self.base? + Ticks::new(i64::try_from(passed).unwrap_or(i64::MAX)))
     }
 
-    /// Passes `samples` at `rate` per second.
+    /// Advances by `samples` at `rate` per second.
     pub(crate) fn advance(&mut self, samples: u32, rate: u32) {
         if rate != self.rate {
             self.base = self.now();
@@ -97,7 +99,7 @@ mod tests {
             let mut clock = Unwrapper::new();
             clock.unwrap(90_000);
             clock.unwrap(90_000 ^ wrong);
-            // Exactly half a period away there is no nearest; such a stamp lies within one period.
+            // At exactly half a period there is no nearest value; the result is within one period.
             let after = clock.unwrap(93_000).ticks();
             assert!(after == 93_000 || wrong >= (1 << 32) - 1, "{wrong}: {after}");
         }

@@ -1,5 +1,5 @@
-//! The push demuxer: bytes in, programs and access units out. Routes packets to tables and streams; what
-//! happens inside a PID is in `stream`.
+//! The push demuxer: takes bytes and emits programs and access units. It routes packets to tables and
+//! streams; what happens within one PID is in `stream`.
 
 use cutrickle_media::AccessUnit;
 
@@ -13,65 +13,66 @@ use crate::stream::{Context, Stream};
 const PAT_PID: u16 = 0;
 const NULL_PID: u16 = 0x1FFF;
 
-/// What the demuxer hands on.
+/// What the demuxer emits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The tracks, and what else the input names, at first and whenever it changes. Units after this are of these
-    /// tracks.
+    /// The tracks, and everything else the input announces. Emitted at first and whenever it changes; the
+    /// units that follow belong to these tracks.
     Program(Program),
-    /// A unit; its `track` is its PID. Video is the payload of one PES packet. A keyframe is what the stream says can
-    /// be decoded from, or what begins with an IDR (H.264) or IRAP (H.265) slice. Audio with a hole is never handed on.
+    /// An access unit; its `track` is its PID. A video unit is the payload of one PES packet. A unit is a
+    /// keyframe if the transport stream marks it as a random access point, or if its first slice is an IDR
+    /// (H.264) or IRAP (H.265) slice. Audio with missing bytes is never emitted.
     Unit(AccessUnit),
 }
 
-/// What a demuxer has seen since it was made.
+/// Counters since the demuxer was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Packets that were read, of any PID.
+    /// Packets read, of any PID.
     pub packets: u64,
-    /// How often the packets had to be found again.
+    /// How often packet synchronization was lost.
     pub resyncs: u64,
-    /// Bytes that belonged to no packet.
+    /// Bytes that belong to no packet.
     pub garbage_bytes: u64,
     /// Gaps in the continuity counters of the program's tracks.
     pub continuity_errors: u64,
-    /// Packets that were sent twice.
+    /// Packets received twice.
     pub duplicates: u64,
-    /// Packets that the transport marked as damaged.
+    /// Packets that the transport marked as damaged (`transport_error_indicator`).
     pub transport_errors: u64,
-    /// Packets that cannot be read without a key.
+    /// Scrambled packets, which cannot be read without a key.
     pub scrambled: u64,
-    /// Packets and PES headers that contradict themselves, and packets cut short by a segment's end.
+    /// Packets and PES headers that contradict themselves, and packets truncated at the end of a segment.
     pub malformed: u64,
-    /// Sections whose CRC did not hold.
+    /// Sections with a wrong CRC.
     pub crc_errors: u64,
-    /// Packets that came after their unit had been handed on.
+    /// Packets that arrived after their unit had been emitted.
     pub late_packets: u64,
-    /// Units that were handed on.
+    /// Units emitted.
     pub units: u64,
-    /// Units among these that have a hole.
+    /// Emitted units that have bytes missing.
     pub damaged: u64,
-    /// Units that were dropped: too large, unreadable, or without any stamp to go by.
+    /// Units dropped because they were too large, unreadable, or had no timestamp.
     pub dropped_units: u64,
 }
 
-/// Takes a transport stream in pieces of any size and hands on its access units as they become complete.
+/// Takes a transport stream in pieces of any size and emits its access units as soon as they are complete.
 ///
-/// There is no probing: the first unit comes out with its last byte. Memory is bounded by one unit (at
-/// most 8 MiB) per track. What is taken of an input of several programs and tracks [`Program`] says; the rest is
-/// named there and passed over.
+/// There is no probing: each unit, the first one included, is emitted with its last byte. Memory is bounded
+/// by one unit of at most 8 MiB per track. [`Program`] describes which program and tracks are selected when
+/// the input has several; the others are listed there and skipped.
 ///
-/// **When a video unit is complete**: at the length its PES header gives; without one, at the next PES
-/// packet of the PID; and once eight units in a row ended in a packet with stuffing and none went on after
-/// one, at the packet with stuffing. Should a unit then go on after all, what comes late is dropped and
-/// reported as loss with the next unit, and the PID falls back to waiting for good.
+/// **When a video unit is complete.** At the length in its PES header. Without a length, at the next PES
+/// packet of the PID; or, once eight units in a row have ended in a packet with stuffing and none has
+/// continued after one, at the packet with stuffing. If a unit continues after all, the late bytes are
+/// dropped and reported as loss with the next unit, and the PID waits for the next PES packet from then on.
 ///
-/// **Holes.** A video unit with a hole is handed on, `damaged`. Sound is dropped from the hole up to the
-/// next PES packet, because only there are stamps known again. A unit that spans several PES packets, or
-/// several units in one, which muxers of H.264 and H.265 do not write, are not put together or apart.
+/// **Missing packets.** A video unit with bytes missing is emitted with `damaged` set. Audio is dropped up to
+/// the next PES packet, because timestamps are known again only there. Units that span several PES packets,
+/// and several units in one PES packet, are not reassembled; muxers of H.264 and H.265 do not write them.
 ///
-/// **Stamps.** A PES packet without one takes over the stamp of the unit before (video) or continues by
-/// counting samples (sound). All tracks share one [`Unwrapper`].
+/// **Timestamps.** A PES packet without one takes that of the previous unit (video), or continues by counting
+/// samples (audio). All tracks share one [`Unwrapper`].
 #[derive(Default)]
 pub struct Demuxer {
     framing: Framing,
@@ -79,19 +80,19 @@ pub struct Demuxer {
 }
 
 impl Demuxer {
-    /// A demuxer that waits for a PAT.
+    /// Creates a demuxer that waits for a PAT.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next bytes, and calls `sink` for everything that is complete with them.
+    /// Takes the next bytes and calls `sink` for everything that they complete.
     pub fn push(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Event)) {
         let Self { framing, router } = self;
         framing.push(bytes, &mut |packet| router.packet(packet, sink));
     }
 
-    /// Ends a segment: hands on what is pending. The next bytes begin with a packet, and all continuity
-    /// counters may start anew. Also right at the end of the stream.
+    /// Ends a segment and emits pending units. The next bytes must begin with a packet, and all continuity
+    /// counters may restart. Call it at the end of the stream too.
     pub fn end_segment(&mut self, sink: &mut dyn FnMut(Event)) {
         let Self { framing, router } = self;
         let tail = framing.finish(&mut |packet| router.packet(packet, sink));
@@ -103,7 +104,7 @@ impl Demuxer {
         self.router.program.as_ref()
     }
 
-    /// What was seen so far.
+    /// The counters so far.
     pub fn stats(&self) -> Stats {
         Stats {
             resyncs: self.framing.resyncs,
@@ -179,7 +180,7 @@ impl Router {
         }
     }
 
-    /// Independent muxers all write version 0, so it is the content that tells a change.
+    /// Compares contents, not versions, because independent muxers all write version 0.
     fn take(&mut self, program: Option<Program>, sink: &mut dyn FnMut(Event)) {
         if let Some(program) = program
             && self.program.as_ref() != Some(&program)

@@ -1,26 +1,26 @@
-//! Learns whether a stuffed packet ends the PES packet it belongs to. Knows nothing of payloads.
+//! Learns whether a packet with stuffing ends its PES packet. Knows nothing of payloads.
 
-/// A PES packet of unbounded length ends where the next one begins, a whole picture later. But muxers fill
-/// its last packet with stuffing and no other, so most streams tell the end as it happens. Whether this one
-/// does has to be seen first, and one counter-example is enough to give the idea up.
+/// A PES packet of unbounded length ends where the next one begins, a whole frame later. Most muxers put
+/// stuffing into its last packet and no other, so the end can usually be detected as it arrives. Whether a
+/// stream does so has to be observed first, and one counter-example disables the rule.
 #[derive(Debug, Default)]
 pub(crate) struct StuffingRule {
     held: u8,
     broken: bool,
-    /// Whether the packet before was stuffed and in a PES packet of unbounded length.
+    /// Whether the previous packet had stuffing and was part of a PES packet of unbounded length.
     stuffed: bool,
 }
 
 impl StuffingRule {
-    /// How often in a row the rule must have held before it is acted upon.
+    /// How often in a row the rule must hold before it is applied.
     const PROOF: u8 = 8;
 
     fn is_trusted(&self) -> bool {
         !self.broken && self.held >= Self::PROOF
     }
 
-    /// A packet follows the one before without a gap. Says whether it shows that a unit was handed on too
-    /// early.
+    /// Observes a packet that follows the previous one without a gap. Returns whether it shows that a unit
+    /// was emitted too early.
     pub(crate) fn observe(&mut self, start: bool) -> bool {
         if !std::mem::take(&mut self.stuffed) {
             return false;
@@ -34,14 +34,14 @@ impl StuffingRule {
         too_early
     }
 
-    /// A packet was taken. Says whether the unit ends with it.
+    /// Records a packet. Returns whether it ends the unit.
     pub(crate) fn ends(&mut self, unbounded: bool, stuffed: bool) -> bool {
         self.stuffed = unbounded && stuffed;
         self.stuffed && self.is_trusted()
     }
 
-    /// Whether the packet before was likely the last of its unit; what comes next is not to be compared
-    /// with it.
+    /// Returns whether the previous packet was probably the last of its unit, and forgets it, so that the
+    /// next packet is not compared with it.
     pub(crate) fn take_plausible(&mut self) -> bool {
         std::mem::take(&mut self.stuffed) && !self.broken
     }
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn it_is_acted_upon_after_eight_proofs() {
         let mut rule = StuffingRule::default();
-        // The beginning of a unit proves the one before it, so the ninth is the first to profit.
+        // The beginning of a unit confirms the previous one, so the ninth is the first to benefit.
         let ended: Vec<bool> = (0..10).map(|_| unit(&mut rule)).collect();
         assert_eq!(ended.iter().position(|&ended| ended), Some(8));
         assert!(ended[8..].iter().all(|&ended| ended));

@@ -1,16 +1,15 @@
-//! What can be wrong with what the muxer is given. Input streams never give an error: see the demuxer's
-//! statistics and losses.
+//! The muxer's errors. The demuxer never fails on its input: see its statistics and losses.
 
 cutrickle_error::declare! {
     /// An error of the muxer.
     pub struct Error: Kind {
-        /// A program that cannot be.
+        /// An invalid program.
         BadProgram => pub(crate) bad_program,
             /// The program has no track.
             is_bad_program;
         /// A unit of a track or codec that the program lacks.
         UnknownTrack => pub(crate) unknown_track,
-            /// The program has no such track, or one of another codec.
+            /// The program has no such track, or its codec differs.
             is_unknown_track;
         /// A unit without bytes.
         Empty => pub(crate) empty_unit,

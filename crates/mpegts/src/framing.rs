@@ -1,20 +1,21 @@
-//! Cuts a byte stream into 188-byte packets, in any chunking, and finds the packets again after garbage.
-//! Knows the sync byte only; what a packet says is in `packet`.
+//! Splits a byte stream, in pieces of any size, into 188-byte packets, and resynchronizes after garbage.
+//! Knows only the sync byte; parsing the packet is in `packet`.
 
 use std::mem;
 
 pub(crate) const PACKET: usize = 188;
 const SYNC: u8 = 0x47;
 
-/// What a look at the front of the bytes gave.
+/// What was found at the front of the bytes.
 enum Step<'a> {
     Packet(&'a [u8; PACKET]),
     Skip(usize),
     Wait,
 }
 
-/// Packets are trusted one by one while in lock, so the last one of a segment never waits for a byte after
-/// it. Out of lock a packet must be followed by another sync byte. Neither depends on how bytes are chunked.
+/// While synchronized, each packet is accepted on its own, so the last one of a segment never waits for a
+/// byte after it. While not, a packet must be followed by another sync byte. Neither depends on how the bytes
+/// are split into pieces.
 pub(crate) struct Framing {
     carry: Vec<u8>,
     locked: bool,
@@ -46,7 +47,7 @@ impl Framing {
         self.carry = carry;
     }
 
-    /// Hands on what can be told from `bytes` and returns how many of them are done with.
+    /// Emits the packets found in `bytes` and returns how many bytes were consumed.
     fn scan(&mut self, bytes: &[u8], each: &mut dyn FnMut(&[u8; PACKET])) -> usize {
         let mut at = 0;
         loop {
@@ -87,8 +88,8 @@ impl Framing {
         }
     }
 
-    /// Ends the segment: hands on a packet that only waited for proof, and returns the bytes of a packet
-    /// that was cut short, if any. The next byte is taken for the start of a packet again.
+    /// Ends the segment: emits a packet that was only waiting for the sync byte after it, and returns the
+    /// bytes of a truncated packet, if any. The next byte is again expected to start a packet.
     pub(crate) fn finish(&mut self, each: &mut dyn FnMut(&[u8; PACKET])) -> Vec<u8> {
         let mut tail = mem::take(&mut self.carry);
         if let Some(packet) = tail.first_chunk() {
@@ -139,7 +140,7 @@ mod tests {
     #[test]
     fn garbage_between_packets_costs_no_packet() {
         let bytes = packets(4);
-        // A sync byte in the garbage must not be believed.
+        // A sync byte within the garbage must not be mistaken for a packet.
         let garbage = [9, SYNC, 7, 8, SYNC, 6];
         let (seen, framing, _) = cut(&[&bytes[..PACKET * 2], &garbage, &bytes[PACKET * 2..]]);
         assert_eq!(seen, [0, 1, 2, 3]);

@@ -1,8 +1,8 @@
 //! MPEG transport streams for live video: a push demuxer, a segmenting muxer, and the 90 kHz clock.
 //!
-//! Sans-IO: bytes go in and come out of plain calls, no socket, thread or clock is touched, and no input
-//! makes it panic. Its one invariant is latency: **a unit is handed on with its last byte**, in both
-//! directions. Nothing is probed, and nothing is held back in order to see what comes next.
+//! The crate does no IO: bytes go in and come out of plain calls, without sockets, threads or clocks, and no
+//! input makes it panic. Its main guarantee is latency: **a unit is passed on with its last byte**, in both
+//! directions. Nothing is probed, and nothing is held back to see what comes next.
 //!
 //! ```
 //! use bytes::{Bytes, BytesMut};
@@ -29,7 +29,7 @@
 //! # Ok::<(), cutrickle_mpegts::Error>(())
 //! ```
 //!
-//! Decoding is left to others, and so is pacing.
+//! Decoding and pacing are left to other crates.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,6 @@
-//! What the elementary streams of a PMT carry, by stream type and descriptors: also those that nobody here
-//! takes, so that they can be named. Which are taken is `programs`' business.
+//! What each elementary stream of a PMT carries, judged by stream type and descriptors. It covers streams
+//! that are not supported as well, so that they can be listed. Which streams are selected is decided in
+//! `programs`.
 
 use cutrickle_media::Codec;
 
@@ -18,22 +19,22 @@ pub enum ContentKind {
     Audio,
     /// Subtitles, teletext included.
     Subtitles,
-    /// Anything else: cues, metadata, private data.
+    /// Anything else: cue messages, metadata, private data.
     Data,
 }
 
-/// Why the units of an elementary stream are not handed on.
+/// Why the units of an elementary stream are not emitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ignored {
-    /// Its codec is none of [`Codec`], or it is neither video nor audio.
+    /// Its codec is not one of [`Codec`], or it is neither video nor audio.
     Codec,
-    /// The program has another track of its kind, which comes first.
+    /// The program has an earlier track of the same kind.
     Second,
-    /// It belongs to another program than the one that is taken.
+    /// It belongs to a program other than the selected one.
     Program,
 }
 
-/// One elementary stream of the input, as its PMT names it.
+/// One elementary stream of the input, as listed in its PMT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ElementaryStream {
     /// The number of its program.
@@ -42,15 +43,15 @@ pub struct ElementaryStream {
     pub pid: u16,
     /// What kind of content it has.
     pub kind: ContentKind,
-    /// The usual short name of what it carries, that of [`Codec::name`] where it is one of those.
+    /// The usual short name of its codec; [`Codec::name`] if it is one of those.
     pub codec: &'static str,
-    /// ISO 639-2 code of its language, in lower case.
+    /// The ISO 639-2 code of its language, in lower case.
     pub language: Option<String>,
-    /// Why its units are not handed on; none where they are.
+    /// Why its units are not emitted; `None` if they are.
     pub ignored: Option<Ignored>,
 }
 
-/// An elementary stream, and the track that it can be taken as.
+/// An elementary stream, and the track it can be used as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) pid: u16,
@@ -60,18 +61,18 @@ pub(crate) struct Entry {
     pub(crate) track: Option<Track>,
 }
 
-/// What descriptors say that matters here.
+/// The descriptor fields that are used.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors {
     registration: Option<[u8; 4]>,
     language: Option<String>,
     opus_channels: Option<u8>,
-    /// By the first descriptor that names one.
+    /// Given by the first descriptor that names a content.
     content: Option<(ContentKind, &'static str)>,
 }
 
 impl Descriptors {
-    /// Reads descriptors up to the first one that does not fit.
+    /// Reads descriptors up to the first malformed one.
     pub(crate) fn parse(mut bytes: &[u8]) -> Self {
         let mut found = Self::default();
         while let [tag, size, rest @ ..] = bytes {
@@ -119,13 +120,14 @@ impl Descriptors {
         self.content = self.content.or(content);
     }
 
-    /// Whether the program is one of a Blu-ray disc or camcorder, where some stream types mean something else.
+    /// Whether the program comes from a Blu-ray disc or camcorder, which give some stream types another
+    /// meaning.
     pub(crate) fn is_hdmv(&self) -> bool {
         self.registration.is_some_and(|registration| &registration == b"HDMV")
     }
 }
 
-/// What an elementary stream carries.
+/// Returns what an elementary stream carries.
 pub(crate) fn entry(stream_type: u8, pid: u16, descriptors: Descriptors, hdmv: bool) -> Entry {
     let codec = match stream_type {
         0x1B => Some(Codec::H264),
@@ -162,7 +164,7 @@ fn content(stream_type: u8, descriptors: &Descriptors, hdmv: bool) -> (ContentKi
         0x32 => (Video, "jpegxs"),
         0x33 | 0x34 => (Video, "vvc"),
         0x35 => (Video, "evc"),
-        // The Blu-ray disc's stream types (BD-ROM part 3), which ATSC and SCTE use otherwise.
+        // Blu-ray stream types (BD-ROM part 3), which ATSC and SCTE assign differently.
         0x80 if hdmv => (Audio, "pcm_bluray"),
         0x82 | 0x85 | 0x86 | 0xA2 if hdmv => (Audio, "dts"),
         0x83 if hdmv => (Audio, "truehd"),
@@ -178,8 +180,8 @@ fn content(stream_type: u8, descriptors: &Descriptors, hdmv: bool) -> (ContentKi
     }
 }
 
-/// By the format identifier of a registration descriptor (ISO/IEC 13818-1, 2.6.8; the identifiers are registered
-/// with SMPTE RA).
+/// The content given by the format identifier of a registration descriptor (ISO/IEC 13818-1, 2.6.8; the
+/// identifiers are registered with the SMPTE RA).
 fn registered(registration: Option<[u8; 4]>) -> (ContentKind, &'static str) {
     use ContentKind::{Audio, Data, Video};
     match registration.as_ref() {

@@ -1,6 +1,6 @@
-//! The segmenting muxer: access units in, transport packets out at once. Keeps what has to stay the same
-//! from segment to segment: PIDs and running continuity counters. When a segment ends is the caller's
-//! decision; timestamps are `timeline`'s.
+//! The segmenting muxer: takes access units and writes their transport packets at once. It keeps what must
+//! stay the same from segment to segment: PIDs and continuity counters. The caller decides when a segment
+//! ends; timestamps are mapped in `timeline`.
 
 use bytes::{BufMut, BytesMut};
 use cutrickle_media::{AccessUnit, AudioCodec, Codec, Ticks, Timestamp, VideoCodec};
@@ -22,8 +22,8 @@ pub const VIDEO_PID: u16 = 0x100;
 pub const AUDIO_PID: u16 = 0x101;
 
 const ROOM: usize = PACKET - 4;
-/// The program clock runs this much behind the decoding times (100 ms), so that a unit's last byte has
-/// time to arrive before the unit is due.
+/// How far the program clock runs behind the decoding times (100 ms), so that a unit's last byte arrives
+/// before the unit is due.
 const CLOCK_LEAD: Ticks = Ticks::from_millis(100);
 const MAX_AUDIO_PES: usize = 0xFFFF - 8 - 5;
 
@@ -36,10 +36,10 @@ pub struct MuxProgram {
 }
 
 impl MuxProgram {
-    /// A program of these codecs, for Opus in stereo.
+    /// Creates a program with these codecs. Opus is stereo.
     ///
     /// # Errors
-    /// Neither is given (`is_bad_program`).
+    /// Fails if neither is given (`is_bad_program`).
     pub fn new(video: Option<VideoCodec>, audio: Option<AudioCodec>) -> Result<Self> {
         if video.is_none() && audio.is_none() {
             return Err(Error::bad_program("a program needs a video or an audio track"));
@@ -47,7 +47,7 @@ impl MuxProgram {
         Ok(Self { video, audio, opus_channels: 2 })
     }
 
-    /// The same with this many Opus channels, 1 to 8 (clamped).
+    /// Sets the number of Opus channels, clamped to 1 to 8.
     #[must_use]
     pub fn with_opus_channels(self, channels: u8) -> Self {
         Self { opus_channels: channels.clamp(1, 8), ..self }
@@ -63,7 +63,7 @@ impl MuxProgram {
         self.audio
     }
 
-    /// Whether units of `codec` have a track here.
+    /// Whether the program has a track for units of `codec`.
     fn has(&self, codec: Codec) -> bool {
         match codec {
             Codec::Video(codec) => self.video == Some(codec),
@@ -85,12 +85,12 @@ impl MuxProgram {
     }
 }
 
-/// Writes access units as transport packets, each complete at once.
+/// Writes access units as transport packets, each unit completely and at once.
 ///
-/// Call [`begin_segment`](Self::begin_segment) and then write the segment's units, the first video unit an
-/// IDR. The packets of all segments joined are one stream without a discontinuity, and each segment can be
-/// read alone. The last packet of a video unit always carries stuffing, so that a reader can tell the end
-/// of the unit without waiting for the next.
+/// Call [`begin_segment`](Self::begin_segment), then write the segment's units; the first video unit must be
+/// an IDR. The packets of all segments joined form one stream without a discontinuity, and each segment can
+/// be read on its own. The last packet of a video unit always carries stuffing, so that a reader can detect
+/// the end of the unit without waiting for the next one.
 #[derive(Debug)]
 pub struct Muxer {
     program: MuxProgram,
@@ -105,7 +105,7 @@ pub struct Muxer {
 }
 
 impl Muxer {
-    /// A muxer of `program`.
+    /// Creates a muxer for `program`.
     pub fn new(program: MuxProgram) -> Self {
         Self {
             program,
@@ -125,12 +125,12 @@ impl Muxer {
         &self.program
     }
 
-    /// Changes the tracks from the next segment on. The PMT gets a new version where they differ.
+    /// Changes the tracks from the next segment on. The PMT gets a new version if they differ.
     pub fn set_program(&mut self, program: MuxProgram) {
         self.next_program = Some(program);
     }
 
-    /// Writes PAT and PMT.
+    /// Writes the PAT and the PMT.
     pub fn begin_segment(&mut self, out: &mut BytesMut) {
         if let Some(program) = self.next_program.take()
             && program != self.program
@@ -148,12 +148,13 @@ impl Muxer {
         write_section(out, PMT_PID, &mut self.pmt_counter, &pmt);
     }
 
-    /// Writes all packets of one unit. Of its timestamps the low 33 bits are written. Video without an access unit
-    /// delimiter is given one; several ADTS frames may be one unit. A first unit without a segment begins one.
+    /// Writes all packets of one unit, with the low 33 bits of its timestamps. Video without an access unit
+    /// delimiter gets one; one unit may hold several ADTS frames. If no segment has begun, the first unit
+    /// begins one.
     ///
     /// # Errors
-    /// The program has no track of its codec (`is_unknown_track`), it has no bytes (`is_empty_unit`), or it is audio of
-    /// more than 64 KiB (`is_too_large`). Nothing of it is written then.
+    /// Fails if the program has no track for the unit's codec (`is_unknown_track`), if the unit has no bytes
+    /// (`is_empty_unit`), or if it is audio of more than 64 KiB (`is_too_large`). Nothing is written then.
     pub fn write_unit(&mut self, unit: &AccessUnit, out: &mut BytesMut) -> Result<()> {
         let (codec, kind, pts) = (unit.codec, unit.codec.kind(), unit.pts);
         if !self.program.has(codec) {
@@ -235,7 +236,7 @@ fn write_packet_head(out: &mut BytesMut, pid: u16, start: bool, control: u8, cou
     *counter = (*counter + 1) & 0x0F;
 }
 
-/// What the adaptation field of a unit's first packet says.
+/// What the adaptation field of a unit's first packet contains.
 #[derive(Clone, Copy)]
 struct Front {
     clock: Option<Timestamp>,
@@ -243,7 +244,7 @@ struct Front {
 }
 
 impl Front {
-    /// Bytes of the adaptation field, its length byte included; 0 where there is nothing to say.
+    /// The size of the adaptation field in bytes, its length byte included; 0 if there is none.
     const fn size(self) -> usize {
         match self.clock {
             Some(_) => 8,
@@ -267,7 +268,7 @@ impl Front {
     }
 }
 
-/// Cuts `head` and `body`, a PES packet in two parts, into transport packets. The last one is stuffed.
+/// Splits a PES packet, given as `head` and `body`, into transport packets and adds stuffing to the last one.
 fn write_pes(out: &mut BytesMut, pid: u16, counter: &mut u8, front: Front, head: &[u8], body: &[u8]) {
     let total = head.len() + body.len() + front.size();
     out.reserve(total.div_ceil(ROOM) * PACKET);

@@ -1,5 +1,5 @@
-//! Opus in transport streams: the control header before each packet (the Opus-in-MPEG-TS specification,
-//! table 4-1), and how long a packet lasts (RFC 6716, section 3.1).
+//! Opus in transport streams: the control header before each packet (Opus-in-MPEG-TS specification, table
+//! 4-1), and the duration of a packet (RFC 6716, section 3.1).
 
 use bytes::BytesMut;
 use cutrickle_media::Timestamp;
@@ -7,15 +7,15 @@ use cutrickle_media::Timestamp;
 use crate::clock::SampleClock;
 use crate::stream::Cut;
 
-/// Opus counts samples at this rate whatever it codes.
+/// Opus always counts samples at this rate.
 const RATE: u32 = 48_000;
-/// The longest packet: 120 ms.
+/// The longest packet, 120 ms.
 const MAX_SAMPLES: u32 = 5_760;
 
-/// The longest packet that RFC 6716, section 3.4 allows: 48 frames of 1275 bytes and their sizes.
+/// The largest packet that RFC 6716, section 3.4 allows: 48 frames of 1275 bytes, and their sizes.
 const MAX_PACKET: usize = 48 * (1_275 + 2) + 2;
 
-/// The splitter of one Opus track. Packets do not cross PES packets.
+/// Splits one Opus track into packets. Opus packets do not span PES packets.
 #[derive(Debug, Default)]
 pub(crate) struct OpusSplitter {
     buf: BytesMut,
@@ -23,7 +23,7 @@ pub(crate) struct OpusSplitter {
 }
 
 impl OpusSplitter {
-    /// A PES packet begins.
+    /// Starts a PES packet.
     pub(crate) fn begin(&mut self, pts: Option<Timestamp>) {
         if let Some(pts) = pts {
             self.clock.set(pts);
@@ -34,14 +34,14 @@ impl OpusSplitter {
         self.buf.extend_from_slice(bytes);
     }
 
-    /// Forgets the packet in progress and says whether there was one.
+    /// Discards the packet in progress and returns whether there was one.
     pub(crate) fn reset(&mut self) -> bool {
         let lost = !self.buf.is_empty();
         self.buf.clear();
         lost
     }
 
-    /// The next whole packet, without its control header.
+    /// Returns the next complete packet, without its control header.
     pub(crate) fn next(&mut self) -> Cut {
         let (head, size) = match control_header(&self.buf) {
             Control::Short => return Cut::Wait,
@@ -97,15 +97,15 @@ fn control_header(bytes: &[u8]) -> Control {
     if size == 0 { Control::Bad } else { Control::Packet { head, size } }
 }
 
-/// Writes the control header of a packet of `size` bytes, nothing trimmed.
+/// Writes the control header of a packet of `size` bytes, with no samples trimmed.
 pub(crate) fn write_control_header(out: &mut Vec<u8>, size: usize) {
     out.extend([0x7F, 0xE0]);
     out.extend(std::iter::repeat_n(0xFF, size / 255));
     out.push((size % 255) as u8);
 }
 
-/// How many samples at 48 kHz an Opus packet stands for (RFC 6716, section 3.1). At most 5760; 0 for an
-/// empty packet.
+/// Returns the duration of an Opus packet in samples at 48 kHz (RFC 6716, section 3.1): at most 5760, and 0
+/// for an empty packet.
 pub fn packet_samples(packet: &[u8]) -> u32 {
     let Some(&toc) = packet.first() else { return 0 };
     let config = toc >> 3;
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn trims_and_extensions_are_passed_over() {
-        // Both trims and an extension of three bytes, then one byte of Opus.
+        // Both trim fields and an extension of three bytes, then one byte of Opus.
         let bytes = [0x7F, 0xFC, 1, 0, 10, 0, 20, 3, 0, 0, 0, 0xF8];
         assert_eq!(control_header(&bytes), Control::Packet { head: 11, size: 1 });
     }

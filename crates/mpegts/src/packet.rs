@@ -1,5 +1,5 @@
-//! One transport packet's header and adaptation field (ISO/IEC 13818-1, 2.4.3.2 to 2.4.3.5), and the
-//! continuity counter of one PID. Leaves the payload to `psi` and `stream`.
+//! The header and adaptation field of a transport packet (ISO/IEC 13818-1, 2.4.3.2 to 2.4.3.5), and the
+//! continuity counter of one PID. The payload is left to `psi` and `stream`.
 
 use crate::framing::PACKET;
 
@@ -13,13 +13,13 @@ pub(crate) struct Packet<'a> {
     pub(crate) counter: u8,
     pub(crate) discontinuity: bool,
     pub(crate) random_access: bool,
-    /// Bytes that are there only to fill the packet.
+    /// The number of bytes that only fill the packet.
     pub(crate) stuffing: usize,
-    /// `None` where the packet announces no payload; such a packet does not count.
+    /// `None` if the packet has no payload; such a packet does not advance the continuity counter.
     pub(crate) payload: Option<&'a [u8]>,
 }
 
-/// The PID alone, for packets that are otherwise unreadable.
+/// Reads only the PID, for packets that are otherwise unreadable.
 pub(crate) fn pid_of(bytes: &[u8]) -> Option<u16> {
     match bytes {
         [_, high, low, ..] => Some(u16::from_be_bytes([high & 0x1F, *low])),
@@ -28,7 +28,7 @@ pub(crate) fn pid_of(bytes: &[u8]) -> Option<u16> {
 }
 
 impl<'a> Packet<'a> {
-    /// `None` where the adaptation field contradicts the packet's size or the control bits are reserved.
+    /// Returns `None` if the adaptation field contradicts the packet's size or the control bits are reserved.
     pub(crate) fn parse(bytes: &'a [u8; PACKET]) -> Option<Self> {
         let [_, high, low, control, body @ ..] = bytes;
         let mut packet = Self {
@@ -62,7 +62,8 @@ impl<'a> Packet<'a> {
         self.discontinuity = flags & 0x80 != 0;
         self.random_access = flags & 0x40 != 0;
         if flags == 0 {
-            // Nothing is announced, so the field, its length byte included, is there to fill.
+            // No optional field is present, so the whole adaptation field, its length byte included, is
+            // stuffing.
             self.stuffing = field.len() + 1;
             return Some(());
         }
@@ -82,13 +83,13 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// What the continuity counter says of a packet.
+/// What the continuity counter says about a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Continuity {
-    /// Nothing to compare with.
+    /// There is no previous packet to compare with.
     First,
     Next,
-    /// The packet before, sent again.
+    /// The previous packet, sent again.
     Repeat,
     /// At least this many packets are missing.
     Gap(u32),
@@ -98,12 +99,12 @@ pub(crate) enum Continuity {
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     last: Option<u8>,
-    // Restarted counters and runs of 16 lost packets repeat a value too; only equal content is a repeat.
+    // Restarted counters and runs of 16 lost packets repeat a value too, so a repeat must have equal content.
     print: ([u8; 24], usize),
 }
 
 impl Counter {
-    /// Judges a packet that has a payload.
+    /// Checks the counter of a packet that has a payload.
     pub(crate) fn judge(&mut self, counter: u8, payload: &[u8]) -> Continuity {
         let mut print = ([0; 24], payload.len());
         for (to, from) in print.0.iter_mut().zip(payload) {
@@ -122,7 +123,7 @@ impl Counter {
         verdict
     }
 
-    /// Forgets, so that the next packet may carry any value.
+    /// Forgets the last value, so that the next packet may carry any.
     pub(crate) fn restart(&mut self) {
         self.last = None;
     }

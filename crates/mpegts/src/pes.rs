@@ -1,23 +1,23 @@
-//! The PES packet's header in both directions (ISO/IEC 13818-1, 2.4.3.6 and 2.4.3.7).
+//! Reads and writes PES packet headers (ISO/IEC 13818-1, 2.4.3.6 and 2.4.3.7).
 
-/// What the front of a PES packet turned out to be.
+/// What was found at the front of a PES packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Head {
-    /// More bytes are needed to tell.
+    /// More bytes are needed.
     Short,
-    /// Not a PES packet, or one that cannot be read.
+    /// Not a PES packet, or an unreadable one.
     Bad,
     /// A kind that carries no elementary stream, such as padding.
     Other,
     Media(PesHeader),
 }
 
-/// The fields that matter of a PES header.
+/// The fields of a PES header that are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PesHeader {
-    /// Bytes of the header itself.
+    /// The size of the header in bytes.
     pub(crate) size: usize,
-    /// Bytes of payload after it, `None` where the packet says "until the next one begins".
+    /// The size of the payload in bytes; `None` if it lasts until the next PES packet begins.
     pub(crate) payload: Option<usize>,
     pub(crate) pts: Option<u64>,
     pub(crate) dts: Option<u64>,
@@ -52,7 +52,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Head {
     })
 }
 
-/// A 33-bit stamp; `None` where its marker bits do not hold.
+/// Reads a 33-bit timestamp; `None` if its marker bits are wrong.
 fn stamp(bytes: &[u8]) -> Option<u64> {
     let [a, b, c, d, e, ..] = *bytes else { return None };
     if a & c & e & 1 == 0 {
@@ -62,8 +62,8 @@ fn stamp(bytes: &[u8]) -> Option<u64> {
     Some((a & 0x0E) << 29 | b << 22 | (c & 0xFE) << 14 | d << 7 | e >> 1)
 }
 
-/// Writes a header. `payload` is the size of what follows, `None` for "until the next one begins";
-/// `filler` bytes make the header longer. Both stamps are written where they differ.
+/// Writes a header. `payload` is the size of the payload in bytes, `None` if it lasts until the next PES
+/// packet begins; `filler` bytes are added to the header. The DTS is written only if it differs from the PTS.
 pub(crate) fn write(out: &mut Vec<u8>, id: u8, payload: Option<u16>, pts: i64, dts: i64, filler: u8) {
     let both = pts != dts;
     let fields = if both { 10 } else { 5 } + filler;

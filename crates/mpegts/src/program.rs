@@ -1,4 +1,4 @@
-//! What of the input is taken: tracks, and the list of them. How a PMT spells it is in `psi`.
+//! The selected program: its tracks, and the list of all elementary streams. Parsing the PMT is in `psi`.
 
 use cutrickle_media::Codec;
 
@@ -9,24 +9,24 @@ use crate::listing::ElementaryStream;
 pub struct Track {
     /// The packet identifier, 0x0010 to 0x1FFE.
     pub pid: u16,
-    /// What the stream carries.
+    /// The stream's codec.
     pub codec: Codec,
-    /// Opus only: how many channels the extension descriptor's channel configuration code stands for.
-    /// `None` for other codecs, and where the descriptor is missing or its layout is spelt out.
+    /// The number of channels given by the extension descriptor of an Opus stream. `None` for other codecs,
+    /// and if the descriptor is missing or describes its channel layout explicitly.
     pub opus_channels: Option<u8>,
 }
 
-/// What of the input is taken, and everything that it names.
+/// The selected program, and everything else the input announces.
 ///
-/// Of several programs the first that has video is taken, of its tracks the first video and the first audio track
-/// of a known codec.
+/// Among several programs, the first that has video is selected; among its tracks, the first video and the
+/// first audio track of a known codec.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Program {
-    /// The number of the program that is taken.
+    /// The number of the selected program.
     pub number: u16,
-    /// The tracks that are taken, in the PMT's order; naming one does not promise that it ever carries a unit.
+    /// The selected tracks, in the PMT's order. A listed track does not necessarily carry any unit.
     pub tracks: Vec<Track>,
-    /// Every elementary stream of every program whose PMT has come, those among them that are taken.
+    /// Every elementary stream of every program whose PMT was received, including the selected ones.
     pub streams: Vec<ElementaryStream>,
 }
 

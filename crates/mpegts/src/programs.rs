@@ -1,14 +1,14 @@
-//! Which program is taken, and which of its tracks: PAT and PMTs of all programs, and the choice among them.
-//! How they are spelt is in `psi`, what a stream type means in `listing`.
+//! Collects the PAT and the PMTs of all programs, and selects one program and its tracks. Parsing the tables
+//! is in `psi`, the meaning of stream types in `listing`.
 
 use crate::listing::{ContentKind, ElementaryStream, Entry, Ignored};
 use crate::packet::{Continuity, Counter, Packet};
 use crate::program::Program;
 use crate::psi::{self, Sections};
 
-/// Programs beyond are not listened to. A satellite's transponder carries some ten.
+/// Further programs are ignored. A satellite transponder carries about ten.
 const MAX_PROGRAMS: usize = 32;
-/// A program whose PMT has not come by so many PATs is not waited for.
+/// A program whose PMT has not arrived after this many PATs is not waited for.
 const MAX_PATIENCE: u8 = 2;
 
 /// One program of the PAT.
@@ -19,7 +19,7 @@ struct Listened {
     sections: Sections,
     counter: Counter,
     entries: Option<Vec<Entry>>,
-    /// How many PATs have come since the one that first named it.
+    /// The number of PATs since the one that first listed the program.
     pats: u8,
 }
 
@@ -28,7 +28,7 @@ impl Listened {
         self.entries.iter().flatten().any(|entry| entry.track.is_some_and(|track| track.codec.is_video()))
     }
 
-    /// Neither known nor given up.
+    /// Whether its PMT has neither arrived nor been given up.
     fn is_awaited(&self) -> bool {
         self.entries.is_none() && self.pats < MAX_PATIENCE
     }
@@ -40,9 +40,9 @@ pub(crate) struct Programs {
     pat: Sections,
     pat_counter: Counter,
     listened: Vec<Listened>,
-    /// The number and PMT's PID of the program that is taken.
+    /// The number and PMT PID of the selected program.
     chosen: Option<(u16, u16)>,
-    /// CRC errors of programs that are not there any more.
+    /// CRC errors of programs that are gone.
     crc_errors: u64,
 }
 
@@ -57,13 +57,13 @@ impl Programs {
         self.crc_errors + self.pat.crc_errors + pmts
     }
 
-    /// Takes a packet of the PAT's PID. Says whether a segment seems to begin with it, and what is taken where
-    /// that is known.
+    /// Takes a packet of the PAT's PID. Returns whether a segment seems to begin with it, and the selected
+    /// program if it is known.
     pub(crate) fn pat_packet(&mut self, packet: &Packet<'_>) -> (bool, Option<Program>) {
         let Some(payload) = packet.payload else { return (false, None) };
         let verdict = self.pat_counter.judge(packet.counter, payload);
-        // Segments begin with a PAT and often with counters at 0: after one that does not follow the last
-        // PAT, a jump of the other counters is no loss.
+        // Segments begin with a PAT, often with all counters at 0. After a PAT that does not continue the
+        // previous one, a jump of the other counters is not a loss.
         let begins = packet.start && (verdict != Continuity::Next || packet.counter == 0);
         match verdict {
             Continuity::Repeat if !packet.start => return (begins, None),
@@ -99,13 +99,14 @@ impl Programs {
         self.crc_errors += old.iter().map(|gone| gone.sections.crc_errors).sum::<u64>();
     }
 
-    /// Takes a packet of a PMT's PID, and says what is taken where that is known.
+    /// Takes a packet of a PMT's PID and returns the selected program if it is known.
     pub(crate) fn pmt_packet(&mut self, packet: &Packet<'_>) -> Option<Program> {
         let payload = packet.payload?;
-        // Programs may share a PID.
+        // Several programs may share a PID.
         for listened in self.listened.iter_mut().filter(|listened| listened.pmt_pid == packet.pid) {
             match listened.counter.judge(packet.counter, payload) {
-                // A table that begins is taken again: it may come from another muxer with the same counter.
+                // A repeated start of a table is read again: it may come from another muxer with the same
+                // counter.
                 Continuity::Repeat if !packet.start => continue,
                 Continuity::Gap(_) => listened.sections.reset(),
                 Continuity::First | Continuity::Next | Continuity::Repeat => {}
@@ -117,7 +118,7 @@ impl Programs {
         self.decide()
     }
 
-    /// Ends a segment: tables begin anew.
+    /// Ends a segment; tables start over.
     pub(crate) fn end_segment(&mut self) {
         self.pat.reset();
         self.pat_counter.restart();
@@ -127,8 +128,8 @@ impl Programs {
         }
     }
 
-    /// Takes the first program that has pictures; one that is taken already is kept while it has some. Where
-    /// none has, the first one.
+    /// Selects the first program that has video. A program selected earlier is kept while it has video. If no
+    /// program has video, the first one is selected.
     fn decide(&mut self) -> Option<Program> {
         let is_chosen = |listened: &&Listened| self.chosen == Some((listened.number, listened.pmt_pid));
         let chosen = self.listened.iter().find(is_chosen);

@@ -1,5 +1,5 @@
-//! One elementary stream: from packets of a PID to access units. Owns continuity, loss, and the question
-//! when a PES packet has ended; which PIDs there are is `demux`'s business.
+//! One elementary stream: turns the packets of a PID into access units. It handles continuity, loss, and when
+//! a PES packet has ended; which PIDs exist is decided in `demux`.
 
 use bytes::{Bytes, BytesMut};
 use cutrickle_media::{AccessUnit, AudioCodec, Codec, Loss, Timestamp, VideoCodec};
@@ -14,9 +14,9 @@ use crate::packet::{Continuity, Counter, Packet};
 use crate::pes::{self, Head, PesHeader};
 use crate::program::Track;
 
-/// The largest video unit that is kept. More than a 4K IDR at the highest rate anybody sends live.
+/// The largest video unit kept: more than a 4K IDR at the highest bit rates used for live video.
 const MAX_UNIT: usize = 8 << 20;
-/// The largest PES header is 264 bytes; one that is not complete after this many is damaged.
+/// The largest PES header has 264 bytes; one that is incomplete after this many is damaged.
 const MAX_HEAD: usize = 512;
 
 /// What a splitter found at the front of its bytes.
@@ -25,13 +25,13 @@ pub(crate) enum Cut {
     Unit(Timestamp, Bytes),
     /// Not a whole unit yet.
     Wait,
-    /// A unit that no stamp was ever seen for was dropped.
+    /// A unit was dropped because no timestamp is known yet.
     Unstamped,
     /// The rest of this PES packet is unreadable and was dropped.
     Lost,
 }
 
-/// What a stream needs of its demuxer.
+/// The parts of the demuxer that a stream uses.
 pub(crate) struct Context<'a> {
     pub(crate) clock: &'a mut Unwrapper,
     pub(crate) stats: &'a mut Stats,
@@ -39,11 +39,11 @@ pub(crate) struct Context<'a> {
 }
 
 enum State {
-    /// Passing over payload until a PES packet begins.
+    /// Skips payload until a PES packet begins.
     Idle,
-    /// Collecting a PES header that did not fit its first packet.
+    /// Collects a PES header that did not fit into its first packet.
     Head(Vec<u8>),
-    /// In the payload, with the bytes that are still to come where the header told.
+    /// Within the payload, with the number of bytes still to come if the header gave its length.
     Body(Option<usize>),
 }
 
@@ -56,7 +56,7 @@ enum Units {
 struct Video {
     codec: VideoCodec,
     buf: BytesMut,
-    /// What to reserve for the next unit, so that its bytes are not moved as it grows.
+    /// How much to reserve for the next unit, so that its bytes are not moved as it grows.
     hint: usize,
     random_access: bool,
     damaged: bool,
@@ -92,7 +92,7 @@ impl Stream {
         Self { track, counter, may_restart: false, loss: Loss::default(), state: State::Idle, units }
     }
 
-    /// Allows the counter any value at the next beginning of a PES packet.
+    /// Accepts any counter value at the next start of a PES packet.
     pub(crate) fn may_restart(&mut self) {
         self.may_restart = true;
     }
@@ -113,7 +113,7 @@ impl Stream {
             }
             // Joined in the middle of a PES packet, whose beginning is missing.
             Continuity::First if !packet.start && self.loss == Loss::default() => self.loss.packets = 1,
-            // Another segment begins: what the last one left of a frame is not continued here.
+            // Another segment begins, so an incomplete frame of the last one does not continue here.
             Continuity::Gap(_) if self.track.codec.is_audio() => self.abandon(ctx),
             Continuity::Gap(_) | Continuity::First | Continuity::Next => {}
         }
@@ -125,7 +125,7 @@ impl Stream {
             && verdict == Continuity::Next
             && video.ending.observe(packet.start)
         {
-            // The unit is out already, and a decoder cannot take its rest afterwards.
+            // The unit has been emitted already, and a decoder cannot take the rest of it afterwards.
             ctx.stats.late_packets += 1;
             self.loss.packets = self.loss.packets.saturating_add(1);
         }
@@ -143,11 +143,11 @@ impl Stream {
         }
     }
 
-    /// Notes packets that are missing or unusable.
+    /// Records packets that are missing or unusable.
     pub(crate) fn lose(&mut self, packets: u32, ctx: &mut Context<'_>) {
         match &mut self.units {
             Units::Video(video) => {
-                // A stuffed packet was most likely the unit's last, so the hole lies after it.
+                // A packet with stuffing was most likely the unit's last, so the gap lies after it.
                 if video.ending.take_plausible() {
                     self.finish(ctx);
                 } else {
@@ -162,13 +162,13 @@ impl Stream {
         self.loss.packets = self.loss.packets.saturating_add(packets);
     }
 
-    /// The same for a packet whose counter cannot be believed.
+    /// Records an unusable packet whose counter cannot be trusted.
     pub(crate) fn lose_uncounted(&mut self, ctx: &mut Context<'_>) {
         self.lose(1, ctx);
         self.counter.restart();
     }
 
-    /// Drops what is in progress up to the next PES packet: only there are sound's stamps known again.
+    /// Drops everything up to the next PES packet, the first place where an audio timestamp is known again.
     fn abandon(&mut self, ctx: &mut Context<'_>) {
         let lost = match &mut self.units {
             Units::Video(video) => !std::mem::take(&mut video.buf).is_empty(),
@@ -196,7 +196,7 @@ impl Stream {
             State::Idle => {}
             State::Body(_) => self.body(payload, ctx),
             State::Head(head) => {
-                // The payload after a header that came whole is not copied on the way.
+                // When the packet holds a whole header, the payload after it is not copied.
                 let joined;
                 let bytes = if head.is_empty() {
                     payload
@@ -229,7 +229,7 @@ impl Stream {
     fn stamp(&mut self, header: &PesHeader, ctx: &mut Context<'_>) {
         let dts = header.dts.or(header.pts).map(|raw| ctx.clock.unwrap(raw));
         let pts = header.pts.map(|raw| {
-            // Read beside the decoding time, but the clock follows decoding times only.
+            // The PTS is unwrapped relative to the DTS, but the clock follows decoding times only.
             let mut beside = *ctx.clock;
             beside.unwrap(raw)
         });
@@ -294,7 +294,7 @@ impl Stream {
         self.loss.units = self.loss.units.saturating_add(1);
     }
 
-    /// The PES packet in progress is over, by its length, by what follows, or by its stuffing.
+    /// Ends the PES packet in progress, whose end was given by its length, the next packet, or its stuffing.
     fn finish(&mut self, ctx: &mut Context<'_>) {
         let cut_short = match std::mem::replace(&mut self.state, State::Idle) {
             State::Idle => return,
@@ -305,7 +305,7 @@ impl Stream {
             State::Body(remaining) => remaining.is_some_and(|remaining| remaining > 0),
         };
         match &mut self.units {
-            // A frame may go on in the next PES packet, but not when the end of this one is missing.
+            // A frame may continue in the next PES packet, unless the end of this one is missing.
             Units::Aac(aac) => {
                 if cut_short && aac.reset() {
                     self.drop_unit(ctx);
@@ -332,7 +332,7 @@ impl Stream {
         }
     }
 
-    /// Hands on what is pending and forgets the counter.
+    /// Emits what is pending and forgets the counter.
     pub(crate) fn end_segment(&mut self, ctx: &mut Context<'_>) {
         self.finish(ctx);
         if let Units::Aac(aac) = &mut self.units

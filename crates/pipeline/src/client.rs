@@ -134,7 +134,7 @@ impl Source {
     async fn take(self: Arc<Self>) -> Option<VideoFrame> {
         loop {
             if let Work::Video(frame) = self.queue.pop().await? {
-                self.stream.recorder.processed.add(1);
+                self.stream.recorder.counts.frames_processed.add(1);
                 self.stream.recorder.wait.observe(frame.arrived().elapsed().as_secs_f64());
                 return Some(frame);
             }

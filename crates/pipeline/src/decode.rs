@@ -57,13 +57,13 @@ const MAX_WITHIN: usize = 32;
 impl Decoding<'_> {
     fn unit(&mut self, codec: VideoCodec, unit: &AccessUnit, origin: Origin) {
         let Some(mut decoder) = self.decoder_for(codec) else {
-            self.stream.recorder.failed.add(1);
+            self.stream.recorder.counts.frames_failed.add(1);
             return;
         };
         if !self.begun && !unit.keyframe {
             // Nothing can be shown of a stream that is joined in mid-GOP.
             self.decoder = Some((codec, decoder));
-            self.stream.recorder.failed.add(1);
+            self.stream.recorder.counts.frames_failed.add(1);
             return;
         }
         self.begun = true;
@@ -82,7 +82,7 @@ impl Decoding<'_> {
         self.stream.decoded(result.is_ok());
         if let Err(e) = result {
             if ready.is_empty() && self.within.pop_back().is_some() {
-                self.stream.recorder.failed.add(1);
+                self.stream.recorder.counts.frames_failed.add(1);
             }
             if e.is_unsupported() {
                 self.refused = Some(codec);
@@ -132,7 +132,7 @@ impl Decoding<'_> {
             self.stream.error(format_args!("ending the video decoder: {}", chain(&e)));
         }
         self.deliver(ready);
-        self.stream.recorder.failed.add(self.within.len() as u64);
+        self.stream.recorder.counts.frames_failed.add(self.within.len() as u64);
         self.within.clear();
     }
 
@@ -142,20 +142,20 @@ impl Decoding<'_> {
                 continue;
             }
             if !self.pacer.keep(frame.timestamp(), self.stream.max_fps()) {
-                self.stream.recorder.paced.add(1);
+                self.stream.recorder.counts.frames_paced.add(1);
                 continue;
             }
             match self.resized(frame) {
                 Ok(frame) => self.runtime.block_on(self.frames.push_video(frame)),
                 Err(e) => {
-                    self.stream.recorder.failed.add(1);
+                    self.stream.recorder.counts.frames_failed.add(1);
                     self.stream.error(chain(&e));
                 }
             }
         }
         while self.within.len() > MAX_WITHIN {
             self.within.pop_front();
-            self.stream.recorder.failed.add(1);
+            self.stream.recorder.counts.frames_failed.add(1);
         }
     }
 
@@ -166,7 +166,7 @@ impl Decoding<'_> {
         self.within.remove(place);
         let before = self.within.len();
         self.within.retain(|(_, at)| *at >= frame.timestamp());
-        self.stream.recorder.failed.add((before - self.within.len()) as u64);
+        self.stream.recorder.counts.frames_failed.add((before - self.within.len()) as u64);
         true
     }
 

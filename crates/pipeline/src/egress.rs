@@ -1,6 +1,6 @@
 //! The encoding thread: frames and audio to access units, in segments.
 //!
-//! A segment begins with an IDR picture; audio that is ahead of the first frame waits for it. The first segment waits a
+//! A segment begins with an IDR frame; audio that is ahead of the first frame waits for it. The first segment waits a
 //! moment for audio to show whether it is sent on or encoded, since a segment names its codecs. Where video does not come,
 //! or comes no more, segments of audio alone begin, and end with the next frame.
 
@@ -116,7 +116,7 @@ struct Egress {
     last_audio: Option<Timestamp>,
     audio_at_video: Option<Timestamp>,
     rate: PictureRate,
-    /// An IDR picture is owed: after an error, or because the tracks have to change.
+    /// An IDR frame is owed: after an error, or because the tracks have to change.
     idr_owed: bool,
     /// The tracks of the current segment.
     tracks: Option<Tracks>,
@@ -159,14 +159,14 @@ impl Egress {
         self.stream.recorder.encode.observe((finished - started).as_secs_f64());
         match result {
             Ok(unit) => {
-                self.stream.recorder.picture_out(frame.arrived(), finished);
+                self.stream.recorder.frame_out(frame.arrived(), finished);
                 self.encoded(unit);
             }
             Err(e) => {
                 // The encoder's state is unknown: the next frame starts from scratch.
                 self.encoder = None;
                 self.idr_owed = true;
-                self.stream.recorder.failed.add(1);
+                self.stream.recorder.counts.frames_failed.add(1);
                 self.stream.error(format_args!("encoding at {}: {}", frame.timestamp(), chain(&e)));
             }
         }
@@ -176,7 +176,7 @@ impl Egress {
         let due = self.next_cut.is_none_or(|cut| frame.timestamp() >= cut);
         let size = Size::new(frame.width(), frame.height());
         let fits = |config: &EncoderConfig| config.size == size && config.colour == frame.colour();
-        self.rate.picture(frame.timestamp(), due);
+        self.rate.frame(frame.timestamp(), due);
         let encoder = match self.encoder.take() {
             Some(mut encoder) if fits(encoder.config()) => {
                 // Where a segment begins: in the middle of one it would show.
@@ -245,7 +245,7 @@ impl Egress {
         };
         let chunk = match begins {
             Some(codec) => self.begin_segment(Some(codec)),
-            // Before the first IDR picture nothing can be shown.
+            // Before the first IDR frame nothing can be shown.
             None if self.tracks.is_none() => return,
             None => Chunk::default(),
         };
@@ -292,7 +292,7 @@ impl Egress {
         let codec = self.audio.codec(self.stream.announced().audio);
         match self.tracks {
             Some(tracks) if tracks.audio == codec => self.send_waiting_audio(),
-            // The codec is not the one that the segment names: it takes a new one, which takes an IDR picture.
+            // The codec is not the one that the segment names: it takes a new one, which takes an IDR frame.
             Some(tracks) if tracks.video.is_some() => self.idr_owed = true,
             _ => {}
         }
@@ -338,8 +338,8 @@ impl Egress {
             return LOSSLESS_PATIENCE;
         }
         let recorder = &self.stream.recorder;
-        let out = [&recorder.failed, &recorder.processed, &*recorder.dropped];
-        let decoding = recorder.arrived.get() > 0 && out.iter().all(|counter| counter.get() == 0);
+        let out = [&recorder.counts.frames_failed, &recorder.counts.frames_processed, &recorder.counts.frames_dropped];
+        let decoding = recorder.counts.frames_in.get() > 0 && out.iter().all(|counter| counter.get() == 0);
         if decoding { DECODING_PATIENCE } else { VIDEO_PATIENCE }
     }
 

@@ -76,7 +76,7 @@ pub(crate) async fn run(stream: Arc<Stream>, mut events: mpsc::Receiver<Event>, 
     talk(&stream, &mut events, &channel).await;
     events.close();
     while events.try_recv().is_ok() {
-        stream.recorder.events_dropped.add(1);
+        stream.recorder.counts.events_dropped.add(1);
     }
 }
 
@@ -121,7 +121,7 @@ fn stopped(stream: &Stream) -> Event {
 async fn publish(stream: &Stream, channel: &DocumentQueue, event: Event) {
     let body = Bytes::from(event.document(&stream.id).to_string());
     if let Err(e) = channel.send(body).await {
-        stream.recorder.events_dropped.add(1);
+        stream.recorder.counts.events_dropped.add(1);
         tracing::warn!(stream = %stream.id, "events: {}", chain(&*e));
     }
 }

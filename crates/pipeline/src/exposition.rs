@@ -1,5 +1,5 @@
 //! Figures as Prometheus text: those of each stream, and those of the worker, which outlive its streams. Counting is
-//! `metrics`'.
+//! done in `metrics`.
 
 use prometheus::{
     Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
@@ -12,14 +12,14 @@ use crate::metrics::{COUNTED, CountedFigure, Metrics};
 /// Bounds of the latencies' buckets, in seconds; one and two frames of 30 a second among them.
 const LATENCIES: [f64; 15] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.034, 0.05, 0.067, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0];
-/// Bounds of the buckets of a batch's pictures.
+/// Bounds of the buckets of a batch's frames.
 const BATCHES: [f64; 11] = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0];
 /// The stages whose time is measured.
 const STAGES: [&str; 5] = ["decode", "wait", "process", "encode", "total"];
 
-/// The figures that are true of a moment.
+/// The figures that describe a moment.
 const MOMENTARY: [MomentaryFigure; 3] = [
-    ("fps", "Output pictures per second", |m| m.fps),
+    ("fps", "Output frames per second", |m| m.fps),
     ("latency_ms", "Mean time from arrival to encoded, in ms", |m| m.latency_ms),
     ("gpu_memory_mb", "GPU memory in use, in MiB", |m| m.gpu_memory_mb),
 ];
@@ -76,20 +76,20 @@ impl MetricsRegistry {
         };
         let stages = histograms(
             "cutrickle_stage_seconds",
-            "Time that a picture spent in a stage",
+            "Time that a frame spent in a stage",
             &LATENCIES,
             &["stream", "stage"],
         )?;
         let all_stages = histograms(
             "cutrickle_worker_stage_seconds",
-            "Time that a picture of any stream spent in a stage",
+            "Time that a frame of any stream spent in a stage",
             &LATENCIES,
             &["stage"],
         )?;
         let batch_sizes =
-            histograms("cutrickle_batch_size", "Pictures in one call of a batched model", &BATCHES, &[])?;
+            histograms("cutrickle_batch_size", "Frames in one call of a batched model", &BATCHES, &[])?;
         let fallbacks = IntCounterVec::new(
-            Opts::new("cutrickle_gpu_fallbacks_total", "Times that the host did what a GPU was wanted for"),
+            Opts::new("cutrickle_gpu_fallbacks_total", "Times that a stage fell back to the CPU"),
             &["stage"],
         )?;
         registry.register(Box::new(fallbacks.clone()))?;
@@ -103,8 +103,7 @@ impl MetricsRegistry {
 
     /// Everything as Prometheus text (format 0.0.4), `figures` with it.
     ///
-    /// A stream has its own series, labelled with its name, for as long as it is among `figures`; its latencies only while
-    /// it runs. Those whose names begin with `cutrickle_worker_` count all streams, and never go back.
+    /// A stream has its own series, labelled with its name, while it is among `figures`, and its latencies while it runs. Those whose names begin with `cutrickle_worker_` count all streams, and never go back.
     ///
     /// # Errors
     /// Never in practice: the encoder writes to memory.
@@ -118,7 +117,7 @@ impl MetricsRegistry {
             registry.register(Box::new(gauges))?;
         }
         for counted in COUNTED {
-            count(counted, figures, &registry)?;
+            count(*counted, figures, &registry)?;
         }
         gpu::register(&registry)?;
         let mut families = registry.gather();
@@ -139,7 +138,7 @@ impl MetricsRegistry {
         self.batch_sizes.with_label_values::<&str>(&[])
     }
 
-    /// The host does what a GPU was wanted for: `device` (all of it), `video_decode` or `video_encode`.
+    /// A stage fell back to the CPU: `device` (all of them), `video_decode` or `video_encode`.
     pub(crate) fn fell_back(&self, stage: &str) {
         self.fallbacks.with_label_values(&[stage]).inc();
     }
@@ -181,7 +180,7 @@ mod tests {
     fn a_stream_that_ended_keeps_its_counts_while_it_is_named_and_the_workers_outlive_it() {
         let registry = MetricsRegistry::new().unwrap();
         let recorder = Recorder::new(&registry, "camera");
-        recorder.picture_out(Instant::now(), Instant::now());
+        recorder.frame_out(Instant::now(), Instant::now());
         let metrics = recorder.snapshot(Instant::now());
         let camera = vec![("camera".to_owned(), metrics)];
         let running = Figures { running: camera.clone(), all: metrics, ..Figures::default() };

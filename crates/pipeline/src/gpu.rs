@@ -11,7 +11,7 @@ pub(crate) struct ProcessTimer {
     gpu: Option<std::sync::Arc<cutrickle_frame::Gpu>>,
 }
 
-/// A picture that is being timed, until this is dropped.
+/// A frame that is being timed, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct TimedPicture {
     #[cfg(feature = "cuda")]
@@ -30,7 +30,7 @@ impl ProcessTimer {
         }
     }
 
-    /// A picture is given to the processor.
+    /// A frame is given to the processor.
     pub(crate) fn begin(&self) -> TimedPicture {
         #[cfg(feature = "cuda")]
         memory::ask();

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn frames_that_a_decoder_gives_out_together_are_due_one_after_the_other() {
-        // The last picture of a GOP comes out with the first of the next one, which arrived after it.
+        // The last frame of a GOP comes out with the first of the next one, which arrived after it.
         let (start, mut schedule) = (Instant::now(), Schedule::default());
         let mut due = |n: i64, arrived| {
             schedule.due(Timestamp::from_ticks(n * FRAME), start + millis(arrived), start + millis(66), &lateness())

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod audio_path;
+mod background;
 mod client;
 pub mod compose;
 mod context;
@@ -31,6 +32,7 @@ mod exposition;
 mod generate;
 mod gpu;
 mod input;
+mod last_frames;
 mod lateness;
 mod metrics;
 mod options;
@@ -51,12 +53,14 @@ mod trial;
 mod typed;
 mod updates;
 
+pub use background::Background;
 pub use client::{Client, VideoFrames};
 pub use context::StreamContext;
 pub use ends::Ends;
 pub use error::{BoxError, Error, Result};
 pub use exposition::{Figures, MetricsRegistry};
 pub use input::{InputInfo, InputKind, InputTrack};
+pub use last_frames::LastFrames;
 pub use metrics::Metrics;
 pub use options::{AudioOutput, Queueing, StreamOptions};
 pub use params::{Params, StreamParams};

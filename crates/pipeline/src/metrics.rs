@@ -1,4 +1,4 @@
-//! What a stream counts: the figures of the status. Showing them to Prometheus is `exposition`'s.
+//! What a stream counts: the figures of the status. `exposition` shows them to Prometheus.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,67 +12,60 @@ use utoipa::ToSchema;
 use crate::exposition::{MetricsRegistry, StageTime};
 use crate::gpu;
 
-/// The figures of one stream, under the names that PyTrickle's users know, and where every picture went:
-/// `frames_in` = `frames_out` + `frames_dropped` + `frames_paced` + `frames_withheld` + `frames_failed` + those in
-/// flight.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
-pub struct Metrics {
-    /// Output pictures per second, over the last two seconds.
-    pub fps: f64,
-    /// Mean time from a picture's arrival to its encoded access unit, over the last two seconds, in ms.
-    pub latency_ms: f64,
-    /// GPU memory in use, in MiB; 0 where there is none.
-    pub gpu_memory_mb: f64,
-    /// Pictures that the processor was given.
-    pub frames_processed: u64,
-    /// Pictures dropped because something was slower than the input.
-    pub frames_dropped: u64,
-    /// Errors of any kind: decoding, the processor, encoding.
-    pub error_count: u64,
-    /// Access units of video that arrived.
-    pub frames_in: u64,
-    /// Bytes of input taken, whatever they were.
-    pub input_bytes: u64,
-    /// Pictures that were encoded.
-    pub frames_out: u64,
-    /// Pictures left out to keep to the frame rate that was asked for.
-    pub frames_paced: u64,
-    /// Pictures that the processor withheld.
-    pub frames_withheld: u64,
-    /// Pictures lost to errors.
-    pub frames_failed: u64,
-    /// Pictures that a time-out let pass unprocessed, or withheld; they are in one of the figures above as well.
-    pub frames_late: u64,
-    /// Output bytes dropped because the publishing side did not take them.
-    pub output_bytes_dropped: u64,
-    /// Lines of data that the processor emitted.
-    pub data_lines: u64,
-    /// Those of them that were dropped because the data channel did not take them.
-    pub data_lines_dropped: u64,
-    /// Events dropped because the events channel did not take them.
-    pub events_dropped: u64,
+/// Declares everything that only grows, one line each: its name in the status and in [`Counts`], its name for Prometheus
+/// less what is around it, and what it counts.
+macro_rules! counters {
+    ($($name:ident, $metric:literal, $counts:literal;)+) => {
+        /// The figures of one stream, under the names that PyTrickle's users know, and where every frame went:
+        /// `frames_in` = `frames_out` + `frames_dropped` + `frames_paced` + `frames_withheld` + `frames_failed` + those in
+        /// flight.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
+        pub struct Metrics {
+            /// Output frames per second, over the last two seconds.
+            pub fps: f64,
+            /// Mean time from a frame's arrival to its encoded access unit, over the last two seconds, in ms.
+            pub latency_ms: f64,
+            /// GPU memory in use, in MiB; 0 where there is none.
+            pub gpu_memory_mb: f64,
+            $(#[doc = $counts] pub $name: u64,)+
+        }
+
+        /// What the threads and tasks of a stream count.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counts {
+            $(pub(crate) $name: Counter,)+
+        }
+
+        impl Counts {
+            fn read(&self) -> Metrics {
+                Metrics { $($name: self.$name.get(),)+ ..Metrics::default() }
+            }
+        }
+
+        /// Every figure that only grows.
+        pub(crate) const COUNTED: &[CountedFigure] = &[$(($metric, $counts, |m| &mut m.$name),)+];
+    };
+}
+
+counters! {
+    frames_processed, "frames_processed", "Frames that the processor was given";
+    frames_dropped, "frames_dropped", "Frames dropped because something was slower than the input";
+    error_count, "errors", "Errors of any kind: decoding, the processor, encoding";
+    frames_in, "frames_in", "Access units of video that arrived";
+    input_bytes, "input_bytes", "Bytes of input, whatever they were";
+    frames_out, "frames_out", "Frames that were encoded";
+    frames_paced, "frames_paced", "Frames left out to keep to the frame rate that was asked for";
+    frames_withheld, "frames_withheld", "Frames that the processor withheld";
+    frames_failed, "frames_failed", "Frames lost to errors";
+    frames_late, "frames_late", "Frames that a time-out let pass unprocessed, or withheld; they are in another figure as well";
+    output_bytes_dropped, "output_bytes_dropped", "Output bytes dropped because the other side did not take them";
+    data_lines, "data_lines", "Lines of data that the processor emitted";
+    data_lines_dropped, "data_lines_dropped", "Lines of data dropped because the data channel did not take them";
+    events_dropped, "events_dropped", "Events dropped because the events channel did not take them";
 }
 
 /// A figure that only grows: its name for Prometheus less what is around it, what it counts, and where it is.
 pub(crate) type CountedFigure = (&'static str, &'static str, fn(&mut Metrics) -> &mut u64);
-
-/// Every figure that only grows.
-pub(crate) const COUNTED: [CountedFigure; 14] = [
-    ("input_bytes", "Bytes of input taken", |m| &mut m.input_bytes),
-    ("frames_in", "Access units of video that arrived", |m| &mut m.frames_in),
-    ("frames_processed", "Pictures given to the processor", |m| &mut m.frames_processed),
-    ("frames_out", "Pictures encoded", |m| &mut m.frames_out),
-    ("frames_dropped", "Pictures dropped for being late", |m| &mut m.frames_dropped),
-    ("frames_paced", "Pictures left out to keep the frame rate", |m| &mut m.frames_paced),
-    ("frames_withheld", "Pictures that the processor withheld", |m| &mut m.frames_withheld),
-    ("frames_failed", "Pictures lost to errors", |m| &mut m.frames_failed),
-    ("frames_late", "Pictures that a time-out did not wait for", |m| &mut m.frames_late),
-    ("errors", "Errors of any kind", |m| &mut m.error_count),
-    ("output_bytes_dropped", "Output bytes that nobody took", |m| &mut m.output_bytes_dropped),
-    ("data_lines", "Lines of data emitted", |m| &mut m.data_lines),
-    ("data_lines_dropped", "Lines of data that nobody took", |m| &mut m.data_lines_dropped),
-    ("events_dropped", "Events that nobody took", |m| &mut m.events_dropped),
-];
 
 impl Metrics {
     /// Makes these the figures of several streams by taking in another's: what is counted and the rates are added up, of
@@ -94,9 +87,9 @@ impl Metrics {
     }
 }
 
-/// A counter that many threads add to.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+/// A counter that many threads add to. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counter(Arc<AtomicU64>);
 
 impl Counter {
     pub(crate) fn add(&self, n: u64) {
@@ -108,24 +101,12 @@ impl Counter {
     }
 }
 
-/// The counters that a stream's threads write to.
+/// What a stream's threads and tasks write to.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    pub(crate) arrived: Counter,
-    pub(crate) input_bytes: Counter,
-    pub(crate) processed: Counter,
-    /// Shared with the queues that drop.
-    pub(crate) dropped: Arc<Counter>,
-    pub(crate) paced: Counter,
-    pub(crate) withheld: Counter,
-    pub(crate) failed: Counter,
-    pub(crate) late: Counter,
-    pub(crate) errors: Counter,
-    pub(crate) sent: Counter,
-    pub(crate) output_bytes_dropped: Counter,
-    pub(crate) events_dropped: Counter,
+    pub(crate) counts: Counts,
     pub(crate) decode: StageTime,
-    /// How old a picture is when the processor is given it.
+    /// How old a frame is when the processor is given it.
     pub(crate) wait: StageTime,
     pub(crate) process: StageTime,
     pub(crate) encode: StageTime,
@@ -138,18 +119,7 @@ pub(crate) struct Recorder {
 impl Recorder {
     pub(crate) fn new(registry: &MetricsRegistry, stream: &str) -> Self {
         Self {
-            arrived: Counter::default(),
-            input_bytes: Counter::default(),
-            processed: Counter::default(),
-            dropped: Arc::default(),
-            paced: Counter::default(),
-            withheld: Counter::default(),
-            failed: Counter::default(),
-            late: Counter::default(),
-            errors: Counter::default(),
-            sent: Counter::default(),
-            output_bytes_dropped: Counter::default(),
-            events_dropped: Counter::default(),
+            counts: Counts::default(),
             decode: registry.stage(stream, "decode"),
             wait: registry.stage(stream, "wait"),
             process: registry.stage(stream, "process"),
@@ -167,9 +137,9 @@ impl Recorder {
     }
 
     /// An access unit of video arrived at `now`.
-    pub(crate) fn picture_in(&self, now: Instant) {
-        self.arrived.add(1);
-        // As in `picture_out`: taken once per picture.
+    pub(crate) fn frame_in(&self, now: Instant) {
+        self.counts.frames_in.add(1);
+        // As in `frame_out`: taken once per frame.
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(now, Duration::ZERO);
     }
 
@@ -178,12 +148,12 @@ impl Recorder {
         round(self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).rate_and_latency(Instant::now()).0)
     }
 
-    /// A picture that arrived at `arrived` left the encoder at `now`.
-    pub(crate) fn picture_out(&self, arrived: Instant, now: Instant) {
+    /// A frame that arrived at `arrived` left the encoder at `now`.
+    pub(crate) fn frame_out(&self, arrived: Instant, now: Instant) {
         let latency = now.saturating_duration_since(arrived);
-        self.sent.add(1);
+        self.counts.frames_out.add(1);
         self.total.observe(latency.as_secs_f64());
-        // Taken once per picture by the encoding thread and once per status request: never contended.
+        // Taken once per frame by the encoding thread and once per status request: never contended.
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).push(now, latency);
     }
 
@@ -193,20 +163,7 @@ impl Recorder {
             fps: round(fps),
             latency_ms: round(latency.as_secs_f64() * 1e3),
             gpu_memory_mb: round(gpu::memory_mb()),
-            frames_processed: self.processed.get(),
-            frames_dropped: self.dropped.get(),
-            error_count: self.errors.get(),
-            frames_in: self.arrived.get(),
-            input_bytes: self.input_bytes.get(),
-            frames_out: self.sent.get(),
-            frames_paced: self.paced.get(),
-            frames_withheld: self.withheld.get(),
-            frames_failed: self.failed.get(),
-            frames_late: self.late.get(),
-            output_bytes_dropped: self.output_bytes_dropped.get(),
-            data_lines: 0,
-            data_lines_dropped: 0,
-            events_dropped: self.events_dropped.get(),
+            ..self.counts.read()
         }
     }
 }
@@ -216,17 +173,17 @@ fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// The pictures of the last two seconds.
+/// The frames of the last two seconds.
 #[derive(Debug, Default)]
 struct Recent(VecDeque<(Instant, Duration)>);
 
 const WINDOW: Duration = Duration::from_secs(2);
-/// More pictures than two seconds hold at any rate that is allowed.
-const MOST_RECENT: usize = 512;
+/// More frames than two seconds hold at any rate that is allowed.
+const MAX_RECENT: usize = 512;
 
 impl Recent {
     fn push(&mut self, now: Instant, latency: Duration) {
-        if self.0.len() == MOST_RECENT {
+        if self.0.len() == MAX_RECENT {
             self.0.pop_front();
         }
         self.0.push_back((now, latency));
@@ -263,7 +220,7 @@ mod tests {
         let start = Instant::now();
         for n in 0..150u32 {
             let out = start + Duration::from_millis(40) * n;
-            recorder.picture_out(out.checked_sub(Duration::from_millis(20)).unwrap_or(out), out);
+            recorder.frame_out(out.checked_sub(Duration::from_millis(20)).unwrap_or(out), out);
         }
         let now = start + Duration::from_millis(40) * 149;
         let metrics = recorder.snapshot(now);

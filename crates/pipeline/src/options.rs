@@ -48,7 +48,7 @@ pub struct StreamOptions {
     /// A stream whose input brings neither video nor audio for so long ends, whatever the reason: an outage of its server
     /// that a source is to outlast has to be shorter. `None` waits for ever. 60 s.
     pub input_timeout: Option<Duration>,
-    /// Time from one output segment to the next, and so between IDR pictures.
+    /// Time from one output segment to the next, and so between IDR frames.
     pub segment_duration: Duration,
     /// Output video bits per second; `None` goes by size and rate.
     pub bitrate: Option<u32>,

@@ -1,8 +1,8 @@
 //! A processor's panics: caught, and printed seldom enough that they flood nothing.
 //!
 //! The standard library prints each panic where it happens, caught or not: 30 backtraces a second for a processor that
-//! panics at every picture. Here the first is printed, and later at most one a minute, with how many there were
-//! meanwhile. What becomes of a picture whose processor panicked is the callers' to say.
+//! panics at every frame. Here the first is printed, and later at most one a minute, with how many there were
+//! meanwhile. What becomes of a frame whose processor panicked is the callers' to say.
 
 use std::any::Any;
 use std::cell::Cell;

@@ -11,7 +11,7 @@ pub type Params = Map<String, Value>;
 /// Smallest and largest output side that may be asked for, in pixels.
 const MIN_SIDE: u32 = 16;
 const MAX_SIDE: u32 = 8192;
-/// The range of frame rates, in pictures a second.
+/// The range of frame rates, in frames a second.
 const MIN_FRAMERATE: f64 = 1.0;
 const MAX_FRAMERATE: f64 = 60.0;
 

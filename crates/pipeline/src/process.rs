@@ -66,7 +66,7 @@ pub(crate) fn run<S: Stage>(
 fn give_up(stream: &Stream, frames: &FrameQueue, runtime: &Handle) {
     while let Some(work) = runtime.block_on(frames.pop()) {
         if let Work::Video(_) = work {
-            stream.recorder.dropped.add(1);
+            stream.recorder.counts.frames_dropped.add(1);
         }
     }
 }
@@ -157,7 +157,7 @@ impl<R: Running> Processing<'_, R> {
         let waited = started.saturating_duration_since(origin.arrived());
         self.stream.recorder.wait.observe(waited.as_secs_f64());
         let at_work = AtWork { timestamp, origin, started, _timed: self.timer.begin() };
-        self.stream.recorder.processed.add(1);
+        self.stream.recorder.counts.frames_processed.add(1);
         match guarded(&self.runtime, "process_video", self.running.start_video(frame)) {
             Ok(Started::Done(answer)) => {
                 if matches!(answer, Some(_)) {
@@ -199,7 +199,7 @@ impl<R: Running> Processing<'_, R> {
     /// The oldest `count` frames at work will not be answered any more.
     fn lost(&mut self, count: usize) {
         for _ in self.at_work.drain(..count) {
-            self.stream.recorder.failed.add(1);
+            self.stream.recorder.counts.frames_failed.add(1);
             self.stream.error("finish_video: a frame was not answered");
         }
     }
@@ -210,7 +210,7 @@ impl<R: Running> Processing<'_, R> {
         match result {
             // A processor may build its answer from scratch: which frame it is, and its time, is not its business.
             Ok(Some(frame)) => self.send(frame.at(of.timestamp).of(of.origin)),
-            Ok(None) => self.stream.recorder.withheld.add(1),
+            Ok(None) => self.stream.recorder.counts.frames_withheld.add(1),
             Err(e) => self.failed(e),
         }
     }
@@ -224,8 +224,8 @@ impl<R: Running> Processing<'_, R> {
             Ok(Generated { video, audio }) => {
                 self.send_audio(audio);
                 if let Some(frame) = video {
-                    self.stream.recorder.picture_in(origin.arrived());
-                    self.stream.recorder.processed.add(1);
+                    self.stream.recorder.frame_in(origin.arrived());
+                    self.stream.recorder.counts.frames_processed.add(1);
                     self.stream.recorder.process.observe(origin.arrived().elapsed().as_secs_f64());
                     self.send(frame.at(timestamp).of(origin));
                 }
@@ -246,7 +246,7 @@ impl<R: Running> Processing<'_, R> {
         // The encoder being slower than the processor is the processor being slow: frames wait, and are dropped,
         // before it.
         if self.output.blocking_send(Item::Video(frame)).is_err() {
-            self.stream.recorder.dropped.add(1);
+            self.stream.recorder.counts.frames_dropped.add(1);
         }
     }
 
@@ -259,7 +259,7 @@ impl<R: Running> Processing<'_, R> {
     }
 
     fn failed(&self, e: impl std::fmt::Display) {
-        self.stream.recorder.failed.add(1);
+        self.stream.recorder.counts.frames_failed.add(1);
         self.stream.error(e);
     }
 

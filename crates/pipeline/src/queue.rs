@@ -2,7 +2,7 @@
 //! stream that loses nothing, whoever fills them waits instead.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use cutrickle_frame::{AudioFrame, Origin, VideoFrame};
@@ -23,7 +23,7 @@ pub(crate) struct CodedQueue {
     room: Notify,
     lateness: Lateness,
     /// Units that were given up.
-    dropped: Arc<Counter>,
+    dropped: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ const MAX_BYTES: usize = 32 << 20;
 const MAX_LOSSLESS_UNITS: usize = 8;
 
 impl CodedQueue {
-    pub(crate) fn new(lateness: Lateness, dropped: Arc<Counter>) -> Self {
+    pub(crate) fn new(lateness: Lateness, dropped: Counter) -> Self {
         Self { state: Mutex::default(), ready: Notify::new(), room: Notify::new(), lateness, dropped }
     }
 
@@ -153,7 +153,7 @@ pub(crate) struct FrameQueue {
     lateness: Lateness,
     max_frames: usize,
     /// Frames that were given up.
-    dropped: Arc<Counter>,
+    dropped: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -169,7 +169,7 @@ struct FrameState {
 const MAX_AUDIO: usize = 500;
 
 impl FrameQueue {
-    pub(crate) fn new(lateness: Lateness, max_frames: usize, dropped: Arc<Counter>) -> Self {
+    pub(crate) fn new(lateness: Lateness, max_frames: usize, dropped: Counter) -> Self {
         let (state, max_frames) = (Mutex::default(), max_frames.max(1));
         Self { state, ready: Notify::new(), room: Notify::new(), lateness, max_frames, dropped }
     }
@@ -315,11 +315,11 @@ mod tests {
     }
 
     fn coded(queueing: Queueing) -> CodedQueue {
-        CodedQueue::new(lateness(queueing), Arc::default())
+        CodedQueue::new(lateness(queueing), Counter::default())
     }
 
     fn decoded(queueing: Queueing, max_frames: usize) -> FrameQueue {
-        FrameQueue::new(lateness(queueing), max_frames, Arc::default())
+        FrameQueue::new(lateness(queueing), max_frames, Counter::default())
     }
 
     /// Frame `n` of 30 a second, which arrived `arrived` thirtieths of a second after `start`.
@@ -412,7 +412,7 @@ mod tests {
     fn of_a_burst_a_slower_processor_gets_the_pictures_that_are_due() {
         let (queue, start) = (decoded(Queueing::Latest, 30), Instant::now());
         (0..30).for_each(|n| push(&queue, frame(n, start, 0)));
-        // Picture n is due after n frames at four thirds of the input's pace.
+        // Frame n is due after n frames at four thirds of the input's pace.
         let worked: Vec<_> = (0..5).map(|n| taken(&queue, start + FRAME * 3 * n)).collect();
         assert_eq!(worked, [0, 4, 8, 12, 16].map(Some));
     }

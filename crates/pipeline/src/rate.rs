@@ -1,42 +1,42 @@
-//! How fast output pictures come, by their timestamps, and how many bits that gives them. An encoder is told when either
+//! How fast output frames come, by their timestamps, and how many bits that gives them. An encoder is told when either
 //! has changed.
 
 use cutrickle_codec::EncoderConfig;
 use cutrickle_media::{Ticks, Timestamp};
 
-/// The rate of the pictures that go to an encoder, measured from one segment to the next.
+/// The rate of the frames that go to an encoder, measured from one segment to the next.
 #[derive(Debug, Default)]
 pub(crate) struct PictureRate {
-    /// The segment's first timestamp, and the pictures since then, the first among them.
+    /// The segment's first timestamp, and the frames since then, the first among them.
     segment: Option<(Timestamp, u32)>,
     measured: Option<f64>,
 }
 
 /// What is expected before anything was measured.
 const USUAL_FPS: f64 = 30.0;
-/// Pictures that make a measurement: fewer are a segment that was cut short.
+/// Frames that make a measurement: fewer are a segment that was cut short.
 const MIN_FRAMES: u32 = 4;
 /// An encoder is told of changes beyond this share; within it rate control evens things out.
 const TOLERATED: f64 = 0.2;
 
 impl PictureRate {
-    /// A picture goes to the encoder; `begins`: a segment.
-    pub(crate) fn picture(&mut self, timestamp: Timestamp, begins: bool) {
+    /// A frame goes to the encoder; `begins`: a segment.
+    pub(crate) fn frame(&mut self, timestamp: Timestamp, begins: bool) {
         match &mut self.segment {
-            Some((_, pictures)) if !begins => *pictures = pictures.saturating_add(1),
+            Some((_, frames)) if !begins => *frames = frames.saturating_add(1),
             segment => {
-                if let Some((first, pictures)) = segment.replace((timestamp, 1)) {
+                if let Some((first, frames)) = segment.replace((timestamp, 1)) {
                     let span = timestamp - first;
                     // A clock that was set back, or ahead by more than a segment lasts, measures nothing.
-                    if pictures >= MIN_FRAMES && (Ticks::new(1)..=Ticks::PER_SECOND * 10).contains(&span) {
-                        self.measured = Some(f64::from(pictures) / span.seconds());
+                    if frames >= MIN_FRAMES && (Ticks::new(1)..=Ticks::PER_SECOND * 10).contains(&span) {
+                        self.measured = Some(f64::from(frames) / span.seconds());
                     }
                 }
             }
         }
     }
 
-    /// Pictures a second to expect where at most `most` are let through.
+    /// Frames a second to expect where at most `most` are let through.
     pub(crate) fn fps(&self, most: Option<u32>) -> f64 {
         let most = most.map(f64::from);
         let expected = self.measured.or(most).unwrap_or(USUAL_FPS);
@@ -44,7 +44,7 @@ impl PictureRate {
     }
 }
 
-/// Bits a second for pictures of this size and rate: 0.1 bit a pixel is 2.8 Mbit/s for 720p30, where H.264 of a fast
+/// Bits a second for frames of this size and rate: 0.1 bit a pixel is 2.8 Mbit/s for 720p30, where H.264 of a fast
 /// encoder still looks clean.
 pub(crate) fn bitrate(width: u32, height: u32, fps: f64) -> u32 {
     (f64::from(width) * f64::from(height) * fps * 0.1).clamp(200_000.0, 50_000_000.0) as u32
@@ -65,7 +65,7 @@ mod tests {
     /// Frames of `fps` for a second, as a segment that begins at `from`.
     fn second(rate: &mut PictureRate, from: i64, fps: i64) {
         for n in 0..fps {
-            rate.picture(Timestamp::from_ticks(from + n * SECOND / fps), n == 0);
+            rate.frame(Timestamp::from_ticks(from + n * SECOND / fps), n == 0);
         }
     }
 
@@ -86,8 +86,8 @@ mod tests {
         second(&mut rate, 0, 25);
         second(&mut rate, SECOND, 25);
         for first in [3600 * SECOND, 0, 10] {
-            rate.picture(Timestamp::from_ticks(first), true);
-            rate.picture(Timestamp::from_ticks(first + 3000), false);
+            rate.frame(Timestamp::from_ticks(first), true);
+            rate.frame(Timestamp::from_ticks(first + 3000), false);
             assert_eq!(rate.fps(None), 25.0);
         }
     }

@@ -205,7 +205,7 @@ impl Parts {
 
 fn queue(stream: &Arc<Stream>) -> Arc<FrameQueue> {
     let lateness = Lateness::of(&stream.options);
-    let dropped = Arc::clone(&stream.recorder.dropped);
+    let dropped = stream.recorder.counts.frames_dropped.clone();
     Arc::new(FrameQueue::new(lateness, stream.options.max_queue_size, dropped))
 }
 
@@ -227,7 +227,7 @@ fn start_input(
         });
         return Ok(());
     };
-    let dropped = Arc::clone(&stream.recorder.dropped);
+    let dropped = stream.recorder.counts.frames_dropped.clone();
     let units = Arc::new(CodedQueue::new(Lateness::of(&stream.options), dropped));
     let (coded, runtime) = (Arc::clone(&units), Handle::current());
     threads.spawn("decode", move || decode::run(&shared, &coded, &queue, &runtime))?;
@@ -327,7 +327,7 @@ async fn discard(stream: Arc<Stream>, mut items: mpsc::Receiver<Item>, bypass: O
     }
     while let Some(item) = items.recv().await {
         if let Item::Video(frame) = item {
-            stream.recorder.picture_out(frame.arrived(), Instant::now());
+            stream.recorder.frame_out(frame.arrived(), Instant::now());
         }
     }
 }

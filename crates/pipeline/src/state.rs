@@ -21,7 +21,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Health {
     started: Instant,
-    /// Milliseconds from the start to the newest bytes, picture or sound, and output, plus one; 0: none yet.
+    /// Milliseconds from the start to the newest bytes, frame or audio, and output, plus one; 0: none yet.
     last_input: AtomicU64,
     last_media: AtomicU64,
     last_output: AtomicU64,
@@ -157,7 +157,7 @@ impl Stream {
         self.review();
     }
 
-    /// A picture or sound has come.
+    /// A frame or audio has come.
     pub(crate) fn media_seen(&self) {
         self.health.last_media.store(self.health.millis().saturating_add(1), Ordering::Relaxed);
     }
@@ -242,13 +242,13 @@ fn count(failures: &AtomicU32, ok: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::Ends;
+    use crate::stream::Attached;
     use crate::updates::Parameters;
     use crate::{MetricsRegistry, Params, StreamOptions, StreamParams};
 
     fn stream(input_timeout: Option<Duration>) -> Arc<Stream> {
         let options = StreamOptions { input_timeout, ..StreamOptions::default() };
-        let ends = Ends { input: true, output: true, ..Ends::default() };
+        let ends = Attached { input: true, output: true, ..Attached::default() };
         let parameters = Parameters::new(StreamParams::default(), Params::new(), Vec::new()).unwrap();
         let registry = MetricsRegistry::new().unwrap();
         let stream = Stream::new("s".into(), parameters, options, &registry, ends);
@@ -293,9 +293,11 @@ mod tests {
     async fn nothing_is_online_whose_output_does_not_leave() {
         let stream = stream(None);
         stream.input_seen();
-        let away = self.away();
-        if let Some(why) = Channel::ALL.into_iter().find_map(|channel| away.reason(channel)) {
-            return (StreamState::DegradedOutput, why);
+        for channel in Channel::ALL {
+            stream.delivers(channel, false);
+            stream.output_seen();
+            assert_eq!(stream.state().state, StreamState::DegradedOutput);
+            stream.delivers(channel, true);
         }
         assert_ne!(stream.state().state, StreamState::DegradedOutput);
         stream.output_seen();

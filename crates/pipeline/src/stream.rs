@@ -252,7 +252,7 @@ impl Stream {
         if let Some(events) = &self.ends.events
             && events.try_send(event).is_err()
         {
-            self.recorder.events_dropped.add(1);
+            self.recorder.counts.events_dropped.add(1);
         }
     }
 
@@ -265,7 +265,7 @@ impl Stream {
     /// most, so that a broken input cannot flood either.
     pub(crate) fn error(&self, what: impl Display) {
         let text = one_line(what);
-        self.recorder.errors.add(1);
+        self.recorder.counts.error_count.add(1);
         let millis = self.millis();
         let mut details = self.details();
         details.error_at = Some(millis);

@@ -276,7 +276,8 @@ mod tests {
 
     #[test]
     fn a_name_that_nobody_takes_is_refused_before_it_waits() {
-        let parameters = parameters(vec![Part::taking(["strength"])]);
+        let strength = json!({"type": "object", "properties": {"strength": {"type": "number"}}});
+        let parameters = parameters(vec![Part::of_schema(strength)]);
         let error = parameters.submit(params(json!({"strenght": 1}))).unwrap_err();
         assert!(error.is_invalid() && error.to_string().contains("`strenght`"), "{error}");
         assert!(error.to_string().contains("`strength`"), "it says what is known: {error}");

@@ -1,17 +1,19 @@
-//! One model for the pictures of several streams.
+//! One model for the frames of several streams.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod live;
+mod stream;
 
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use candle_core::{DType, Device, Tensor};
 use cutrickle_frame::VideoFrame;
+use cutrickle_media::Timestamp;
 use cutrickle_pipeline::compose::{BatchModel, Batched};
-use cutrickle_pipeline::{Figures, FrameProcessor, MetricsRegistry, Params, Result, Session, StreamContext};
-use live::{Clip, DEADLINE, Stage, assert_accounted, ended, every_picture, taken};
+use cutrickle_pipeline::{Figures, MetricsRegistry, Params, Result, Stage, StreamContext, Trial, initialize};
+use serde_json::Value;
+use stream::{Clip, DEADLINE, Stream, every_frame, within};
 use tokio::runtime::Handle;
 
 /// A picture whose bytes are all its own.
@@ -51,22 +53,30 @@ fn context() -> StreamContext {
     StreamContext::new("test", Params::new(), Device::Cpu)
 }
 
-/// Runs one stream on this thread: `pictures` of them, each answered before the next. All streams begin together.
-fn stream(
-    mut processor: impl FrameProcessor,
+fn frame(pixels: Tensor) -> VideoFrame {
+    VideoFrame::from_tensor(pixels, Timestamp::ZERO).unwrap()
+}
+
+async fn trial<S: Stage>(stage: &S) -> Trial<S> {
+    Trial::start(stage, &context()).await.unwrap()
+}
+
+/// Runs one stream on this thread: these pictures, each answered before the next. All streams begin together.
+fn one_stream(
+    stage: &impl Stage,
     runtime: &Handle,
     begin: &Barrier,
     pictures: Vec<Tensor>,
 ) -> Vec<Result<Tensor>> {
-    runtime.block_on(processor.on_stream_start(&context())).unwrap();
+    let mut trial = runtime.block_on(trial(stage));
     begin.wait();
-    let one = |(n, pixels)| {
-        let frame = VideoFrame::from_tensor(pixels, n as i64)?;
-        let answer = runtime.block_on(processor.process_video(frame))?.ok_or("withheld")?;
+    let mut one = |(n, pixels)| {
+        let frame = VideoFrame::from_tensor(pixels, Timestamp::from_ticks(n as i64))?;
+        let answer = runtime.block_on(trial.process_video(frame))?.ok_or("withheld")?;
         Ok(answer.tensor()?)
     };
-    let answers = pictures.into_iter().enumerate().map(one).collect();
-    runtime.block_on(processor.on_stream_stop()).unwrap();
+    let answers = pictures.into_iter().enumerate().map(&mut one).collect();
+    runtime.block_on(trial.stop()).unwrap();
     answers
 }
 
@@ -77,13 +87,13 @@ async fn eight(batched: &Batched<Noting>, pictures: impl Fn(u32) -> Vec<Tensor>)
         .map(|n| {
             let (processor, runtime, begin, pictures) =
                 (batched.clone(), Handle::current(), Arc::clone(&begin), pictures(n));
-            std::thread::spawn(move || stream(processor, &runtime, &begin, pictures))
+            std::thread::spawn(move || one_stream(&processor, &runtime, &begin, pictures))
         })
         .collect();
     let all = tokio::task::spawn_blocking(move || {
         streams.into_iter().map(|stream| stream.join().unwrap()).collect::<Vec<_>>()
     });
-    tokio::time::timeout(DEADLINE, all).await.expect("no stream hangs").unwrap()
+    within("no stream hangs", all).await.unwrap()
 }
 
 fn bytes(tensor: &Tensor) -> Vec<u8> {
@@ -92,14 +102,14 @@ fn bytes(tensor: &Tensor) -> Vec<u8> {
 
 fn alone(pixels: &Tensor) -> Vec<u8> {
     let out = model(&pixels.unsqueeze(0).unwrap()).unwrap().get(0).unwrap();
-    bytes(&VideoFrame::from_tensor(out, 0).unwrap().tensor().unwrap())
+    bytes(&frame(out).tensor().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_streams_get_what_each_would_get_alone() {
     let noting = Noting::default();
-    let mut batched = Batched::new(noting.clone(), 4, Duration::from_millis(200));
-    batched.initialize(&Device::Cpu).await.unwrap();
+    let batched = Batched::new(noting.clone(), 4, Duration::from_millis(200));
+    let batched = initialize(batched, &Device::Cpu).await.unwrap();
     let pictures = |stream| (0..20).map(|n| pixels(stream, n, 24)).collect::<Vec<_>>();
     for (n, answers) in eight(&batched, pictures).await.into_iter().enumerate() {
         for (picture, answer) in pictures(n as u32).iter().zip(answers) {
@@ -153,12 +163,10 @@ async fn pictures_of_different_shapes_are_in_different_batches() {
 async fn a_stream_that_sends_nothing_holds_the_others_no_longer_than_max_wait() {
     let noting = Noting::default();
     let batched = Batched::new(noting.clone(), 8, Duration::from_millis(30));
-    let mut slow = batched.clone();
-    slow.on_stream_start(&context()).await.unwrap();
-    let mut quick = batched.clone();
-    let frame = VideoFrame::from_tensor(pixels(1, 1, 24), 0).unwrap();
+    let _slow = trial(&batched).await;
+    let mut quick = trial(&batched).await;
     let waited = std::time::Instant::now();
-    tokio::time::timeout(DEADLINE, quick.process_video(frame)).await.unwrap().unwrap().unwrap();
+    within("an answer", quick.process_video(frame(pixels(1, 1, 24)))).await.unwrap().unwrap();
     assert!(waited.elapsed() >= Duration::from_millis(30), "it did wait");
     assert_eq!(noting.0.lock().unwrap().len(), 1);
 }
@@ -168,57 +176,40 @@ async fn nobody_waits_for_a_stream_that_ended_nor_for_one_that_is_gone_while_wai
     let noting = Noting::default();
     // So long a wait would be the end of the test.
     let batched = Batched::new(noting.clone(), 8, 2 * DEADLINE);
-    let mut ending = batched.clone();
-    ending.on_stream_start(&context()).await.unwrap();
-    let mut dropped = batched.clone();
-    dropped.on_stream_start(&context()).await.unwrap();
-    let mut staying = batched.clone();
-    let frame = || VideoFrame::from_tensor(pixels(1, 1, 24), 0).unwrap();
-    let stays = tokio::spawn({
-        let frame = frame();
+    let (ending, mut dropped, staying) =
+        (trial(&batched).await, trial(&batched).await, trial(&batched).await);
+    let picture = || frame(pixels(1, 1, 24));
+    let stays = {
+        let (mut staying, frame, runtime) = (staying, picture(), Handle::current());
         let (done, answer) = tokio::sync::oneshot::channel();
-        let runtime = Handle::current();
         std::thread::spawn(move || done.send(runtime.block_on(staying.process_video(frame)).is_ok()));
         answer
-    });
+    };
     // Its picture waits, and then it is gone with it.
     tokio::select! {
         biased;
-        _ = dropped.process_video(frame()) => panic!("a batch without the others"),
+        _ = dropped.process_video(picture()) => panic!("a batch without the others"),
         () = tokio::task::yield_now() => {}
     }
     drop(dropped);
-    ending.on_stream_stop().await.unwrap();
-    assert!(tokio::time::timeout(DEADLINE, stays).await.unwrap().unwrap().unwrap());
+    ending.stop().await.unwrap();
+    assert!(within("an answer", stays).await.unwrap());
     assert_eq!(*noting.0.lock().unwrap(), [[1, 16, 24, 3]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn live_streams_share_batches_and_the_metrics_say_how_large_they_are() {
-    let Some(segments) = (Clip { seconds: 1, audio: None, ..Clip::default() }).segments() else { return };
     let registry = MetricsRegistry::new().unwrap();
-    let mut prototype = Batched::new(Noting::default(), 8, Duration::from_millis(50));
-    prototype.initialize(&Device::Cpu).await.unwrap();
-    let options = every_picture();
-    let mut streams = Vec::new();
-    for n in 0..3 {
-        let stage = Stage::new().await;
-        let request =
-            cutrickle_pipeline::StreamRequest { id: format!("s{n}"), ..stage.request(&["in", "out"]) };
-        let session = Session::start(&prototype, request, options.clone(), &registry).unwrap();
-        streams.push((stage, session));
+    let batched = Batched::new(Noting::default(), 8, Duration::from_millis(50));
+    let batched = initialize(batched, &Device::Cpu).await.unwrap();
+    let units = Clip::of(30).units();
+    let start = |n| Stream::start_in(&registry, &format!("s{n}"), &batched, Value::Null, every_frame());
+    let mut streams: Vec<_> = (0..3).map(start).collect();
+    for stream in &mut streams {
+        stream.feed(units.clone()).await;
     }
-    let mut sources = Vec::new();
-    for (stage, _) in &streams {
-        let mut source = stage.source();
-        source.send(&segments[0]).await;
-        sources.push(source);
-    }
-    for ((_, session), source) in streams.iter().zip(sources) {
-        taken(session, 30).await;
-        source.end().await;
-        ended(session).await;
-        assert_accounted(session);
+    for stream in streams {
+        let (session, _) = stream.finish().await;
         assert_eq!((session.metrics().frames_out, session.metrics().error_count), (30, 0));
     }
     let text = registry.text(&Figures::default()).unwrap();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::Device;
 use cutrickle_frame::VideoFrame;
-use cutrickle_pipeline::{FrameProcessor, Result, initialize};
+use cutrickle_pipeline::{FrameProcessor, Result, StreamContext, initialize};
 
 #[derive(Clone)]
 struct Panics;
@@ -16,7 +16,7 @@ impl FrameProcessor for Panics {
         panic!("no weights");
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 }

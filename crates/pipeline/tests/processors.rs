@@ -2,24 +2,26 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod live;
+mod stream;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cutrickle_frame::{AudioFrame, VideoFrame};
+use cutrickle_media::Size;
 use cutrickle_pipeline::compose::{
-    Compose, every, from_fn, map_tensor, parallel, switch, with_overlay, with_timeout,
+    Compose, buffered, every, from_fn, map_tensor, parallel, switch, with_overlay, with_timeout,
 };
 use cutrickle_pipeline::{
-    EndReason, FrameProcessor, Params, Result, StreamContext, StreamOptions, StreamState, initialize,
+    EndReason, FrameProcessor, Params, Result, Stage, StreamContext, StreamOptions, StreamState, Trial,
+    initialize,
 };
-use live::{Clip, Stage, assert_accounted, ended, every_picture, judge, taken, until};
 use serde_json::json;
+use stream::{Clip, Stream, assert_accounted, ended, every_frame, play, until, with};
 use tokio::sync::{Semaphore, mpsc};
 
-/// Does with picture number n what its plan says.
+/// Does with frame number n what its plan says.
 #[derive(Clone)]
 struct Planned {
     plan: fn(usize) -> Deed,
@@ -35,7 +37,7 @@ enum Deed {
 }
 
 impl FrameProcessor for Planned {
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         let n = self.seen;
         self.seen += 1;
         match (self.plan)(n) {
@@ -51,21 +53,10 @@ impl FrameProcessor for Planned {
     }
 }
 
-async fn play(plan: fn(usize) -> Deed) -> Option<(cutrickle_pipeline::Session, live::Seen)> {
-    let segments = Clip { seconds: 2, audio: None, ..Clip::default() }.segments()?;
-    let stage = Stage::new().await;
-    let options = every_picture();
-    let (session, viewer) = stage.start(&Planned { plan, seen: 0 }, json!({}), options).await;
-    let mut source = stage.source();
-    for segment in &segments {
-        source.send(segment).await;
-        source.settled(&session).await;
+impl Planned {
+    fn new(plan: fn(usize) -> Deed) -> Self {
+        Self { plan, seen: 0 }
     }
-    taken(&session, 60).await;
-    source.end().await;
-    ended(&session).await;
-    assert_accounted(&session);
-    Some((session, viewer.end().await))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,67 +67,61 @@ async fn an_error_or_a_panic_costs_its_frame_and_not_the_stream() {
         9 => Deed::Misshape,
         _ => Deed::Pass,
     };
-    let Some((session, seen)) = play(plan).await else { return };
+    let clip = Clip { size: Size::new(320, 240), ..Clip::of(60) };
+    let (session, seen) = play(&Planned::new(plan), &clip, every_frame()).await;
     let metrics = session.metrics();
-    assert_eq!((seen.pictures, metrics.frames_failed, metrics.error_count), (42, 18, 18));
+    assert_eq!((seen.frames(), metrics.frames_failed, metrics.error_count), (42, 18, 18));
     let error = session.status().last_error.unwrap();
     assert!(error.contains("shape [230400]"), "{error}");
+    assert!(seen.numbers().iter().all(|n| ![3, 6, 9].contains(&(n % 10))), "the others come out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn withheld_pictures_are_counted_as_such() {
-    let Some((session, seen)) = play(|n| if n % 2 == 0 { Deed::Pass } else { Deed::Withhold }).await else {
-        return;
-    };
-    assert_eq!((seen.pictures, session.metrics().frames_withheld), (30, 30));
+async fn withheld_frames_are_counted_as_such() {
+    let plan = |n| if n % 2 == 0 { Deed::Pass } else { Deed::Withhold };
+    let (session, seen) = play(&Planned::new(plan), &Clip::of(60), every_frame()).await;
+    assert_eq!((seen.frames(), session.metrics().frames_withheld), (30, 30));
 }
 
-/// Works on a picture for as long as it is not given a permit.
+/// Works on a frame for as long as it is not given a permit.
 #[derive(Clone)]
 struct Waiting {
     permits: Arc<Semaphore>,
-    working: mpsc::UnboundedSender<f64>,
+    /// Told the number of each frame that is worked on.
+    working: mpsc::UnboundedSender<u8>,
 }
 
 impl FrameProcessor for Waiting {
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
-        self.working.send(frame.pts())?;
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
+        self.working.send(stream::number(&frame))?;
         self.permits.acquire().await?.forget();
         Ok(Some(frame))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_pictures_than_may_wait_cost_the_oldest() {
-    let Some(segments) = (Clip { seconds: 1, audio: None, ..Clip::default() }).segments() else { return };
-    let stage = Stage::new().await;
+async fn more_frames_than_may_wait_cost_the_oldest() {
     let (working, mut at_work) = mpsc::unbounded_channel();
     let permits = Arc::new(Semaphore::new(0));
-    let options = StreamOptions { max_queue_size: 3, ..every_picture() };
+    let options = with(every_frame(), |options| options.max_queue_size = 3);
     let processor = Waiting { permits: Arc::clone(&permits), working };
-    let (session, viewer) = stage.start(&processor, json!({}), options).await;
-    let mut source = stage.source();
-    source.send(&segments[0]).await;
-    let first = at_work.recv().await.unwrap();
-    taken(&session, 30).await;
-    source.end().await;
-    // Only when the last picture is in the queue is work allowed to go on.
-    until(&session, |m| m.frames_dropped >= 26).await;
+    let mut stream = Stream::start(&processor, json!({}), options);
+    stream.feed(Clip::of(30).units()).await;
+    at_work.recv().await.unwrap();
+    // Only when the last frame is in the queue is work allowed to go on.
+    until(&stream.session, |m| m.frames_dropped >= 26).await;
     permits.add_permits(100);
-    ended(&session).await;
-    assert_accounted(&session);
-    let mut worked = vec![first];
-    while let Ok(pts) = at_work.try_recv() {
-        worked.push(pts);
+    let (_, seen) = stream.finish().await;
+    let mut worked = Vec::new();
+    while let Ok(number) = at_work.try_recv() {
+        worked.push(number);
     }
-    // Which picture the processor got hold of first depends on how fast its thread was; what follows does not.
-    let last = *judge(&segments[0]).video.last().unwrap();
-    let before_last: Vec<_> = worked[1..].iter().map(|pts| ((last - pts) * 30.0).round() as i64).collect();
-    assert_eq!(before_last, [2, 1, 0], "the oldest went, never the newest");
-    assert_eq!(viewer.end().await.pictures, 4);
+    // Which frame the processor got hold of first depends on how fast its thread was; what follows does not.
+    assert_eq!(worked, [27, 28, 29], "the oldest went, never the newest");
+    assert_eq!(seen.frames(), 4);
 }
 
-/// Fails to start once it is given a permit; counts the pictures that reach it all the same.
+/// Fails to start once it is given a permit; counts the frames that reach it all the same.
 #[derive(Clone)]
 struct Unready {
     permits: Arc<Semaphore>,
@@ -149,27 +134,25 @@ impl FrameProcessor for Unready {
         Err("no memory for this stream".into())
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         self.given.fetch_add(1, Ordering::Relaxed);
         Ok(Some(frame))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_picture_reaches_a_processor_that_could_not_start() {
-    let Some(segments) = (Clip { seconds: 1, audio: None, ..Clip::default() }).segments() else { return };
-    let stage = Stage::new().await;
+async fn no_frame_reaches_a_processor_that_could_not_start() {
     let (permits, given) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let processor = Unready { permits: Arc::clone(&permits), given: Arc::clone(&given) };
-    let options = StreamOptions { max_queue_size: 3, ..every_picture() };
-    let (session, _viewer) = stage.start(&processor, json!({}), options).await;
-    let mut source = stage.source();
-    source.send(&segments[0]).await;
+    let options = with(every_frame(), |options| options.max_queue_size = 3);
+    let mut stream = Stream::start(&processor, json!({}), options);
+    stream.feed(Clip::of(30).units()).await;
+    let session = &stream.session;
     // The last three wait for the processor.
-    until(&session, |m| m.frames_dropped >= 27).await;
+    until(session, |m| m.frames_dropped >= 27).await;
     permits.add_permits(1);
-    ended(&session).await;
-    assert_accounted(&session);
+    ended(session).await;
+    assert_accounted(session);
     assert_eq!(given.load(Ordering::Relaxed), 0);
     let metrics = session.metrics();
     assert_eq!((metrics.frames_dropped, metrics.frames_out), (30, 0));
@@ -178,46 +161,44 @@ async fn no_picture_reaches_a_processor_that_could_not_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_processor_that_never_returns_is_abandoned_at_the_deadline() {
-    let Some(segments) = (Clip { seconds: 1, audio: None, ..Clip::default() }).segments() else { return };
-    let stage = Stage::new().await;
     let (working, mut at_work) = mpsc::unbounded_channel();
     let processor = Waiting { permits: Arc::new(Semaphore::new(0)), working };
-    let options = StreamOptions { stop_deadline: Duration::from_millis(200), ..StreamOptions::default() };
-    let (session, _viewer) = stage.start(&processor, json!({}), options).await;
-    let mut source = stage.source();
-    source.send(&segments[0]).await;
+    let options = with(StreamOptions::default(), |options| options.stop_deadline = Duration::from_millis(200));
+    let mut stream = Stream::start(&processor, json!({}), options);
+    stream.feed(Clip::of(30).units()).await;
     at_work.recv().await.unwrap();
-    session.stop();
-    ended(&session).await;
-    let status = session.status();
+    stream.session.stop();
+    ended(&stream.session).await;
+    let status = stream.session.status();
     assert_eq!(status.state, StreamState::Error);
     assert!(status.last_error.unwrap().contains("abandoned"));
 }
 
 /// Keeps what it is given.
 #[derive(Clone, Default)]
-struct Given(Option<Params>);
+struct Given(Arc<Mutex<Option<Params>>>);
 
 impl FrameProcessor for Given {
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        self.0 = Some(params.clone());
+    async fn update_params(&mut self, params: &Params, _: &StreamContext) -> Result<()> {
+        *self.0.lock().unwrap() = Some(params.clone());
         Ok(())
     }
 }
 
 #[tokio::test]
 async fn what_a_stream_starts_with_is_an_update_unless_it_is_nothing() {
-    let mut processor = Given::default();
-    let start = |params| StreamContext::new("test", params, candle_core::Device::Cpu);
-    processor.on_stream_start(&start(Params::new())).await.unwrap();
-    assert_eq!(processor.0, None);
+    let processor = Given::default();
+    let start = async |params| {
+        Trial::start(&processor, &StreamContext::new("test", params, candle_core::Device::Cpu)).await.unwrap();
+        processor.0.lock().unwrap().clone()
+    };
+    assert_eq!(start(Params::new()).await, None);
     let params = Params::from_iter([("x".to_owned(), 1.into())]);
-    processor.on_stream_start(&start(params.clone())).await.unwrap();
-    assert_eq!(processor.0, Some(params));
+    assert_eq!(start(params.clone()).await, Some(params));
 }
 
 /// Tells what it is told.
@@ -230,16 +211,16 @@ impl FrameProcessor for Telling {
         Ok(())
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
+    async fn update_params(&mut self, params: &Params, _: &StreamContext) -> Result<()> {
         self.0.send(format!("params {}", serde_json::Value::from(params.clone())))?;
         Ok(())
     }
 
-    async fn on_stream_stop(&mut self) -> Result<()> {
+    async fn on_stream_stop(&mut self, _: &StreamContext) -> Result<()> {
         self.0.send("stop".into())?;
         Ok(())
     }
@@ -247,10 +228,10 @@ impl FrameProcessor for Telling {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hooks_run_and_parameters_arrive_without_the_frameworks_own() {
-    let stage = Stage::new().await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let start = json!({"prompt": "a cat", "max_framerate": 20});
-    let (session, _viewer) = stage.start(&Telling(tell), start, StreamOptions::default()).await;
+    let stream = Stream::start(&Telling(tell), start, StreamOptions::default());
+    let session = &stream.session;
     assert_eq!(told.recv().await.unwrap(), r#"start {"prompt":"a cat"}"#);
     let update = json!({"prompt": "a dog", "width": 64, "height": 64});
     session.update_params(update.as_object().cloned().unwrap()).unwrap();
@@ -258,7 +239,7 @@ async fn hooks_run_and_parameters_arrive_without_the_frameworks_own() {
     let wrong = json!({"prompt": "a cow", "width": 64});
     assert!(session.update_params(wrong.as_object().cloned().unwrap()).unwrap_err().is_invalid());
     session.stop();
-    ended(&session).await;
+    ended(session).await;
     assert_eq!(told.recv().await.unwrap(), "stop");
     assert_eq!(session.status().params, *json!({"prompt": "a dog"}).as_object().unwrap());
 }
@@ -272,7 +253,7 @@ impl FrameProcessor for Unloadable {
         (self.0)()
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 }
@@ -290,67 +271,60 @@ async fn a_failing_or_panicking_initialize_is_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_a_slow_processor_is_dropped_at_a_stop() {
-    let Some(segments) = (Clip { seconds: 1, audio: None, ..Clip::default() }).segments() else { return };
-    let stage = Stage::new().await;
     let (working, mut at_work) = mpsc::unbounded_channel();
     let permits = Arc::new(Semaphore::new(0));
     let processor = Waiting { permits: Arc::clone(&permits), working };
-    let (session, viewer) = stage.start(&processor, json!({}), every_picture()).await;
-    let mut source = stage.source();
-    source.send(&segments[0]).await;
+    let mut stream = Stream::start(&processor, json!({}), every_frame());
+    stream.feed(Clip::of(30).units()).await;
     at_work.recv().await.unwrap();
-    taken(&session, 30).await;
-    session.stop();
+    until(&stream.session, |m| m.frames_in == 30).await;
+    stream.session.stop();
     // The one at work, and those alone that the decoder may still have in its hands.
-    until(&session, |m| m.frames_dropped >= 25).await;
+    until(&stream.session, |m| m.frames_dropped >= 25).await;
     permits.add_permits(100);
-    ended(&session).await;
+    let (session, seen) = stream.end().await;
     assert_accounted(&session);
     let status = session.status();
     assert_eq!((status.state, status.end_reason), (StreamState::Offline, Some(EndReason::Stopped)));
     assert!(status.metrics.frames_out < 5, "{status:?}");
-    assert_eq!(viewer.end().await.pictures as u64, status.metrics.frames_out);
+    assert_eq!(seen.frames() as u64, status.metrics.frames_out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sound_does_not_wait_for_a_processor_that_takes_none() {
-    let Some(segments) = (Clip { seconds: 1, ..Clip::default() }).segments() else { return };
-    let sounds = judge(&segments[0]).audio.len();
-    let stage = Stage::new().await;
+async fn audio_does_not_wait_for_a_processor_that_takes_none() {
+    let clip = Clip { audio: true, ..Clip::of(30) };
+    let packets = clip.units().iter().filter(|unit| unit.codec.is_audio()).count();
     let (working, mut at_work) = mpsc::unbounded_channel();
-    // The first picture goes out, so that there is a segment; the second one is worked on until the end.
+    // The first frame goes out, so that there is a segment; the second one is worked on until the end.
     let permits = Arc::new(Semaphore::new(1));
     let processor = Waiting { permits: Arc::clone(&permits), working };
-    let (session, viewer) = stage.start(&processor, json!({}), StreamOptions::default()).await;
-    let mut source = stage.source();
-    source.send(&segments[0]).await;
+    let mut stream = Stream::start(&processor, json!({}), StreamOptions::default());
+    stream.tracks(clip.tracks()).await;
+    stream.feed(clip.units()).await;
     at_work.recv().await.unwrap();
     at_work.recv().await.unwrap();
-    // The last packet of the input ends with the channel.
-    viewer.sounds(sounds - 1).await;
-    assert_eq!(session.metrics().frames_out, 1);
+    stream.viewer.packets(packets).await;
+    assert_eq!(stream.session.metrics().frames_out, 1);
     permits.add_permits(100);
-    source.end().await;
-    ended(&session).await;
-    assert_accounted(&session);
+    stream.finish().await;
 }
 
-/// Takes the sound and gives it back.
+/// Takes the audio and gives it back.
 #[derive(Clone)]
 struct Listening;
 
 impl FrameProcessor for Listening {
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 
-    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
+    async fn process_audio(&mut self, frame: AudioFrame, _: &StreamContext) -> Result<Vec<AudioFrame>> {
         Ok(vec![frame])
     }
 }
 
 #[test]
-fn a_processor_takes_sound_if_it_implements_that() {
+fn a_processor_takes_audio_if_it_implements_that() {
     let deaf = || Given::default();
     assert!(Listening.takes_audio());
     assert!(!deaf().takes_audio());
@@ -360,24 +334,24 @@ fn a_processor_takes_sound_if_it_implements_that() {
         with_overlay(Listening).boxed(),
         every(2, Listening).boxed(),
         parallel(Listening, 2).boxed(),
+        buffered(Listening, 2).boxed(),
         with_timeout(Listening, Duration::from_secs(1)).boxed(),
         Listening.named("ears").boxed(),
         switch("which").case("deaf", deaf()).case("listening", Listening).boxed(),
     ] {
-        let mut wrapped = wrapped;
         assert!(wrapped.takes_audio(), "{wrapped:?}");
     }
     for wrapped in [
         with_overlay(deaf()).boxed(),
         every(2, deaf()).boxed(),
         parallel(deaf(), 2).boxed(),
+        buffered(deaf(), 2).boxed(),
         with_timeout(deaf(), Duration::from_secs(1)).boxed(),
         deaf().named("eyes").boxed(),
         switch("which").case("deaf", deaf()).boxed(),
         map_tensor(Ok).boxed(),
         from_fn(|frame| Ok(Some(frame))).boxed(),
     ] {
-        let mut wrapped = wrapped;
         assert!(!wrapped.takes_audio(), "{wrapped:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Tells orchestrators of a worker, from the moment that it has loaded until it ends.
+//! Makes a worker known to orchestrators, from the moment that it has loaded until it ends.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,10 +20,10 @@ pub(crate) struct Announcement {
 }
 
 /// Largest `metadata` of a live runner, in bytes of JSON.
-const MOST_METADATA: usize = 1024;
+const MAX_METADATA: usize = 1024;
 
 impl Announcement {
-    /// Checks what can be known to be wrong before the worker runs. Reads the CA file (blocking).
+    /// Checks what can be checked before the worker runs. Reads the CA file, so it blocks.
     pub(crate) fn checked(self, trickle: &ClientConfig) -> Result<Announcer, Error> {
         let registration = match self.registration {
             Some(registration) => {
@@ -34,9 +34,9 @@ impl Announcement {
         let live_runner = match self.live_runner {
             Some(runner) => {
                 let size = serde_json::to_string(&runner.metadata).map_or(usize::MAX, |text| text.len());
-                if size > MOST_METADATA {
+                if size > MAX_METADATA {
                     return Err(Error::invalid(format!(
-                        "metadata of {size} bytes of JSON: at most {MOST_METADATA} are allowed"
+                        "metadata of {size} bytes of JSON: at most {MAX_METADATA} are allowed"
                     )));
                 }
                 if runner.price.as_f64().is_none_or(|price| price <= 0.0) {
@@ -50,7 +50,7 @@ impl Announcement {
     }
 }
 
-/// An announcement that can be made.
+/// An announcement that has been checked.
 #[derive(Debug)]
 pub(crate) struct Announcer {
     registration: Option<(Orchestrator, Registration)>,
@@ -58,7 +58,7 @@ pub(crate) struct Announcer {
 }
 
 impl Announcer {
-    /// Makes the worker known until `stop` turns true, then takes that back.
+    /// Makes the worker known until `stop` turns true, then unregisters it.
     pub(crate) async fn run(self, worker: Arc<Worker>, stop: watch::Receiver<bool>) {
         tokio::join!(
             register(self.registration, &worker, stop.clone()),
@@ -68,7 +68,7 @@ impl Announcer {
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
-    // A sender that is gone has nothing more to say than to stop.
+    // Where the sender is gone, the worker ends as well.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 

@@ -6,13 +6,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use axum::Router;
 use axum::routing::MethodRouter;
 use candle_core::Device;
-use cutrickle_pipeline::{FrameProcessor, MetricsRegistry, StreamOptions};
+use cutrickle_live::TrickleOptions;
+use cutrickle_pipeline::{MetricsRegistry, Stage, StreamOptions};
+use serde_json::Value;
 
 use crate::announce::Announcement;
 use crate::answer::Identity;
-use crate::gpu_metrics::GpuMetrics;
 use crate::hosts::AllowedHosts;
-use crate::launch::{Load, loader};
+use crate::launch::{Load, Running, loader, params_schema};
 use crate::limits::Limits;
 use crate::live_runner::LiveRunner;
 use crate::nvml::SharedHardware;
@@ -21,16 +22,19 @@ use crate::token::Token;
 use crate::worker::{Settings, Worker};
 use crate::{Error, StreamServer, routes};
 
-/// Most streams at a time: far beyond what a machine bears, and far below what would make its tables large.
-const MOST_CAPACITY: usize = 1024;
+/// Streams at a time, far beyond what any machine bears: whoever asks for more has made a mistake.
+const MAX_CAPACITY: usize = 1024;
 
 /// Makes a [`StreamServer`]. From [`StreamServer::builder`].
 pub struct StreamServerBuilder {
     load: Load,
+    /// Of the parameters that the stage takes.
+    schema: Value,
     host: String,
     port: u16,
     identity: Identity,
     options: StreamOptions,
+    trickle: TrickleOptions,
     devices: Vec<Device>,
     capacity: usize,
     token: Token,
@@ -46,9 +50,10 @@ pub struct StreamServerBuilder {
 }
 
 impl StreamServerBuilder {
-    pub(crate) fn new<P: FrameProcessor>(processor: P) -> Self {
+    pub(crate) fn new<S: Stage>(stage: S) -> Self {
         Self {
-            load: loader(processor),
+            schema: params_schema(&stage),
+            load: loader(stage),
             host: "0.0.0.0".into(),
             port: 8000,
             identity: Identity {
@@ -57,6 +62,7 @@ impl StreamServerBuilder {
                 version: env!("CARGO_PKG_VERSION").into(),
             },
             options: StreamOptions::default(),
+            trickle: TrickleOptions::default(),
             devices: Vec::new(),
             capacity: 1,
             token: Token::default(),
@@ -84,8 +90,8 @@ impl StreamServerBuilder {
         self
     }
 
-    /// The devices that streams are spread over, each with a prototype of the processor: a new stream goes to the one
-    /// with the fewest. The options' device, the CPU, unless set.
+    /// The devices that streams are spread over. The processor is initialised once on each, and a new stream
+    /// goes to the one with the fewest. The options' device, which is the CPU, unless set.
     #[must_use]
     pub fn devices(mut self, devices: impl IntoIterator<Item = Device>) -> Self {
         self.devices = devices.into_iter().collect();
@@ -113,18 +119,19 @@ impl StreamServerBuilder {
         self
     }
 
-    /// Output pictures per second, 1 to 60; pictures beyond are left out by their timestamps. Each stream keeps its
-    /// input's rate unless set.
+    /// Output frames per second, 1 to 60; frames beyond are left out by their timestamps. Each stream keeps
+    /// its input's rate unless set.
     #[must_use]
     pub fn target_fps(mut self, fps: u32) -> Self {
         self.options.target_fps = Some(fps);
         self
     }
 
-    /// Decoded pictures that may wait for the processor before the oldest is dropped; at least 1. 30 unless set.
+    /// Decoded frames that may wait for the processor before the oldest is dropped; at least 1. 30 unless
+    /// set.
     #[must_use]
-    pub fn max_queue_size(mut self, pictures: usize) -> Self {
-        self.options.max_queue_size = pictures;
+    pub fn max_queue_size(mut self, frames: usize) -> Self {
+        self.options.max_queue_size = frames;
         self
     }
 
@@ -135,16 +142,17 @@ impl StreamServerBuilder {
         self
     }
 
-    /// A token that callers of the stream endpoints have to show (`Authorization: Bearer <token>`); without it they get
-    /// 401. An empty one is none. Open to everyone unless set.
+    /// A token that calls to the stream endpoints must send (`Authorization: Bearer <token>`); without it
+    /// they are answered 401. An empty token is none. Open to everyone unless set.
     #[must_use]
     pub fn auth_token(mut self, token: &str) -> Self {
         self.token = if token.is_empty() { Token::default() } else { Token::new(token) };
         self
     }
 
-    /// Allows streams to or from hosts like this: `host`, `*.domain` (all below it) or an IP address, with or without
-    /// `:port`. May be called again. Any host unless called.
+    /// Allows streams from and to hosts that match `pattern`: `host`, `*.domain` (every host below it) or an
+    /// IP address, with or without `:port`. May be called several times. Any host is allowed unless it is
+    /// called.
     #[must_use]
     pub fn allow_host(mut self, pattern: &str) -> Self {
         if let Err(e) = self.hosts.add(pattern) {
@@ -153,8 +161,8 @@ impl StreamServerBuilder {
         self
     }
 
-    /// Registers with an orchestrator once the processor is initialised, trying until it is taken, and takes that back
-    /// at the end.
+    /// Registers with an orchestrator once the processor is initialised, retrying until that succeeds, and
+    /// unregisters at the end.
     #[must_use]
     pub fn register(mut self, registration: Registration) -> Self {
         self.announcement.registration = Some(registration);
@@ -168,33 +176,55 @@ impl StreamServerBuilder {
         self
     }
 
-    /// Whether `/health` answers 503 while the processor is being initialised, as orchestrators want it that poll it
-    /// for a runner of their list. PyTrickle's callers want 200 and read the text. Off unless set.
+    /// Whether `/health` answers 503 while the processor is being initialised. Orchestrators that poll the
+    /// runners of a list need that; PyTrickle's callers expect 200 and read the text. Off unless set.
     #[must_use]
     pub fn strict_health(mut self, strict: bool) -> Self {
         self.strict_health = strict;
         self
     }
 
-    /// What the worker bears from its callers: slow ones, and many.
+    /// How much of the worker its callers may use: connections, sizes and times.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How streams are run, all of it: what [`target_fps`](Self::target_fps) and
-    /// [`max_queue_size`](Self::max_queue_size) set before is replaced.
+    /// Changes the limits: `.with_limits(|limits| limits.connections = 100)`.
+    #[must_use]
+    pub fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// All options of streams. Replaces what [`target_fps`](Self::target_fps) and
+    /// [`max_queue_size`](Self::max_queue_size) have set before.
     #[must_use]
     pub fn options(mut self, options: StreamOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Changes how streams are run: `.with_options(|options| options.audio = AudioOutput::Opus)`.
+    /// Changes options of streams: `.with_options(|options| options.audio = AudioOutput::Opus)`.
     #[must_use]
     pub fn with_options(mut self, change: impl FnOnce(&mut StreamOptions)) -> Self {
         change(&mut self.options);
+        self
+    }
+
+    /// How trickle servers are reached. TLS is the same for orchestrators.
+    #[must_use]
+    pub fn trickle(mut self, trickle: TrickleOptions) -> Self {
+        self.trickle = trickle;
+        self
+    }
+
+    /// Changes how trickle servers are reached: `.with_trickle(|trickle| trickle.client.insecure_skip_verify
+    /// = true)`.
+    #[must_use]
+    pub fn with_trickle(mut self, change: impl FnOnce(&mut TrickleOptions)) -> Self {
+        change(&mut self.trickle);
         self
     }
 
@@ -226,10 +256,12 @@ impl StreamServerBuilder {
     pub fn build(self) -> Result<StreamServer, Error> {
         let Self {
             load,
+            schema,
             host,
             port,
             identity,
             mut options,
+            trickle,
             mut devices,
             capacity,
             token,
@@ -238,12 +270,12 @@ impl StreamServerBuilder {
             custom,
             ..
         } = self;
-        let announcer = self.announcement.checked(&options.trickle)?;
+        let announcer = self.announcement.checked(&trickle.client)?;
         if let Some(refused) = refused {
             return Err(refused);
         }
-        if !(1..=MOST_CAPACITY).contains(&capacity) {
-            return Err(Error::invalid(format!("capacity is {capacity}: 1 to {MOST_CAPACITY} is wanted")));
+        if !(1..=MAX_CAPACITY).contains(&capacity) {
+            return Err(Error::invalid(format!("capacity is {capacity}: 1 to {MAX_CAPACITY} is wanted")));
         }
         options.pipeline.clone_from(&identity.pipeline);
         if let Some(fps) = options.target_fps
@@ -263,6 +295,7 @@ impl StreamServerBuilder {
             MetricsRegistry::new().map_err(|e| Error::failed("the metrics' registry").because(e))?;
         let settings = Settings {
             identity,
+            schema,
             capacity,
             token,
             hosts,
@@ -270,18 +303,15 @@ impl StreamServerBuilder {
             body_timeout: limits.body_timeout,
             hardware: self.hardware,
         };
-        let gpu_metrics = GpuMetrics::new(metrics.registry())
-            .map_err(|e| Error::failed("the metrics' registry").because(e))?;
-        let worker = Worker::new(settings, metrics.clone(), gpu_metrics);
+        let worker = Worker::new(settings, metrics.clone());
         let router = routes::router(std::sync::Arc::clone(&worker), custom);
         Ok(StreamServer {
             address: (address, port).into(),
             worker,
             load,
             announcer,
-            options,
+            running: Running { options, trickle, metrics },
             devices,
-            metrics,
             router,
             limits,
         })
@@ -295,6 +325,7 @@ impl fmt::Debug for StreamServerBuilder {
             .field("port", &self.port)
             .field("identity", &self.identity)
             .field("options", &self.options)
+            .field("trickle", &self.trickle)
             .finish_non_exhaustive()
     }
 }

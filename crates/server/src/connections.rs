@@ -1,4 +1,4 @@
-//! Sockets: taking connections, serving HTTP/1.1 on them, and letting go of them in order.
+//! Sockets: accepting connections, serving HTTP/1.1 on them, and closing them in order.
 
 use std::future::Future;
 use std::io;
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::limits::Limits;
 
-/// The pause after a connection could not be taken, such as for want of file descriptors.
+/// The pause after a connection could not be accepted, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The open connections of a server.
@@ -42,7 +42,7 @@ impl Connections {
         }
     }
 
-    /// Takes connections until `shutdown`.
+    /// Accepts connections until `shutdown` resolves.
     pub(crate) async fn accept_until(&mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         loop {
@@ -68,7 +68,8 @@ impl Connections {
         }
     }
 
-    /// Closes the socket and every connection that waits for a request; requests that are being answered go on.
+    /// Closes the socket and every connection that waits for a request; requests that are being answered go
+    /// on.
     pub(crate) fn close(self) -> JoinSet<()> {
         self.closing.send_replace(true);
         self.open
@@ -96,7 +97,7 @@ fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_bytes)
-        // A caller that has said all it has to say and closes its side still means it.
+        // A caller that closes its side after its request still wants the answer.
         .half_close(true)
         .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
         .with_upgrades();

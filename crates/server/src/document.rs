@@ -1,5 +1,6 @@
-//! The OpenAPI document: made of the routes as they are added, and of the types that are read and sent, so that
-//! neither can say what the other does not do. What the routes do is for others.
+//! The OpenAPI document. It is made of the routes as they are added, and of the types that are read and sent,
+//! so that the document and the server cannot differ. What the routes do is `routes`' and `worker`'s
+//! business.
 
 use axum::http::{StatusCode, header};
 use axum::routing::{MethodRouter, get};
@@ -13,15 +14,15 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::body::MOST_BYTES;
+use crate::body::MAX_BYTES;
 use crate::refusal::ErrorAnswer;
-use crate::request::{MOST_ID, STREAM_ID, STREAM_QUERY, StreamId};
+use crate::request::{MAX_ID, STREAM_ID, STREAM_QUERY, StreamId};
 
 /// The name of the token in the document.
 const TOKEN: &str = "token";
 const JSON: &str = "application/json";
 
-/// Routes, and what is said of them.
+/// Routes, and their descriptions.
 pub(crate) struct Api<S> {
     router: Router<S>,
     paths: Paths,
@@ -33,7 +34,7 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
         Self { router: Router::new(), paths: Paths::new(), schemas: Vec::new() }
     }
 
-    /// Adds a route, whose `handler` takes GET or POST as `call` says.
+    /// Adds a route. `handler` takes GET or POST, as `call` says.
     pub(crate) fn route(mut self, path: &str, handler: MethodRouter<S>, call: &Call) -> Self {
         self.describe(path, call);
         Self { router: self.router.route(path, handler), ..self }
@@ -46,11 +47,9 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
         self.schemas.extend_from_slice(&call.schemas);
     }
 
-    /// The routes, and one more at `path` that answers with the document, which has itself in it.
+    /// The routes, and one more at `path` that answers with the document, which includes itself.
     pub(crate) fn finish(mut self, path: &str) -> Router<S> {
-        let json = ContentBuilder::new().schema(Some(ObjectBuilder::new())).build();
-        let answer = ResponseBuilder::new().description("OpenAPI 3.1").content(JSON, json);
-        self.describe(path, &Call::get("This document").answer(StatusCode::OK, answer));
+        self.describe(path, &Call::get("This document").answers_object("OpenAPI 3.1"));
         let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
             "The worker's token, where it has one. A worker without a token takes all calls.",
         ));
@@ -100,16 +99,23 @@ impl Call {
         if self.get { HttpMethod::Get } else { HttpMethod::Post }
     }
 
-    /// Wants the token and may name a stream, as [`Named`](crate::request::Named) reads it.
-    pub(crate) fn about_a_stream(mut self) -> Self {
+    /// Needs the worker's token, where it has one.
+    pub(crate) fn guarded(mut self) -> Self {
         let nothing: [&str; 0] = [];
         self.operation.security =
             Some(vec![SecurityRequirement::default(), SecurityRequirement::new(TOKEN, nothing)]);
+        let refusal = self
+            .response::<ErrorAnswer>("The worker has a token, and the call does not show it")
+            .header(header::WWW_AUTHENTICATE.as_str(), Header::default());
+        self.answer(StatusCode::UNAUTHORIZED, refusal)
+    }
+
+    /// The same for a call that may name a stream, as [`Named`](crate::request::Named) reads it.
+    pub(crate) fn about_a_stream(self) -> Self {
+        let mut call = self.guarded();
         // A header holds fewer characters than a name may have.
-        let ascii = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .max_length(Some(MOST_ID))
-            .pattern(Some("^[ -~]*$"));
+        let ascii =
+            ObjectBuilder::new().schema_type(Type::String).max_length(Some(MAX_ID)).pattern(Some("^[ -~]*$"));
         let by_header = ParameterBuilder::new()
             .name(STREAM_ID)
             .parameter_in(ParameterIn::Header)
@@ -119,23 +125,19 @@ impl Call {
             .name(STREAM_QUERY)
             .parameter_in(ParameterIn::Query)
             .description(Some("The same, where there is no header."))
-            .schema(Some(self.learn::<StreamId>()));
-        self.operation.parameters = Some(vec![by_header.build().into(), by_query.build().into()]);
-        let token = self
-            .response::<ErrorAnswer>("The worker has a token, and the call does not show it")
-            .header(header::WWW_AUTHENTICATE.as_str(), Header::default());
-        self.answer(StatusCode::UNAUTHORIZED, token)
-            .refuses(StatusCode::BAD_REQUEST, "A malformed request, or a stream that does not run")
+            .schema(Some(call.learn::<StreamId>()));
+        call.operation.parameters = Some(vec![by_header.build().into(), by_query.build().into()]);
+        call.refuses(StatusCode::BAD_REQUEST, "A malformed request, or a stream that does not run")
     }
 
-    /// Reads a body. Its type is not looked at, whatever the document says of it.
+    /// Reads a body. Its `Content-Type` is not looked at, whatever the document says of it.
     pub(crate) fn takes<T: ToSchema>(mut self, required: Required, about: &str) -> Self {
         let content = ContentBuilder::new().schema(Some(self.learn::<T>()));
         let body = RequestBodyBuilder::new().description(Some(about)).required(Some(required));
         self.operation.request_body = Some(body.content(JSON, content.build()).build().into());
         self.refuses(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time").refuses(
             StatusCode::PAYLOAD_TOO_LARGE,
-            &format!("The body is larger than {} MiB", MOST_BYTES >> 20),
+            &format!("The body is larger than {} MiB", MAX_BYTES >> 20),
         )
     }
 
@@ -148,6 +150,12 @@ impl Call {
     /// Answers with a [`Refusal`](crate::refusal::Refusal).
     pub(crate) fn refuses(self, status: StatusCode, when: &str) -> Self {
         self.answers::<ErrorAnswer>(status, when)
+    }
+
+    /// Answers with a JSON object that has no type of its own.
+    pub(crate) fn answers_object(self, when: &str) -> Self {
+        let content = ContentBuilder::new().schema(Some(ObjectBuilder::new())).build();
+        self.answer(StatusCode::OK, ResponseBuilder::new().description(when).content(JSON, content))
     }
 
     /// Answers with text of that type.
@@ -166,7 +174,7 @@ impl Call {
         ResponseBuilder::new().description(when).content(JSON, content)
     }
 
-    /// Takes a type and all that it is made of into the document, and refers to it.
+    /// Adds a type and everything that it is made of to the document, and refers to it.
     fn learn<T: ToSchema>(&mut self) -> Ref {
         self.schemas.push((T::name().into(), T::schema()));
         T::schemas(&mut self.schemas);

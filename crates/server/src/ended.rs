@@ -1,11 +1,12 @@
-//! The streams that have ended: the newest by name, and what all of them have counted. Which streams run is `streams`'.
+//! The streams that have ended: the newest by name, and what all of them have counted. `streams` has those
+//! that run.
 
 use std::collections::VecDeque;
 
 use cutrickle_pipeline::{EndReason, Metrics, Params, StreamStatus};
 use serde_json::Value;
 
-/// So many streams are remembered after their end.
+/// Streams that are remembered after their end.
 pub(crate) const MAX_KEPT: usize = 32;
 /// Parameters larger than this, as JSON, are not kept beyond their stream's end.
 pub(crate) const MAX_KEPT_PARAMS: usize = 64 << 10;
@@ -13,14 +14,14 @@ pub(crate) const MAX_KEPT_PARAMS: usize = 64 << 10;
 /// The streams that have ended.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
-    /// What each of the newest said last, oldest first.
+    /// The last status of each of the newest, oldest first.
     kept: VecDeque<StreamStatus>,
     totals: Metrics,
     by_reason: [u64; EndReason::ALL.len()],
 }
 
 impl Ended {
-    /// A stream has ended, and said this last.
+    /// A stream has ended with this status.
     pub(crate) fn add(&mut self, mut last: StreamStatus) {
         let place = EndReason::ALL.iter().position(|reason| Some(*reason) == last.end_reason);
         if let Some(count) = place.and_then(|place| self.by_reason.get_mut(place)) {
@@ -52,7 +53,7 @@ impl Ended {
         self.kept.iter()
     }
 
-    /// What all of them have counted, those that are forgotten as well.
+    /// What all of them have counted, including those that are forgotten.
     pub(crate) fn totals(&self) -> Metrics {
         self.totals
     }
@@ -65,7 +66,7 @@ impl Ended {
 
 #[cfg(test)]
 mod tests {
-    use cutrickle_pipeline::{Backends, StreamState};
+    use cutrickle_pipeline::{StageBackends, StreamState};
 
     use super::*;
 
@@ -75,7 +76,7 @@ mod tests {
             state: StreamState::Offline,
             metrics: Metrics { frames_in, fps: 30.0, ..Metrics::default() },
             params: Params::from_iter([("prompt".to_owned(), "a cat".into())]),
-            backends: Backends::default(),
+            backends: StageBackends::default(),
             input: None,
             output_size: None,
             uptime_s: 1.0,

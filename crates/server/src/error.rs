@@ -1,4 +1,5 @@
-//! What can go wrong with the server itself; what can go wrong with a request is a [`Refusal`](crate::refusal).
+//! What can go wrong with the server itself. What can go wrong with a request is a
+//! [`Refusal`](crate::refusal).
 
 cutrickle_error::declare! {
     /// Why a server could not be built, bound or run.

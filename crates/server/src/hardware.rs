@@ -1,24 +1,26 @@
-//! What `/hardware/info` and `/hardware/stats` say of the GPUs, made of readings. Taking them is `nvml`'s.
+//! What `/hardware/info` and `/hardware/stats` say of the GPUs, made of readings that `nvml` takes.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A value that was read, or in one line why it could not be.
+/// A value that was read, or in one line why it could not be read.
 pub type Reading<T> = Result<T, String>;
 
 /// What NVML says of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gpus {
     /// The driver's version.
     pub driver: Reading<String>,
-    /// The GPUs by number. One that fails in part stands here with what it did say.
+    /// The GPUs by number. Where one could only be read in part, it is here with what it did say.
     pub gpus: BTreeMap<u32, Gpu>,
 }
 
 /// Readings of one GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gpu {
     /// Its UUID.
     pub id: Reading<String>,
@@ -39,18 +41,18 @@ pub struct Gpu {
 /// A GPU's memory, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// All there is.
+    /// All of it.
     pub total: u64,
-    /// What nobody uses.
+    /// What is not in use.
     pub free: u64,
 }
 
 /// A compute capability, as 9.0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capability {
-    /// The number before the point.
+    /// The number before the dot.
     pub major: u32,
-    /// The number behind it.
+    /// The number after it.
     pub minor: u32,
 }
 
@@ -64,14 +66,14 @@ pub struct Utilization {
 }
 
 impl Gpus {
-    /// A machine without any, and why.
+    /// A machine without GPUs, and why.
     pub(crate) fn none(why: String) -> Self {
         Self { driver: Err(why), gpus: BTreeMap::new() }
     }
 }
 
 impl Gpu {
-    /// A GPU that nothing is known of.
+    /// A GPU that nothing is known about, and why.
     pub(crate) fn unknown(why: &str) -> Self {
         Self {
             id: Err(why.into()),
@@ -128,7 +130,7 @@ pub(crate) struct GpuStats {
 }
 
 impl GpuBase {
-    /// What a reading of `fields` gave; where it failed, why goes to `unavailable`.
+    /// The value that was read for `fields`. Where that failed, the reason goes to `unavailable`.
     fn take<T: Clone>(&mut self, fields: &[&'static str], reading: &Reading<T>) -> Option<T> {
         match reading {
             Ok(value) => Some(value.clone()),

@@ -1,11 +1,11 @@
-//! Which hosts a worker connects to: it takes addresses from its callers.
+//! Which hosts a worker connects to, as it is its callers who name them.
 
 use axum::http::Uri;
 use axum::http::uri::Authority;
 
 use crate::Error;
 
-/// Patterns of hosts. None allows all of them.
+/// Patterns of hosts. Where there are none, every host is allowed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AllowedHosts(Vec<Pattern>);
 

@@ -1,4 +1,5 @@
-//! Readings that may take their time or hang, such as a driver's, for many callers at once. What is read is for others.
+//! Readings that may be slow or hang, such as a driver's, for many callers at once. What is read is the
+//! callers' business.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The latest reading of something. It is taken on a thread of its own, one at a time: however many ask, what hangs holds
-/// one thread, and neither the runtime nor its end.
+/// The latest reading of something. Readings are taken on a thread of their own, one at a time: however many
+/// callers ask, a reading that hangs holds up one thread, and neither the runtime nor its end.
 pub(crate) struct Latest<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
@@ -26,14 +27,14 @@ struct State<T> {
 }
 
 impl<T: Clone + Send + 'static> Latest<T> {
-    /// What `read` says. The name is the thread's.
+    /// The readings of `read`, on threads called `name`.
     pub(crate) fn new(name: &'static str, read: impl Fn() -> T + Send + Sync + 'static) -> Self {
         let state = Mutex::new(State { value: None, begun: None });
         Self(Arc::new(Shared { name, read: Box::new(read), state, taken: watch::Sender::new(()) }))
     }
 
-    /// A reading not older than `age`. Where there is none one is taken, and waited for until it has taken `patience`:
-    /// from then on callers get the one before at once. None if there has been none.
+    /// A reading not older than `age`. Where there is none, one is taken, and waited for until it has lasted
+    /// for `patience`: from then on callers get the previous one at once. `None` if there is no previous one.
     pub(crate) async fn get(&self, age: Duration, patience: Duration) -> Option<T> {
         // Before the reading begins, so that its end is not missed.
         let mut taken = self.0.taken.subscribe();
@@ -42,7 +43,7 @@ impl<T: Clone + Send + 'static> Latest<T> {
             Err(begun) => begun,
         };
         let deadline = begun.checked_add(patience).unwrap_or(begun);
-        // The sender is in what we hold: it ends with a reading or with our patience.
+        // The sender is not gone, as `self` has it: this ends with a reading, or when the time is up.
         let _ = tokio::time::timeout_at(deadline, taken.changed()).await;
         self.0.state().value.as_ref().map(|(value, _)| value.clone())
     }
@@ -53,7 +54,7 @@ impl<T: Clone + Send + 'static> Shared<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A value that is not older than `age`, or when the reading began that will give one.
+    /// A value that is not older than `age`, or when the reading began that will bring one.
     fn fresh_or_begun(self: &Arc<Self>, age: Duration) -> Result<T, Instant> {
         let mut state = self.state();
         if let Some((value, at)) = &state.value

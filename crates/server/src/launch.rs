@@ -1,80 +1,89 @@
-//! How a stream comes to be, with the processor's type forgotten: everything behind it is the same for all
-//! processors.
+//! How streams are started. The stage's type ends here: everything behind [`Launch`] is the same for all
+//! stages.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::Device;
-use cutrickle_pipeline::{
-    Error, FrameProcessor, MetricsRegistry, Result, Session, StreamOptions, StreamRequest, initialize,
-};
+use cutrickle_live::{StreamRequest, TrickleOptions};
+use cutrickle_pipeline::compose::Compose;
+use cutrickle_pipeline::{Error, MetricsRegistry, Result, Session, Stage, StreamOptions, initialize};
+use serde_json::{Value, json};
 
-/// Starts streams with clones of the initialised prototypes.
+/// How streams are run, the same for all of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
+    pub(crate) options: StreamOptions,
+    pub(crate) trickle: TrickleOptions,
+    pub(crate) metrics: MetricsRegistry,
+}
+
+/// Starts streams with instances of the initialised prototypes.
 pub(crate) struct Launch {
     devices: Vec<Device>,
     start: Start,
 }
 
-/// Starts a stream on the device of this place. Must be called on a tokio runtime, from where blocking is allowed: the
-/// user's `clone` runs here.
+/// Starts a stream on the device at this place. Must be called on a tokio runtime, from where blocking is
+/// allowed: the user's `clone` runs here.
 type Start = Box<dyn Fn(StreamRequest, usize) -> Result<Session, Error> + Send + Sync>;
 
 /// Initialises a prototype on each device.
-pub(crate) type Load = Box<
-    dyn FnOnce(
-            StreamOptions,
-            Vec<Device>,
-            MetricsRegistry,
-        ) -> Pin<Box<dyn Future<Output = Result<Launch>> + Send>>
-        + Send,
->;
+pub(crate) type Load =
+    Box<dyn FnOnce(Running, Vec<Device>) -> Pin<Box<dyn Future<Output = Result<Launch>> + Send>> + Send>;
 
 impl Launch {
-    /// Starts a stream on the device on which the fewest of `running` are.
-    pub(crate) fn start(
-        &self,
-        request: StreamRequest,
-        running: &[std::sync::Arc<Session>],
-    ) -> Result<Session, Error> {
+    /// Starts a stream on the device that the fewest of `running` are on.
+    pub(crate) fn start(&self, request: StreamRequest, running: &[Arc<Session>]) -> Result<Session, Error> {
         let on =
             |device: &Device| running.iter().filter(|session| session.device().same_device(device)).count();
-        let place = (0..self.devices.len()).min_by_key(|place| on(&self.devices[*place])).unwrap_or(0);
-        (self.start)(request, place)
+        let fewest = self.devices.iter().enumerate().min_by_key(|(_, device)| on(device));
+        (self.start)(request, fewest.map_or(0, |(place, _)| place))
     }
 }
 
-pub(crate) fn loader<P: FrameProcessor>(processor: P) -> Load {
-    Box::new(move |options, devices, metrics| {
+pub(crate) fn loader<S: Stage>(stage: S) -> Load {
+    Box::new(move |running, devices| {
         Box::pin(async move {
             let Some((last, others)) = devices.split_last() else {
                 return Err(Error::invalid("a worker without a device").into());
             };
             let mut prototypes = Vec::with_capacity(devices.len());
             for device in others {
-                prototypes.push(prototype(processor.clone(), device, &options).await?);
+                prototypes.push(prototype(stage.clone(), device, &running.options).await?);
             }
             // No clone for the only device: a `clone` that fails then costs a start, not the worker.
-            prototypes.push(prototype(processor, last, &options).await?);
+            prototypes.push(prototype(stage, last, &running.options).await?);
             let start: Start = Box::new(move |request, place| {
                 let Some((prototype, options)) = prototypes.get(place) else {
                     return Err(Error::invalid("a worker without a device"));
                 };
                 let prototype = prototype.lock().unwrap_or_else(PoisonError::into_inner);
-                Session::start(&*prototype, request, options.clone(), &metrics)
+                let Running { trickle, metrics, .. } = &running;
+                cutrickle_live::start(&*prototype, request, options.clone(), trickle, metrics)
             });
             Ok(Launch { devices, start })
         })
     })
 }
 
-/// An initialised prototype, and the options of the streams that are cloned from it. The lock makes a prototype shareable;
-/// only starts take it.
-async fn prototype<P: FrameProcessor>(
-    processor: P,
+/// An initialised prototype, and the options of the streams that it is for. The lock makes a prototype
+/// shareable; only starts take it.
+async fn prototype<S: Stage>(
+    stage: S,
     device: &Device,
     options: &StreamOptions,
-) -> Result<(Mutex<P>, StreamOptions)> {
-    let prototype = initialize(processor, device).await?;
-    Ok((Mutex::new(prototype), StreamOptions { device: device.clone(), ..options.clone() }))
+) -> Result<(Mutex<S>, StreamOptions)> {
+    let prototype = initialize(stage, device).await?;
+    let mut options = options.clone();
+    options.device = device.clone();
+    Ok((Mutex::new(prototype), options))
+}
+
+/// The JSON schema of a stage's parameters. Looking at them may clone the user's processor; where that panics
+/// the schema is the one that allows anything.
+pub(crate) fn params_schema(stage: &impl Stage) -> Value {
+    catch_unwind(AssertUnwindSafe(|| stage.params_schema())).unwrap_or_else(|_| json!({}))
 }

@@ -1,14 +1,16 @@
 //! The REST contract of a live video worker.
 //!
-//! [`StreamServer`] wraps a [`FrameProcessor`](cutrickle_pipeline::FrameProcessor) in the HTTP interface that
-//! Livepeer's orchestrators, PyTrickle's users and monitoring call. A stream itself is the `pipeline` crate's
-//! [`Session`](cutrickle_pipeline::Session); this crate decides when one may start, which one a call means, and
-//! what is answered.
+//! [`StreamServer`] puts a processor behind the HTTP interface that Livepeer's orchestrators, PyTrickle's
+//! users and monitoring call. A stream itself is the `pipeline` crate's
+//! [`Session`](cutrickle_pipeline::Session), between the channels of the `live` crate; this crate decides
+//! when one may start, which one a call means, and what is answered.
 //!
-//! From the outside in: `connections` and `limits` (sockets), `routes` (paths and methods) and `document` (what is said of
-//! them), `body` and `request` (what callers
-//! send), `hosts` and `token` (what they may), `worker` (what is done), `streams` (which streams there are) and `ended` (which there were), `answer` and `refusal` (what is said).
-//! `hardware` and `nvml` tell of the GPUs, `latest` keeps what may take its time; `gpu_metrics`, `worker_metrics` and `process_usage` are for Prometheus. `announce` tells orchestrators of the worker: `registration` for BYOC, `live_runner` for its successor.
+//! From the outside in: `connections` and `limits` are about sockets, `routes` has the paths and methods, and
+//! `document` describes them. `body` and `request` read what callers send, `hosts` and `token` say what they
+//! may do. `worker` does it; `launch` starts streams, `streams` knows those that run and `ended` those that
+//! have ended. `answer` and `refusal` are what is said. `hardware` and `nvml` tell of the GPUs, `latest`
+//! caches readings that may take a while, and `metrics` and `process_usage` are for Prometheus. `announce`
+//! tells orchestrators of the worker, by `registration` (BYOC) or by `live_runner`.
 #![forbid(unsafe_code)]
 
 mod announce;
@@ -19,13 +21,13 @@ mod connections;
 mod document;
 mod ended;
 mod error;
-mod gpu_metrics;
 mod hardware;
 mod hosts;
 mod latest;
 mod launch;
 mod limits;
 mod live_runner;
+mod metrics;
 mod nvml;
 mod orchestrator;
 mod process_usage;
@@ -37,8 +39,9 @@ mod server;
 mod streams;
 mod token;
 mod worker;
-mod worker_metrics;
 
+/// The HTTP library whose types [`StreamServerBuilder::route`] and [`StreamServerBuilder::merge`] take.
+pub use axum;
 pub use builder::StreamServerBuilder;
 pub use error::Error;
 pub use hardware::{Capability, Gpu, Gpus, Memory, Reading, Utilization};

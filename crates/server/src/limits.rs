@@ -1,26 +1,30 @@
-//! What a worker bears from its callers. What happens beyond is `connections`' and `body`'s.
+//! How much of a worker its callers may use. `connections` and `body` enforce it.
 
 use std::time::Duration;
 
 use crate::Error;
 
-/// What a worker bears from its callers before it lets go of a connection.
+/// How much of a worker its callers may use. Made from its default, and changed field by field.
 ///
-/// None of it is about a stream: media, control and events come and go over connections that the worker opens.
+/// None of it is about streams: media, control and events come and go over connections that the worker opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
-    /// Connections at a time; more wait in the kernel's queue. 1024.
+    /// Connections at the same time; more of them wait in the kernel's queue. 1024.
     pub connections: usize,
-    /// How long a client may take for a request's head, and a kept connection may idle; then it is closed. 60 s.
+    /// How long a client may take to send a request's head, and how long a kept connection may be idle; after
+    /// that it is closed. 60 s.
     pub head_timeout: Duration,
-    /// Largest head of a request in bytes, 8 KiB at least; beyond is 431, as are more than 100 header fields. 64 KiB.
+    /// Largest head of a request, in bytes; at least 8 KiB. A larger one is answered 431, and so are more
+    /// than 100 header fields. 64 KiB.
     pub head_bytes: usize,
-    /// How long a request's body may take to arrive, first byte to last; beyond is 408. 30 s.
+    /// How long a request's body may take to arrive, from its first byte to its last. A slower one is
+    /// answered 408. 30 s.
     pub body_timeout: Duration,
 }
 
-/// The HTTP library reads at least so much at a time.
-const LEAST_HEAD: usize = 8 << 10;
+/// The HTTP library reads at least this much at a time.
+const MIN_HEAD: usize = 8 << 10;
 
 impl Limits {
     pub(crate) fn checked(self) -> Result<Self, Error> {
@@ -31,9 +35,9 @@ impl Limits {
                 self.connections
             )));
         }
-        if self.head_bytes < LEAST_HEAD {
+        if self.head_bytes < MIN_HEAD {
             return Err(Error::invalid(format!(
-                "limit of {} bytes of a request's head: at least {LEAST_HEAD} are wanted",
+                "limit of {} bytes of a request's head: at least {MIN_HEAD} are wanted",
                 self.head_bytes
             )));
         }

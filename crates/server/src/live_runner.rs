@@ -1,5 +1,5 @@
-//! Making a worker known to an orchestrator as a live runner: a heartbeat every few seconds, the first of which
-//! registers it.
+//! Making a worker known to an orchestrator as a live runner: a heartbeat every few seconds, the first of
+//! which registers it.
 
 use std::fmt;
 use std::pin::pin;
@@ -21,23 +21,48 @@ const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// What an orchestrator is told about a live runner. The capacity and the version are the server's own.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct LiveRunner {
     /// The orchestrator's base URL.
     pub orchestrator: String,
-    /// The orchestrator's secret, for the first heartbeat; it answers with one for the others. Never printed.
+    /// The orchestrator's secret, for the first heartbeat; its answer has another one for the rest. Never
+    /// printed. Empty unless set.
     pub secret: String,
     /// The URL at which the orchestrator reaches this worker.
     pub runner_url: String,
-    /// What it runs, as `live-video-to-video/restyle`.
+    /// The application that it runs: `live-video-to-video/restyle`.
     pub app: String,
     /// The price of an hour of one stream, a positive decimal number.
     pub price: Number,
-    /// The currency of the price: `usd`.
+    /// The currency of the price. `usd` unless set.
     pub currency: String,
-    /// What the price is for: `hour`, or `720p` for an hour at 1280x720 and 30 pictures a second.
+    /// What the price is for: `hour`, or `720p` for an hour at 1280x720 and 30 frames a second. `hour` unless
+    /// set.
     pub unit: String,
-    /// Anything else, 1 KiB of JSON at most.
+    /// Anything else, at most 1 KiB as JSON. Empty unless set.
     pub metadata: Map<String, Value>,
+}
+
+impl LiveRunner {
+    /// A runner of `app` that the orchestrator reaches at `runner_url`, at a price per hour in US dollars.
+    /// The other fields can be set afterwards.
+    pub fn new(
+        orchestrator: impl Into<String>,
+        runner_url: impl Into<String>,
+        app: impl Into<String>,
+        price: Number,
+    ) -> Self {
+        Self {
+            orchestrator: orchestrator.into(),
+            secret: String::new(),
+            runner_url: runner_url.into(),
+            app: app.into(),
+            price,
+            currency: "usd".into(),
+            unit: "hour".into(),
+            metadata: Map::new(),
+        }
+    }
 }
 
 impl fmt::Debug for LiveRunner {
@@ -63,7 +88,8 @@ struct Heartbeat<'a> {
     version: &'a str,
     #[serde(skip_serializing_if = "Map::is_empty")]
     metadata: &'a Map<String, Value>,
-    /// Always `ready`: an orchestrator cuts off the sessions of a runner that is not, and counts the free places itself.
+    /// Always `ready`: an orchestrator cuts off the sessions of a runner that is not, and counts the free
+    /// places itself.
     status: &'static str,
     session_ids: Vec<String>,
 }
@@ -82,7 +108,7 @@ struct Known {
     secret: String,
 }
 
-/// Sends heartbeats until it is dropped or `stopping` resolves; then takes the runner back.
+/// Sends heartbeats until it is dropped or `stopping` resolves; then unregisters the runner.
 pub(crate) async fn run(
     orchestrator: &Orchestrator,
     runner: &LiveRunner,
@@ -116,7 +142,7 @@ pub(crate) async fn run(
                 answered = &mut call => Some(answered),
                 () = &mut stopping => {
                     stopped = true;
-                    // It may register the runner, which is only to be taken back by what the answer says.
+                    // It may register the runner, which can only be unregistered by what the answer says.
                     tokio::time::timeout(LAST_ANSWER, call).await.ok()
                 }
             }
@@ -133,7 +159,7 @@ pub(crate) async fn run(
                 }
                 INTERVAL
             }
-            // The orchestrator was restarted, or gave us up: what it knew of us is gone.
+            // The orchestrator was restarted, or gave up on this runner: it no longer knows it.
             Some(Ok(answer)) if known.is_some() && is_forgotten(answer.status) => {
                 tracing::warn!("the orchestrator has forgotten this runner: {}", answer.reason());
                 known = None;
@@ -164,7 +190,7 @@ fn is_forgotten(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED)
 }
 
-/// What an answer says of us; a secret is only in the first one, unless it changes.
+/// What an answer says of this runner. A secret is only in the first one, unless it changes.
 fn read(body: &[u8], known: Option<&Known>) -> Option<Known> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     let text = |field: &str| answer.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());

@@ -13,16 +13,18 @@ use crate::hardware::{Capability, Gpu, Gpus, Memory, Reading, Utilization};
 use crate::latest::Latest;
 use crate::refusal::one_line;
 
-/// A machine's GPUs. The driver's library is opened on the first reading, once; a machine without it has none.
+/// A machine's GPUs. The driver's library is opened once, at the first reading. A machine without it has no
+/// GPUs.
 #[derive(Default)]
 pub struct Hardware {
-    /// In the place of the library's usual name.
+    /// The library's name, where it is not the usual one.
     library: Option<OsString>,
     nvml: OnceLock<Reading<Nvml>>,
 }
 
 impl Hardware {
-    /// Reads all GPUs. Blocks for as long as the driver takes: milliseconds, and seconds if it has to wake a GPU.
+    /// Reads all GPUs. Blocks for as long as the driver takes: milliseconds, or seconds if it has to wake a
+    /// GPU.
     ///
     /// # Errors
     /// Why NVML cannot be used, in one line; the first time it goes to the log as well.
@@ -98,30 +100,31 @@ fn said(what: &str, e: &NvmlError) -> String {
     one_line(format_args!("{what}: {}", chain(e)))
 }
 
-/// A machine's GPUs for many callers at a time. A driver that hangs holds one thread, and no caller.
+/// A machine's GPUs for many callers at the same time. A driver that hangs holds up one thread, and no
+/// caller.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedHardware(Latest<Reading<Gpus>>);
 
-/// A reading that is not older is not taken anew.
+/// A reading that is not older than this is used again.
 const FRESH: Duration = Duration::from_millis(500);
-/// How long those who ask for the GPUs wait for the driver, who may have to wake them.
+/// How long calls about the GPUs wait for the driver, which may have to wake them.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long those wait who ask for much else beside: what the driver said before is good enough for them.
+/// How long calls wait that are about much else as well: the previous reading is good enough for them.
 const HASTE: Duration = Duration::from_millis(20);
 
 impl SharedHardware {
-    /// The GPUs as `read` says.
+    /// The GPUs as `read` reads them.
     pub(crate) fn new(read: impl Fn() -> Reading<Gpus> + Send + Sync + 'static) -> Self {
         Self(Latest::new("nvml", read))
     }
 
-    /// The GPUs, by a reading that is fresh if the driver answers in time.
+    /// The GPUs, freshly read if the driver answers in time.
     pub(crate) async fn read(&self) -> Reading<Gpus> {
         let no_answer = || Err(format!("NVML has not answered within {PATIENCE:?}"));
         self.0.get(FRESH, PATIENCE).await.unwrap_or_else(no_answer)
     }
 
-    /// The same for who does not wait for it: what was read last where the driver takes longer than a moment.
+    /// The same almost without waiting: the previous reading, where the driver takes longer than a moment.
     pub(crate) async fn glance(&self) -> Reading<Gpus> {
         let no_answer = || Err("NVML has not answered yet".into());
         self.0.get(FRESH, HASTE).await.unwrap_or_else(no_answer)

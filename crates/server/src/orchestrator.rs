@@ -1,4 +1,5 @@
-//! Calls an orchestrator over HTTP or HTTPS, and says when to try again. What is said to it is for others.
+//! Calls an orchestrator over HTTP or HTTPS, and says when to try again. What it is told is `registration`'s
+//! and `live_runner`'s business.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -17,12 +18,12 @@ use crate::Error;
 /// The longest that one call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// An answer is cut off here.
-const MOST_ANSWER: usize = 64 << 10;
+const MAX_ANSWER: usize = 64 << 10;
 /// The first wait between two tries, doubled up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// An orchestrator's address, and a way to it. Redirects are not followed: what they are told is not for others.
+/// An orchestrator's address, and a client for it. Redirects are not followed: calls carry secrets.
 #[derive(Debug, Clone)]
 pub(crate) struct Orchestrator {
     base: String,
@@ -30,7 +31,7 @@ pub(crate) struct Orchestrator {
 }
 
 impl Orchestrator {
-    /// TLS is as for trickle servers: orchestrators serve both. Reads the CA file (blocking).
+    /// TLS is as for trickle servers, since orchestrators are both. Reads the CA file, so it blocks.
     pub(crate) fn new(url: &str, trickle: &ClientConfig) -> Result<Self, Error> {
         let malformed = || {
             Error::invalid(format!(
@@ -46,12 +47,14 @@ impl Orchestrator {
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        // Without a user: what proves us is the secret, and the HTTP library writes its addresses to the log.
+        // Without user and password: the secret authenticates the worker, and the HTTP library logs
+        // addresses.
         let base = without_secrets(url.split(['?', '#']).next().unwrap_or_default());
         Ok(Self { base: base.trim_end_matches('/').to_owned(), client })
     }
 
-    /// POSTs `body` with `Authorization: <secret>`, as it is and without a scheme: that is what orchestrators compare.
+    /// POSTs `body` with `Authorization: <secret>`, without a scheme, since that is what orchestrators
+    /// compare.
     pub(crate) async fn post(
         &self,
         path: &str,
@@ -70,7 +73,7 @@ impl Orchestrator {
             let request = request.header(header::AUTHORIZATION, secret).body(Full::new(body))?;
             let answer = self.client.request(request).await?;
             let status = answer.status();
-            let body = Limited::new(answer.into_body(), MOST_ANSWER).collect().await?.to_bytes();
+            let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await?.to_bytes();
             Ok(Answer { status, body })
         };
         match tokio::time::timeout(PATIENCE, call).await {
@@ -99,10 +102,10 @@ impl Answer {
 pub(crate) struct Retry(u32);
 
 impl Retry {
-    /// How long to wait before the next try: up to a fifth more or less than the last time's double, so that workers
-    /// that were cut off together do not come back together.
+    /// How long to wait before the next try: twice as long as the last time, give or take a fifth, so that
+    /// workers that were cut off together do not come back together.
     pub(crate) fn wait(&mut self) -> Duration {
-        let wait = FIRST_WAIT.saturating_mul(2u32.saturating_pow(self.0)).min(LONGEST_WAIT);
+        let wait = FIRST_WAIT.saturating_mul(2u32.saturating_pow(self.0)).min(MAX_WAIT);
         self.0 = self.0.saturating_add(1).min(16);
         jittered(wait)
     }

@@ -1,4 +1,4 @@
-//! What this process takes of its machine, as Linux tells it; nothing elsewhere.
+//! How much of its machine this process uses, as Linux tells it. On other systems nothing is known.
 
 /// Memory, time and threads of this process.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,21 +11,21 @@ pub(crate) struct ProcessUsage {
     pub(crate) threads: u64,
 }
 
-/// Linux counts in these for programs, whatever its own clock is.
+/// The unit in which Linux tells programs of time, whatever its own clock is.
 const TICKS_A_SECOND: f64 = 100.0;
 
 impl ProcessUsage {
-    /// As of now. None where the system does not say.
+    /// As of now. `None` where the system does not say.
     pub(crate) fn now() -> Option<Self> {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/self/{file}")).ok();
         Self::parse(&read("stat")?, &read("status")?)
     }
 
     fn parse(stat: &str, status: &str) -> Option<Self> {
-        // The program's name goes before, which may have blanks and brackets in it.
+        // The program's name comes before this, and may have blanks and brackets in it.
         let (_, fields) = stat.rsplit_once(')')?;
         let mut fields = fields.split_ascii_whitespace();
-        // The 14th and 15th field, of which two have gone.
+        // The 14th and 15th field; two have been skipped.
         let user: f64 = fields.nth(11)?.parse().ok()?;
         let system: f64 = fields.next()?.parse().ok()?;
         let field = |name: &str| {

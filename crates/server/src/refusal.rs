@@ -22,8 +22,8 @@ pub(crate) struct ErrorAnswer {
     error: String,
 }
 
-/// Longest text, in characters: callers' own values may stand in it.
-const MOST_TEXT: usize = 300;
+/// Longest text, in characters, as it may have callers' own values in it.
+const MAX_TEXT: usize = 300;
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, error: impl Display) -> Self {
@@ -55,7 +55,7 @@ impl Refusal {
         )
     }
 
-    /// 503: not now; the caller should try elsewhere.
+    /// 503: not now; the caller should try another worker.
     pub(crate) fn unavailable(error: impl Display) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
@@ -80,8 +80,8 @@ impl IntoResponse for Refusal {
 pub(crate) fn one_line(text: impl Display) -> String {
     let line = cutrickle_error::one_line(text);
     let mut short: String =
-        line.chars().take(MOST_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if line.chars().nth(MOST_TEXT).is_some() {
+        line.chars().take(MAX_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.chars().nth(MAX_TEXT).is_some() {
         short.push('…');
     }
     short
@@ -95,6 +95,6 @@ mod tests {
     fn a_long_text_of_many_lines_becomes_one_short_line() {
         assert_eq!(one_line("first\nsecond"), "first: second");
         assert_eq!(one_line("a\tb\u{1b}[31m"), "a b [31m");
-        assert_eq!(one_line("x".repeat(10_000)).chars().count(), MOST_TEXT + 1);
+        assert_eq!(one_line("x".repeat(10_000)).chars().count(), MAX_TEXT + 1);
     }
 }

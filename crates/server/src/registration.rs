@@ -1,7 +1,8 @@
-//! Making a worker known to an orchestrator as a capability (BYOC): once when it has loaded, and taken back at the end.
+//! Making a worker known to an orchestrator as a capability (BYOC): registered once when it has loaded,
+//! unregistered at the end.
 //!
-//! Registering again would zero the orchestrator's count of running jobs, so it is no heartbeat and is never repeated
-//! after it has succeeded.
+//! Registering again would zero the orchestrator's count of running jobs, so it is no heartbeat and is never
+//! repeated after it has succeeded.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,21 +17,38 @@ use crate::orchestrator::{Orchestrator, Retry};
 
 /// What an orchestrator is told about a worker. The name and the token are the server's own.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Registration {
     /// The orchestrator's base URL.
     pub orchestrator: String,
-    /// The orchestrator's secret; sent as `Authorization`, without a scheme. Never printed.
+    /// The orchestrator's secret; sent as `Authorization`, without a scheme. Never printed. Empty unless set.
     pub secret: String,
     /// The URL at which the orchestrator reaches this worker.
     pub url: String,
-    /// One line for people.
+    /// One line for people. Empty unless set.
     pub description: String,
-    /// Price of `price_scaling` units of work, in `currency`'s smallest unit.
+    /// Price of `price_scaling` units of work, in `currency`'s smallest unit. 0 unless set.
     pub price_per_unit: i64,
-    /// 0 counts as 1.
+    /// Units of work that the price is for; 0 counts as 1. 1 unless set.
     pub price_scaling: i64,
-    /// `wei` or `usd`; empty leaves it to the orchestrator.
+    /// `wei` or `usd`; the orchestrator chooses where it is empty. Empty unless set.
     pub currency: String,
+}
+
+impl Registration {
+    /// A registration with the orchestrator at `orchestrator` of a worker that it reaches at `url`. The other
+    /// fields can be set afterwards.
+    pub fn new(orchestrator: impl Into<String>, url: impl Into<String>) -> Self {
+        Self {
+            orchestrator: orchestrator.into(),
+            secret: String::new(),
+            url: url.into(),
+            description: String::new(),
+            price_per_unit: 0,
+            price_scaling: 1,
+            currency: String::new(),
+        }
+    }
 }
 
 impl fmt::Debug for Registration {
@@ -55,8 +73,8 @@ pub(crate) struct Capability {
     pub(crate) token: String,
 }
 
-/// Registers until it is taken or refused for good. `perhaps_taken` tells whether the orchestrator has taken it, or was
-/// asked and has not answered yet, also when this is dropped.
+/// Tries until the registration is taken or refused for good. `perhaps_taken` tells whether the orchestrator
+/// has taken it, or was asked and has not answered yet, also when this is dropped.
 pub(crate) async fn register(
     orchestrator: &Orchestrator,
     secret: &str,
@@ -91,7 +109,7 @@ pub(crate) async fn register(
     }
 }
 
-/// Takes a registration back: one try, as the process is about to end.
+/// Unregisters. There is one try, since the process is about to end.
 pub(crate) async fn unregister(orchestrator: &Orchestrator, secret: &str, name: &str) {
     match orchestrator.post("/capability/unregister", secret, false, Bytes::from(name.to_owned())).await {
         Ok(answer) if answer.status.is_success() => tracing::info!(capability = name, "unregistered"),
@@ -100,7 +118,7 @@ pub(crate) async fn unregister(orchestrator: &Orchestrator, secret: &str, name: 
     }
 }
 
-/// Whether a refusal may pass by itself.
+/// Whether a refusal may be a temporary one.
 pub(crate) fn is_passing(status: StatusCode) -> bool {
     matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }

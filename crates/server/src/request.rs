@@ -8,7 +8,8 @@ use axum::http::Uri;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use cutrickle_error::chain;
-use cutrickle_pipeline::{Params, StreamRequest};
+use cutrickle_live::StreamRequest;
+use cutrickle_pipeline::Params;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -20,8 +21,8 @@ use crate::refusal::Refusal;
 /// The header that names the stream of a call, and the query parameter that does where there is no header.
 pub(crate) const STREAM_ID: &str = "X-Stream-Id";
 pub(crate) const STREAM_QUERY: &str = "stream";
-/// Longest name of a stream, in characters: it stands in every line of the log.
-pub(crate) const MOST_ID: usize = 256;
+/// Longest name of a stream, in characters, as it is in every line of the log.
+pub(crate) const MAX_ID: usize = 256;
 
 /// The stream that a call names by its header or, failing that, by its query.
 #[derive(Debug)]
@@ -63,9 +64,9 @@ impl TryFrom<String> for StreamId {
 
     fn try_from(given: String) -> Result<Self, String> {
         let id = given.trim();
-        if id.chars().count() > MOST_ID || id.chars().any(char::is_control) {
+        if id.chars().count() > MAX_ID || id.chars().any(char::is_control) {
             return Err(format!(
-                "no name for a stream: at most {MOST_ID} characters are wanted, and no control characters"
+                "no name for a stream: at most {MAX_ID} characters are wanted, and no control characters"
             ));
         }
         Ok(Self(id.to_owned()))
@@ -102,7 +103,7 @@ impl TryFrom<String> for Url {
     }
 }
 
-/// Whether there is a host, and a number where a port is: `http::Uri` looks at neither.
+/// Whether there is a host, and a port that is a number, if any: `http::Uri` checks neither.
 fn is_reachable(authority: &Authority) -> bool {
     let host = authority.host();
     let with_port = authority.as_str().rsplit('@').next().unwrap_or_default();
@@ -158,9 +159,9 @@ pub(crate) struct Stop {
     gateway_request_id: Option<StreamId>,
 }
 
-/// The body of a start as the stream that is asked for, and the id by which the request goes: `gateway_request_id`, else
-/// the stream's name. `named` is that name by the call itself, which goes before `gateway_request_id`; without either it is
-/// made up.
+/// Reads the body of a start: the stream that is asked for, and the id of the request, which is
+/// `gateway_request_id` or otherwise the stream's name. `named` is the name that the call itself gives, which comes
+/// before `gateway_request_id`; without either a name is made up.
 pub(crate) fn start(
     body: &[u8],
     named: Option<String>,
@@ -191,13 +192,14 @@ pub(crate) fn start(
     Ok((request, request_id))
 }
 
-/// The body of new parameters, and the stream that they are for: `named` goes before `gateway_request_id`.
+/// Reads the body of new parameters, and the stream that they are for: `named` comes before
+/// `gateway_request_id`.
 pub(crate) fn params(body: &[u8], named: Option<String>) -> Result<(Params, Option<String>), Refusal> {
     let NewParams { gateway_request_id, params } = read(object(body)?)?;
     Ok((params, named.or(gateway_request_id.and_then(StreamId::known))))
 }
 
-/// The stream that the body of a stop names, if any: most have none, or plain text.
+/// The stream that the body of a stop names, if any. Most callers send none, or plain text.
 pub(crate) fn stop(body: &[u8], named: Option<String>) -> Option<String> {
     named.or_else(|| {
         let Stop { gateway_request_id } = read(object(body).ok()?).ok()?;
@@ -205,13 +207,13 @@ pub(crate) fn stop(body: &[u8], named: Option<String>) -> Option<String> {
     })
 }
 
-/// The fields of a body; what is wrong is told by its field.
+/// The fields of a body. A refusal names the field that is wrong.
 fn read<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Refusal> {
     serde_path_to_error::deserialize(Value::Object(body))
         .map_err(|e| Refusal::bad(format_args!("`{}`: {}", e.path(), e.inner())))
 }
 
-/// A body that must be a JSON object.
+/// Reads a body that must be a JSON object.
 fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     if body.trim_ascii().is_empty() {
         return Err(Refusal::bad("the body is empty: a JSON object is wanted"));

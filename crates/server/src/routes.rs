@@ -8,6 +8,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
+use serde_json::Value;
 use tower_http::cors::CorsLayer;
 use utoipa::openapi::Required;
 
@@ -69,10 +70,14 @@ fn api(worker: &Arc<Worker>) -> Api<Arc<Worker>> {
     let status_call = Call::get("How the worker and its streams are doing")
         .about_a_stream()
         .answers::<Status>(OK, "The status");
+    let schema_call = Call::get("The JSON schema of the processor's parameters, also while it loads")
+        .guarded()
+        .answers_object("A JSON schema: the names, types, ranges and defaults of what `params` may hold");
     let guarded = |handler: MethodRouter<Arc<Worker>>| {
         handler.route_layer(from_fn_with_state(Arc::clone(worker), with_token))
     };
     let mut api = Api::new().route("/live-video-to-video", guarded(post(start)), &start_call);
+    api = api.route("/api/stream/schema", guarded(get(schema)), &schema_call);
     for prefix in ["/api/stream", "/stream"] {
         api = api
             .route(&format!("{prefix}/start"), guarded(post(start)), &start_call)
@@ -124,7 +129,7 @@ fn api(worker: &Arc<Worker>) -> Api<Arc<Worker>> {
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
-/// Before the body is read: who has no token costs nothing.
+/// Checked before the body is read: a call without the token costs nothing.
 async fn with_token(
     State(worker): State<Arc<Worker>>,
     headers: HeaderMap,
@@ -161,6 +166,10 @@ async fn stop(
 
 async fn status(State(worker): State<Arc<Worker>>, Named(named): Named) -> Answer<Status> {
     worker.status(named.as_deref()).map(Json)
+}
+
+async fn schema(State(worker): State<Arc<Worker>>) -> Json<Value> {
+    Json(worker.schema.clone())
 }
 
 async fn health(State(worker): State<Arc<Worker>>) -> (StatusCode, Json<HealthAnswer>) {

@@ -8,33 +8,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use cutrickle_pipeline::{FrameProcessor, MetricsRegistry, StreamOptions};
+use cutrickle_pipeline::Stage;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::announce::Announcer;
 use crate::connections::Connections;
-use crate::launch::Load;
+use crate::launch::{Load, Running};
 use crate::limits::Limits;
 use crate::worker::Worker;
 use crate::{Error, StreamServerBuilder};
 
-/// How long after the streams' own deadline the last answers may take at the end.
+/// How long the last answers may take after the streams' own deadline.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// A worker's HTTP server: a [`FrameProcessor`] behind Livepeer's REST contract, which is PyTrickle's.
+/// A worker's HTTP server: a processor behind Livepeer's REST contract, which is PyTrickle's.
 ///
 /// ```no_run
-/// use cutrickle_pipeline::FrameProcessor;
+/// use cutrickle_pipeline::Stage;
 /// use cutrickle_server::{Error, StreamServer};
 ///
-/// async fn serve(processor: impl FrameProcessor) -> Result<(), Error> {
+/// async fn serve(processor: impl Stage) -> Result<(), Error> {
 ///     StreamServer::builder(processor).port(8000).target_fps(24).build()?.run_forever().await
 /// }
 /// ```
 ///
-/// The socket listens at once; the processor's `initialize` runs meanwhile. When it fails the process stays up and
-/// says so.
+/// The socket listens at once, while the processor's `initialize` runs. Where that fails, the process stays
+/// up and says why.
 ///
 /// # Endpoints
 /// | endpoint | does |
@@ -44,6 +44,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// | `POST /api/stream/stop` | ends a stream, and answers when its slot is free; the body is ignored |
 /// | `GET /api/stream/status` | how the worker and its streams are doing, with the metrics |
 /// | `/stream/start`, `params`, `stop`, `status` | the same four |
+/// | `GET /api/stream/schema` | the JSON schema of the processor's parameters, also while it loads |
 /// | `POST /live-video-to-video` | as `/api/stream/start` |
 /// | `GET /health` | `{"status": "LOADING"}`, `IDLE`, `OK` (streams run) or `ERROR` (with `error`); `active_streams`, and their worst `stream_state` |
 /// | `GET /version` | `pipeline` (the capability's name), `model_id`, `version` |
@@ -54,88 +55,93 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 ///
 /// Browsers may call all of them from any origin (CORS).
 ///
-/// # What is answered
-/// JSON everywhere but in `/metrics`. Success is 200; calls about a stream answer
-/// `{"status": "success", "message": …, "stream_id": …}`, a start `request_id` and `current_state` (what `/health` says)
-/// beside them. Parameters that a busy processor has not taken within 2 s are answered 202. Everything else is
-/// `{"error": "<one line>"}`:
+/// # Answers
+/// Everything but `/metrics` is JSON. Success is 200. Calls about a stream are answered `{"status":
+/// "success", "message": …, "stream_id": …}`, and a start has `request_id` and `current_state` (what
+/// `/health` says) in addition. New parameters that a busy processor has not taken within 2 s are answered
+/// 202. Everything else is `{"error": "<one line>"}`:
 ///
 /// | code | when |
 /// | --- | --- |
-/// | 400 | a malformed body, a field or parameter of the wrong type (named in the text), no URL; parameters that the processor refuses, or of a name that it says it does not take; parameters or a stop for a stream that does not run |
+/// | 400 | a malformed body; a field or parameter of the wrong type, which the text names; no URL; parameters that the processor refuses, or of a name that it does not take; parameters or a stop for a stream that does not run |
 /// | 404, 405 | no such path; not with this method (`Allow` says which) |
 /// | 408, 413 | the body took more than 30 s ([`Limits`]), or is larger than 10 MiB |
-/// | 431 | the head is larger than 64 KiB, or has more than 100 fields; no JSON here |
-/// | 401 | a call about a stream without the worker's token, where it has one |
+/// | 431 | the head is larger than 64 KiB, or has more than 100 fields; this one has no JSON |
+/// | 401 | a call to a stream endpoint without the worker's token, where it has one |
 /// | 409 | parameters or a stop that names no stream, while several run |
 /// | 503 | a start while loading, after a failed `initialize`, at capacity, or while shutting down |
 /// | 500 | the stream could not be started for a reason of the worker's own |
 ///
 /// `/health` answers 200 in all states but ERROR, where it is 503 (and LOADING with
-/// [`strict_health`](StreamServerBuilder::strict_health)): only a failed `initialize` takes a worker out of rotation. A
-/// stream that ends by an error does not, its slot is free for the next one; nor does a worker at its capacity, since
-/// orchestrators that poll it end all streams of one that is not healthy.
+/// [`strict_health`](StreamServerBuilder::strict_health)): only a failed `initialize` takes a worker out of
+/// rotation. A stream that ends with an error does not, as its slot is free for the next one. Neither does a
+/// worker at its capacity, since orchestrators that poll a worker's health end all of its streams when it is
+/// not healthy.
 ///
 /// # Streams
-/// A stream's name is the start's `X-Stream-Id` header, else its `gateway_request_id`, else made up. `params`, `stop`
-/// and `status` mean the stream that their `X-Stream-Id` names, else their `?stream=`, else the
-/// `gateway_request_id` of the body, else the only one. A `Content-Type` may be anything or missing.
+/// A stream's name is the start's `X-Stream-Id` header, otherwise its `gateway_request_id`, otherwise made
+/// up. `params`, `stop` and `status` mean the stream that their `X-Stream-Id` names, otherwise their
+/// `?stream=`, otherwise the `gateway_request_id` of the body, otherwise the only one. The `Content-Type` may
+/// be anything or missing.
 ///
-/// Any of input (`subscribe_url`), output (`publish_url`) and data (`data_url`) may be left out, but not all three.
-/// Parameters may also come over `control_url`, one JSON object a segment; what happens to the stream is told on
-/// `events_url`.
+/// Any of input (`subscribe_url`), output (`publish_url`) and data (`data_url`) may be left out, but not all
+/// three. Parameters may also come over `control_url`, one JSON object per segment, and `events_url` is told
+/// what happens to the stream.
 ///
-/// An empty URL is none. Numbers may be strings and need not be whole: `width` and `height` are rounded down to even
-/// numbers, `max_framerate` to the nearest whole one.
+/// An empty URL counts as none. Numbers may be strings and need not be whole: `width` and `height` are
+/// rounded down to even numbers, `max_framerate` to the nearest whole one.
 ///
-/// New parameters come into force together or not at all, and the status shows those that are. A composition of
-/// processors is asked part by part: what some of its parts took before another refused is in force, and the refusal names
-/// it. Parameters over `control_url` are refused by an `error` event and in `last_error`; the stream goes on.
+/// New parameters come into force together or not at all, and the status shows those in force. A composition
+/// of processors is asked part by part: what some of its parts took before another one refused is in force,
+/// and the refusal names it. Parameters over `control_url` are refused with an `error` event and in
+/// `last_error`; the stream goes on.
 ///
-/// A start answers as soon as the stream runs; it does not wait for media, so that an address at which nothing
-/// answers is seen in the status, not here. A stream whose input ends frees its slot by itself. Stopping a stream
-/// that has just ended, by its name, is a success; without its name it is 400, as there is nothing to stop.
+/// A start is answered as soon as the stream runs. It does not wait for media, so an address that nothing
+/// answers at is reported in the status, not here. A stream whose input ends frees its slot by itself.
+/// Stopping a stream that has already ended succeeds if it is named; without a name it is 400, as there is
+/// nothing to stop.
 ///
 /// # Status
-/// `status` is the worker's health. Everything of a stream's [`StreamStatus`](cutrickle_pipeline::StreamStatus) stands
-/// beside it at the top level: `state`, `fps`, `latency_ms`, `gpu_memory_mb`, `frames_processed`, `frames_dropped`,
-/// `error_count`, `backends` and more. It is the stream that was named; else the only one that runs; else, on an idle
-/// worker, the one that ended last, with its `end_reason`. Where several run and none is named, `state` is the worst of
-/// theirs, and their figures are added up. Before the first stream `state` is the worker's own (LOADING, ERROR or OFFLINE)
-/// and the figures are 0.
+/// `status` is the worker's health. Everything in a stream's
+/// [`StreamStatus`](cutrickle_pipeline::StreamStatus) is beside it at the top level: `state`, `fps`,
+/// `latency_ms`, `gpu_memory_mb`, `frames_processed`, `frames_dropped`, `error_count`, `backends` and more.
+/// The stream is the one that was named, otherwise the only one that runs, or on an idle worker the one that
+/// ended last, with its `end_reason`. Where several run and none is named, `state` is the worst of theirs,
+/// and their figures are added up. Before the first stream `state` is the worker's own (LOADING, ERROR or
+/// OFFLINE) and the figures are 0.
 ///
-/// `streams` has all that run, `capacity` how many may. The last 32 that ended are remembered, and can be named:
-/// `last_stream` is the newest of them. Their `fps`, `latency_ms` and `gpu_memory_mb` are 0, and `params` of more than
-/// 64 KiB are left out.
+/// `streams` has all that run, and `capacity` is how many may. The last 32 that ended are remembered and can
+/// be named; `last_stream` is the newest of them. Their `fps`, `latency_ms` and `gpu_memory_mb` are 0, and
+/// `params` of more than 64 KiB are left out.
 ///
 /// # Metrics
-/// `/metrics` has each stream's figures under its name for as long as it runs or is remembered, and those of all streams
-/// that there ever were as `cutrickle_worker_*_total`, which never go back. A driver that takes its time is not waited for:
-/// the figures of the GPUs are those that it gave last.
+/// `/metrics` has each stream's figures under its name for as long as it runs or is remembered. Those of all
+/// streams since the worker's start are in `cutrickle_worker_*_total`, which never decrease. A slow driver is
+/// not waited for: the figures of the GPUs are the last ones that it gave.
 pub struct StreamServer {
     pub(crate) address: SocketAddr,
     pub(crate) worker: Arc<Worker>,
     pub(crate) load: Load,
     pub(crate) announcer: Announcer,
-    pub(crate) options: StreamOptions,
+    pub(crate) running: Running,
     pub(crate) devices: Vec<candle_core::Device>,
-    pub(crate) metrics: MetricsRegistry,
     pub(crate) router: Router,
     pub(crate) limits: Limits,
 }
 
 impl StreamServer {
-    /// A server for `processor`, whose settings are all at their defaults.
-    pub fn builder<P: FrameProcessor>(processor: P) -> StreamServerBuilder {
-        StreamServerBuilder::new(processor)
+    /// A server for `stage`, a processor or a composition of several, whose settings are all at their
+    /// defaults.
+    pub fn builder<S: Stage>(stage: S) -> StreamServerBuilder {
+        StreamServerBuilder::new(stage)
     }
 
     /// Serves until SIGTERM or Ctrl-C, then ends every stream in order, hooks included.
     ///
     /// # Errors
-    /// [`Error::is_address_in_use`]; otherwise that the socket could not be bound, or signals not be awaited.
+    /// [`Error::is_address_in_use`], or another failure to bind the socket or to listen for signals.
     pub async fn run_forever(self) -> Result<(), Error> {
-        // Before the socket: a signal that comes as soon as the port answers is not missed.
+        // Before the socket, so that a signal that comes as soon as the port answers is not missed.
         let signal = Signal::new().map_err(|e| Error::failed("awaiting signals").because(e))?;
         let bound = self.bind().await?;
         tracing::info!("listening on http://{}", bound.local_addr());
@@ -143,10 +149,10 @@ impl StreamServer {
         Ok(())
     }
 
-    /// Takes the port. Connections wait from here on, and are served by [`BoundServer::run`].
+    /// Binds the port. Connections wait from here on, and are served by [`BoundServer::run`].
     ///
     /// # Errors
-    /// [`Error::is_address_in_use`]; otherwise that the socket could not be bound.
+    /// [`Error::is_address_in_use`], or another failure to bind the socket.
     pub async fn bind(self) -> Result<BoundServer, Error> {
         let (host, port) = (self.address.ip(), self.address.port());
         let refused = |e: io::Error| match e.kind() {
@@ -163,7 +169,7 @@ impl fmt::Debug for StreamServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamServer")
             .field("address", &self.address)
-            .field("options", &self.options)
+            .field("running", &self.running)
             .finish_non_exhaustive()
     }
 }
@@ -182,23 +188,23 @@ impl BoundServer {
         self.local_addr
     }
 
-    /// Initialises the processor and serves, until `shutdown` resolves. Then no connection is taken any more, every
-    /// stream is ended in order (what is in flight is flushed, channels are closed, hooks run), and answers that
-    /// are under way are given. All of that takes [`StreamOptions::stop_deadline`] and two seconds at most; what
-    /// is left then is abandoned.
+    /// Initialises the processor and serves, until `shutdown` resolves. Then no more connections are
+    /// accepted, every stream is ended in order (what is in flight is flushed, channels are closed, hooks
+    /// run), and requests that are being answered are finished. All of that takes
+    /// [`stop_deadline`](cutrickle_pipeline::StreamOptions::stop_deadline) and two seconds at most; what is
+    /// left then is abandoned.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let StreamServer { worker, load, announcer, options, devices, metrics, router, limits, .. } =
-            self.server;
-        // So that the first who asks for the GPUs does not have to wait for the driver to be loaded.
+        let StreamServer { worker, load, announcer, running, devices, router, limits, .. } = self.server;
+        // So that the first call about the GPUs does not have to wait for the driver to be loaded.
         let hardware = Arc::clone(&worker);
         tokio::spawn(async move { hardware.gpus().await });
-        let deadline = options.stop_deadline.saturating_add(LAST_ANSWERS);
+        let deadline = running.options.stop_deadline.saturating_add(LAST_ANSWERS);
         let (stop, stopping) = watch::channel(false);
         let known = {
             let (worker, mut ending) = (Arc::clone(&worker), stopping.clone());
             tokio::spawn(async move {
                 tokio::select! {
-                    loaded = load(options, devices, metrics) => worker.loaded(loaded),
+                    loaded = load(running, devices) => worker.loaded(loaded),
                     _ = ending.wait_for(|stop| *stop) => return,
                 }
                 if worker.is_ready() {
@@ -211,7 +217,7 @@ impl BoundServer {
         stop.send_replace(true);
         let mut open = connections.close();
         let all = async {
-            // No orchestrator sends anybody any more, while the last streams end.
+            // While the last streams end, no orchestrator sends any more.
             let _ = tokio::join!(known, worker.streams.close());
             while open.join_next().await.is_some() {}
         };
@@ -251,7 +257,7 @@ impl Signal {
 
     #[cfg(not(unix))]
     async fn received(self) {
-        // Without a way to hear of Ctrl-C, only the system ends the process.
+        // Where Ctrl-C cannot be awaited, only the system ends the process.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending().await
         }
@@ -263,7 +269,7 @@ mod tests {
     use std::sync::{Mutex, mpsc};
 
     use cutrickle_frame::VideoFrame;
-    use cutrickle_pipeline::Result;
+    use cutrickle_pipeline::{FrameProcessor, Result, StreamContext};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
@@ -274,7 +280,11 @@ mod tests {
     struct Passthrough;
 
     impl FrameProcessor for Passthrough {
-        async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        async fn process_video(
+            &mut self,
+            frame: VideoFrame,
+            _: &StreamContext,
+        ) -> Result<Option<VideoFrame>> {
             Ok(Some(frame))
         }
     }

@@ -1,5 +1,5 @@
-//! The streams that a worker runs: at most `capacity` at a time, each in its slot from the moment that its start
-//! is accepted until it has ended.
+//! The streams that a worker runs: at most `capacity` at a time, each in its slot from the moment that its
+//! start is accepted until it has ended.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,15 +25,15 @@ struct Slots {
     closed: bool,
 }
 
-/// What is counted of a worker's streams. A stream is either among those that run or among those that have ended, never in
-/// both or in neither: sums of the two do not go back.
+/// What a worker's streams have counted. A stream is either among those that run or among those that have
+/// ended, never in both or in neither, so that sums of the two never decrease.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     /// The streams that run.
     pub(crate) running: Vec<(String, Metrics, StreamState)>,
     /// The streams that have ended and are remembered.
     pub(crate) ended: Vec<(String, Metrics)>,
-    /// What all streams that there ever were have counted.
+    /// What all streams have counted, from the worker's start.
     pub(crate) all: Metrics,
     pub(crate) started: u64,
     pub(crate) ended_by_reason: Vec<(EndReason, u64)>,
@@ -45,7 +45,7 @@ pub(crate) enum Meant {
     /// It is being started.
     Starting,
     Running(Arc<Session>),
-    /// It has ended, and said this last.
+    /// It has ended with this status.
     Ended(Box<StreamStatus>),
 }
 
@@ -76,8 +76,8 @@ impl Streams {
         self.capacity
     }
 
-    /// Takes a slot, or says why there is none. Checked and taken under one lock: of two starts at once for the
-    /// last slot, one gets it.
+    /// Takes a slot, or says why there is none. It is checked and taken under one lock: of two starts at once
+    /// for the last slot, one gets it.
     pub(crate) fn reserve(self: &Arc<Self>, id: &str) -> Result<Reservation, Refusal> {
         let mut slots = self.slots();
         if slots.closed {
@@ -115,8 +115,9 @@ impl Streams {
         Ok(found.map(Arc::clone))
     }
 
-    /// The stream that a question is about: the one of that name, running or ended; without a name the only one that runs or,
-    /// where none does, the one that ended last. None where several run, or none of that name is known.
+    /// The stream that a question is about: the one of that name, running or ended; without a name the only
+    /// one that runs, or where none does, the one that ended last. `None` where several run, or none of that
+    /// name is known.
     pub(crate) fn meant(&self, id: Option<&str>) -> Option<Meant> {
         let slots = self.slots();
         let slot = match id {
@@ -144,17 +145,17 @@ impl Streams {
         self.slots().taken.values().map(|slot| slot.stream_state()).collect()
     }
 
-    /// What the newest stream that ended said last.
+    /// The last status of the newest stream that has ended.
     pub(crate) fn last(&self) -> Option<StreamStatus> {
         self.slots().ended.newest().cloned()
     }
 
-    /// What the stream of that name said last, if it has ended and is remembered.
+    /// The last status of the stream of that name, if it has ended and is remembered.
     pub(crate) fn ended(&self, id: &str) -> Option<StreamStatus> {
         self.slots().ended.find(id).cloned()
     }
 
-    /// Everything that is counted, as of one moment.
+    /// Everything that was counted, at one moment.
     pub(crate) fn counts(&self) -> Counts {
         let slots = self.slots();
         let sessions = slots.taken.values().filter_map(|slot| slot.session());
@@ -192,7 +193,7 @@ impl Streams {
     fn release(&self, slot: &Slot, ended: Option<&Session>) -> Option<StreamStatus> {
         let mut slots = self.slots();
         slots.taken.remove(&slot.id);
-        // Asked under the lock: what an abandoned thread counts from here on is nobody's.
+        // Asked under the lock: what an abandoned thread counts after this is not counted anywhere.
         let last = ended.map(Session::status);
         if let Some(last) = &last {
             slots.ended.add(last.clone());
@@ -227,8 +228,8 @@ impl Slot {
         }
     }
 
-    /// Ends the stream and waits until its slot is free. One that is still being started is ended as soon as it
-    /// runs.
+    /// Ends the stream and waits until its slot is free. One that is still being started is ended as soon as
+    /// it runs.
     pub(crate) async fn stop(&self) {
         let mut state = self.state.subscribe();
         loop {

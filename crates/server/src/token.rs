@@ -1,4 +1,4 @@
-//! The token that callers of the stream endpoints have to show.
+//! The token that calls to the stream endpoints must send.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ impl Token {
         Self(Some(token.into()))
     }
 
-    /// The token itself, for the orchestrator that is to show it; empty where there is none.
+    /// The token itself, for the orchestrator that is to send it; empty where there is none.
     pub(crate) fn text(&self) -> &str {
         self.0.as_deref().unwrap_or_default()
     }
 
-    /// Whether the caller has shown the token: `Authorization: Bearer <token>`. Takes as long for a token that is
+    /// Checks that the call has the token: `Authorization: Bearer <token>`. Takes as long for one that is
     /// wrong in its first byte as for one that is wrong in its last.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(token) = &self.0 else { return Ok(()) };

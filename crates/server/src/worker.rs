@@ -8,30 +8,33 @@ use bytes::Bytes;
 use cutrickle_codec::probe::{self, Machine};
 use cutrickle_error::chain;
 use cutrickle_pipeline::{BoxError, Figures, MetricsRegistry, StreamState};
+use serde_json::Value;
 
 use crate::answer::{
     Acknowledged, Health, HealthAnswer, Identity, Overview, Started, Status, StatusFigures, worst,
 };
-use crate::gpu_metrics::GpuMetrics;
 use crate::hardware::Gpus;
 use crate::hosts::AllowedHosts;
 use crate::latest::Latest;
 use crate::launch::Launch;
+use crate::metrics;
 use crate::nvml::SharedHardware;
+use crate::process_usage::ProcessUsage;
 use crate::refusal::{Refusal, one_line};
 use crate::request;
 use crate::streams::{Meant, Streams};
 use crate::token::Token;
-use crate::worker_metrics;
 
-/// How long a call that brings parameters waits for the processor's answer, who may be at a picture.
+/// How long a call that brings parameters waits for the processor's answer, which may be busy with a frame.
 const VERDICT: Duration = Duration::from_secs(2);
-/// How long a call waits to hear what serves video here, which opens every GPU.
+/// How long a call waits for the probe of this machine, which opens every GPU.
 const PROBE: Duration = Duration::from_secs(10);
 
 /// A worker: its processor, once that is initialised, and its streams.
 pub(crate) struct Worker {
     pub(crate) identity: Identity,
+    /// The JSON schema of the processor's parameters.
+    pub(crate) schema: Value,
     pub(crate) streams: Arc<Streams>,
     pub(crate) token: Token,
     /// How long a request's body may take.
@@ -40,14 +43,14 @@ pub(crate) struct Worker {
     strict_health: bool,
     metrics: MetricsRegistry,
     hardware: SharedHardware,
-    gpu_metrics: GpuMetrics,
     machine: Latest<Arc<Machine>>,
     phase: Mutex<Phase>,
 }
 
-/// What a worker is configured with, beside how its streams are run.
+/// What a worker is configured with, apart from how its streams are run.
 pub(crate) struct Settings {
     pub(crate) identity: Identity,
+    pub(crate) schema: Value,
     pub(crate) capacity: usize,
     pub(crate) token: Token,
     pub(crate) hosts: AllowedHosts,
@@ -64,10 +67,12 @@ enum Phase {
 }
 
 impl Worker {
-    pub(crate) fn new(settings: Settings, metrics: MetricsRegistry, gpu_metrics: GpuMetrics) -> Arc<Self> {
-        let Settings { identity, capacity, token, hosts, strict_health, body_timeout, hardware } = settings;
+    pub(crate) fn new(settings: Settings, metrics: MetricsRegistry) -> Arc<Self> {
+        let Settings { identity, schema, capacity, token, hosts, strict_health, body_timeout, hardware } =
+            settings;
         Arc::new(Self {
             identity,
+            schema,
             streams: Streams::new(capacity),
             token,
             body_timeout,
@@ -75,7 +80,6 @@ impl Worker {
             strict_health,
             metrics,
             hardware,
-            gpu_metrics,
             machine: Latest::new("probe", || Arc::new(probe::machine())),
             phase: Mutex::new(Phase::Loading),
         })
@@ -119,13 +123,13 @@ impl Worker {
         HealthAnswer { status, error, active_streams: states.len(), stream_state: worst(states) }
     }
 
-    /// Whether `/health` is to answer that no stream can be taken. A worker at its capacity is well: orchestrators that
-    /// poll its health end all of its streams when it is not.
+    /// Whether `/health` is to answer that no stream can be taken. A worker at its capacity is healthy:
+    /// orchestrators that poll its health end all streams of one that is not.
     pub(crate) fn is_unhealthy(&self, health: Health) -> bool {
         health == Health::Error || (self.strict_health && health == Health::Loading)
     }
 
-    /// `initialize` has returned, and well.
+    /// `initialize` has succeeded.
     pub(crate) fn is_ready(&self) -> bool {
         matches!(&*self.phase(), Phase::Ready(_))
     }
@@ -137,7 +141,7 @@ impl Worker {
         body: Bytes,
     ) -> Result<Started, Refusal> {
         let launch = self.launch()?;
-        // Parsing and the user's `clone` may take their time, and a caller that hangs up must not leave half a
+        // Parsing and the user's `clone` may take a while, and a caller that hangs up must not leave half a
         // start behind.
         let started = tokio::task::spawn_blocking(move || {
             let (request, request_id) = request::start(&body, named, &self.hosts)?;
@@ -154,13 +158,14 @@ impl Worker {
         started.await.unwrap_or_else(|_| Err(Refusal::internal("starting the stream panicked")))
     }
 
-    /// Hands parameters to a stream, and waits a while for its processor's answer. 202 if that has not come by then.
+    /// Hands parameters to a stream, and waits a while for its processor's answer. The status is 202 if there
+    /// is none by then.
     pub(crate) async fn params(
         self: Arc<Self>,
         named: Option<String>,
         body: Bytes,
     ) -> Result<(StatusCode, Acknowledged), Refusal> {
-        // Parsing may take its time.
+        // Parsing may take a while.
         let submitted = tokio::task::spawn_blocking(move || {
             let (params, named) = request::params(&body, named)?;
             let session = self.streams.find(named.as_deref())?.and_then(|slot| slot.session());
@@ -185,7 +190,8 @@ impl Worker {
         let named = request::stop(&body, named);
         let Some(slot) = self.streams.find(named.as_deref())? else {
             return match named {
-                // The caller named it, so it is that stream which has ended: by itself, or by an earlier stop.
+                // The caller named it, so that stream is the one that has ended: by itself, or by an earlier
+                // stop.
                 Some(id) if self.streams.ended(&id).is_some() => {
                     Ok(Acknowledged::new("Stream already stopped", id))
                 }
@@ -199,8 +205,8 @@ impl Worker {
         Ok(Acknowledged::new("Stream stopped", id))
     }
 
-    /// How the worker is doing, and the stream that is meant: the one that was named, running or ended; else the only one;
-    /// else, where none runs, the one that ended last.
+    /// How the worker is doing, and the stream that is meant: the named one, running or ended; otherwise the
+    /// only one; or where none runs, the one that ended last.
     pub(crate) fn status(&self, named: Option<&str>) -> Result<Status, Refusal> {
         let HealthAnswer { status, error, stream_state, .. } = self.health();
         let streams: Vec<_> = self.streams.sessions().iter().map(|session| session.status()).collect();
@@ -225,11 +231,11 @@ impl Worker {
     /// Everything that is counted, as Prometheus text.
     pub(crate) async fn metrics(self: Arc<Self>) -> Result<String, Refusal> {
         let gpus = self.hardware.glance().await.unwrap_or_else(Gpus::none);
-        // The GPUs that streams are on are asked what they have counted, and the system what this process takes.
+        // The GPUs that streams are on are asked what they have counted, and the system what this process
+        // takes.
         let text = tokio::task::spawn_blocking(move || {
-            self.gpu_metrics.set(&gpus);
             let counts = self.streams.counts();
-            let worker = worker_metrics::text(self.streams.capacity(), &counts)?;
+            let worker = metrics::text(self.streams.capacity(), &counts, &gpus, ProcessUsage::now())?;
             let running = counts.running.into_iter().map(|(id, metrics, _)| (id, metrics)).collect();
             let figures = Figures { running, ended: counts.ended, all: counts.all };
             Ok::<_, prometheus::Error>(worker + &self.metrics.text(&figures)?)
@@ -242,7 +248,8 @@ impl Worker {
         self.hardware.read().await.unwrap_or_else(Gpus::none)
     }
 
-    /// What serves video here. Found out once: it opens every GPU for a moment, and a session of its encoder.
+    /// What this machine has for video. Probed once, since that opens every GPU for a moment, and a session
+    /// of its encoder.
     pub(crate) async fn machine(&self) -> Result<Arc<Machine>, Refusal> {
         let no_answer = || Refusal::internal("what serves video here could not be found out in time");
         self.machine.get(Duration::MAX, PROBE).await.ok_or_else(no_answer)

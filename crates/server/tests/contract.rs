@@ -5,7 +5,7 @@ mod support;
 
 use axum::routing::get;
 use cutrickle_frame::VideoFrame;
-use cutrickle_pipeline::{FrameProcessor, Result};
+use cutrickle_pipeline::{FrameProcessor, Result, StreamContext};
 use cutrickle_server::StreamServer;
 use serde_json::json;
 use support::{Passthrough, Upstream, Worker, call, golden};
@@ -19,7 +19,7 @@ impl FrameProcessor for Loading {
         std::future::pending().await
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 }
@@ -33,7 +33,7 @@ impl FrameProcessor for Broken {
         Err("no weights at model.safetensors\nand a second line".into())
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 }

@@ -21,7 +21,7 @@ async fn every_path_of_the_document_is_served_by_its_method_and_no_other() {
     worker.until_health("IDLE").await;
     let document = worker.get("/openapi.json").await.json();
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 16, "{:?}", paths.keys());
+    assert_eq!(paths.len(), 17, "{:?}", paths.keys());
     for (path, methods) in paths {
         for (documented, operation) in methods.as_object().unwrap() {
             let (method, other) = if documented == "get" { ("GET", "POST") } else { ("POST", "GET") };

@@ -1,4 +1,5 @@
-//! A worker that has run many streams is as it was after a few. Alone in its process: what is counted is the process's.
+//! A worker that has run many streams is as it was after a few. Alone in its process: what is counted is the
+//! process's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 #![cfg(target_os = "linux")]
 
@@ -6,7 +7,8 @@ mod support;
 
 use candle_core::{Device, Tensor};
 use cutrickle_frame::VideoFrame;
-use cutrickle_pipeline::{FrameProcessor, Generated, Result};
+use cutrickle_media::Timestamp;
+use cutrickle_pipeline::{FrameProcessor, Generated, Result, StreamContext};
 use cutrickle_server::StreamServer;
 use serde_json::Value;
 use support::{Upstream, Worker, until};
@@ -15,11 +17,11 @@ use support::{Upstream, Worker, until};
 struct Grey;
 
 impl FrameProcessor for Grey {
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 
-    async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
+    async fn generate(&mut self, timestamp: Timestamp, _: &StreamContext) -> Result<Generated> {
         let pixels = Tensor::full(128u8, (240, 320, 3), &Device::Cpu)?;
         Ok(Generated { video: Some(VideoFrame::from_tensor(pixels, timestamp)?), audio: Vec::new() })
     }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl FrameProcessor for Watched {
         Ok(())
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 
@@ -49,7 +49,7 @@ impl FrameProcessor for Watched {
         Ok(())
     }
 
-    async fn on_stream_stop(&mut self) -> Result<()> {
+    async fn on_stream_stop(&mut self, _: &StreamContext) -> Result<()> {
         self.stopped.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
@@ -77,7 +77,11 @@ async fn a_panic_in_initialize_leaves_the_process_up_and_says_so() {
         async fn initialize(&mut self, _: &candle_core::Device) -> Result<()> {
             panic!("no driver")
         }
-        async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        async fn process_video(
+            &mut self,
+            frame: VideoFrame,
+            _: &StreamContext,
+        ) -> Result<Option<VideoFrame>> {
             Ok(Some(frame))
         }
     }
@@ -96,22 +100,29 @@ async fn a_panic_in_initialize_leaves_the_process_up_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_processor_whose_clone_panics_costs_its_start_not_the_slot() {
+    /// The next clone fails, if it is told so.
     #[derive(Debug)]
-    struct Once(Arc<AtomicUsize>);
+    struct Once(Arc<AtomicBool>);
     impl Clone for Once {
         fn clone(&self) -> Self {
-            assert!(self.0.fetch_add(1, Ordering::SeqCst) > 0, "the first clone fails");
+            assert!(!self.0.swap(false, Ordering::SeqCst), "as it is told to");
             Self(Arc::clone(&self.0))
         }
     }
     impl FrameProcessor for Once {
-        async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+        async fn process_video(
+            &mut self,
+            frame: VideoFrame,
+            _: &StreamContext,
+        ) -> Result<Option<VideoFrame>> {
             Ok(Some(frame))
         }
     }
     let upstream = Upstream::new().await;
-    let worker = Worker::with(StreamServer::builder(Once(Arc::default()))).await;
+    let fails = Arc::new(AtomicBool::new(false));
+    let worker = Worker::with(StreamServer::builder(Once(Arc::clone(&fails)))).await;
     worker.until_health("IDLE").await;
+    fails.store(true, Ordering::SeqCst);
     let start = upstream.start().to_string();
     worker.post("/stream/start", &start).await.refuses(500, "panicked");
     assert_eq!(worker.get("/health").await.json()["status"], "IDLE");
@@ -184,15 +195,16 @@ async fn a_start_and_a_stop_at_once_leave_a_worker_that_takes_streams() {
 #[derive(Debug)]
 struct Gated {
     clones: Arc<Barrier>,
-    hold_clone: bool,
+    /// The next clone waits.
+    hold_clone: Arc<AtomicBool>,
     stops: Arc<Semaphore>,
     stopping: Arc<AtomicUsize>,
 }
 
 impl Gated {
-    fn new(hold_clone: bool) -> Self {
+    fn new() -> Self {
         let (clones, stops) = (Arc::new(Barrier::new(2)), Arc::new(Semaphore::new(0)));
-        Self { clones, hold_clone, stops, stopping: Arc::default() }
+        Self { clones, hold_clone: Arc::default(), stops, stopping: Arc::default() }
     }
 
     /// The same, for the test to hold.
@@ -200,7 +212,7 @@ impl Gated {
         let Self { clones, hold_clone, stops, stopping } = self;
         Self {
             clones: Arc::clone(clones),
-            hold_clone: *hold_clone,
+            hold_clone: Arc::clone(hold_clone),
             stops: Arc::clone(stops),
             stopping: Arc::clone(stopping),
         }
@@ -209,7 +221,7 @@ impl Gated {
 
 impl Clone for Gated {
     fn clone(&self) -> Self {
-        if self.hold_clone {
+        if self.hold_clone.swap(false, Ordering::SeqCst) {
             // Once to say that it is here, once to go on.
             self.clones.wait();
             self.clones.wait();
@@ -219,11 +231,11 @@ impl Clone for Gated {
 }
 
 impl FrameProcessor for Gated {
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 
-    async fn on_stream_stop(&mut self) -> Result<()> {
+    async fn on_stream_stop(&mut self, _: &StreamContext) -> Result<()> {
         self.stopping.fetch_add(1, Ordering::SeqCst);
         self.stops.acquire().await?.forget();
         Ok(())
@@ -232,10 +244,11 @@ impl FrameProcessor for Gated {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_during_a_start_waits_for_it_and_ends_the_stream() {
-    let (gate, upstream) = (Gated::new(true), Upstream::new().await);
+    let (gate, upstream) = (Gated::new(), Upstream::new().await);
     gate.stops.add_permits(1);
     let worker = Worker::with(StreamServer::builder(gate.twin())).await;
     worker.until_health("IDLE").await;
+    gate.hold_clone.store(true, Ordering::SeqCst);
     let start = upstream.start().to_string();
     let letting_go = async {
         let clones = Arc::clone(&gate.clones);
@@ -260,7 +273,7 @@ async fn a_stop_during_a_start_waits_for_it_and_ends_the_stream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_while_a_stop_still_flushes_is_refused_and_taken_when_that_has_ended() {
-    let (gate, upstream) = (Gated::new(false), Upstream::new().await);
+    let (gate, upstream) = (Gated::new(), Upstream::new().await);
     let worker = Worker::with(StreamServer::builder(gate.twin())).await;
     worker.until_health("IDLE").await;
     let start = upstream.start().to_string();

@@ -4,6 +4,7 @@
 mod support;
 
 use cutrickle_frame::VideoFrame;
+use cutrickle_media::Timestamp;
 use cutrickle_pipeline::{FrameProcessor, Generated, Params, Result, StreamContext};
 use cutrickle_server::StreamServer;
 use serde_json::{Value, json};
@@ -77,28 +78,26 @@ async fn of_several_streams_a_call_has_to_name_one() {
 /// Draws; panics, or hangs for a while, in the streams of these names.
 #[derive(Clone, Default)]
 struct Moody {
-    name: String,
     strength: i64,
 }
 
 impl FrameProcessor for Moody {
     async fn on_stream_start(&mut self, stream: &StreamContext) -> Result<()> {
         assert_ne!(stream.id, "dies", "as it is told to");
-        self.name = stream.id.clone();
         Ok(())
     }
 
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
+    async fn update_params(&mut self, params: &Params, _: &StreamContext) -> Result<()> {
         self.strength = params["strength"].as_i64().unwrap_or_default();
         Ok(())
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 
-    async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
-        match self.name.as_str() {
+    async fn generate(&mut self, timestamp: Timestamp, stream: &StreamContext) -> Result<Generated> {
+        match stream.id.as_str() {
             "panics" => panic!("as it is told to"),
             "slow" => tokio::time::sleep(support::DEADLINE).await,
             _ => {}

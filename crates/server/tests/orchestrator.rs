@@ -1,5 +1,5 @@
-//! Registration and heartbeats against an orchestrator that takes nothing but what the real one documents: an unknown
-//! field, a wrong header, a second registration or a late heartbeat fails the test.
+//! Registration and heartbeats against an orchestrator that takes nothing but what the real one documents: an
+//! unknown field, a wrong header, a second registration or a late heartbeat fails the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 mod support;
@@ -239,15 +239,13 @@ async fn unregister_runner(
 }
 
 fn registration(orchestrator: String) -> Registration {
-    Registration {
-        orchestrator,
-        secret: SECRET.into(),
-        url: "http://worker:8000".into(),
-        description: "Turns colours round".into(),
-        price_per_unit: 12,
-        price_scaling: 1_000,
-        currency: "wei".into(),
-    }
+    let mut registration = Registration::new(orchestrator, "http://worker:8000");
+    registration.secret = SECRET.into();
+    registration.description = "Turns colours round".into();
+    registration.price_per_unit = 12;
+    registration.price_scaling = 1_000;
+    registration.currency = "wei".into();
+    registration
 }
 
 #[tokio::test]
@@ -310,16 +308,9 @@ async fn a_worker_that_ends_while_it_cannot_register_ends_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_runner_beats_in_time_under_the_secret_it_was_given_and_comes_back_when_forgotten() {
     let (double, url) = Double::start().await;
-    let runner = LiveRunner {
-        orchestrator: url,
-        secret: SECRET.into(),
-        runner_url: "http://worker:8000".into(),
-        app: "live-video-to-video/invert".into(),
-        price: serde_json::Number::from_f64(0.25).unwrap(),
-        currency: "usd".into(),
-        unit: "hour".into(),
-        metadata: serde_json::Map::new(),
-    };
+    let price = serde_json::Number::from_f64(0.25).unwrap();
+    let mut runner = LiveRunner::new(url, "http://worker:8000", "live-video-to-video/invert", price);
+    runner.secret = SECRET.into();
     let upstream = Upstream::new().await;
     let worker = Worker::with(StreamServer::builder(Passthrough).capacity(2).live_runner(runner)).await;
     double.calls("heartbeat", 1).await;
@@ -360,6 +351,7 @@ async fn a_listed_runner_is_healthy_only_once_it_has_loaded() {
         async fn process_video(
             &mut self,
             frame: cutrickle_frame::VideoFrame,
+            _: &cutrickle_pipeline::StreamContext,
         ) -> cutrickle_pipeline::Result<Option<cutrickle_frame::VideoFrame>> {
             Ok(Some(frame))
         }

@@ -1,5 +1,5 @@
-//! Whom a worker connects to, what it trusts there, and that no secret that it was given shows anywhere. All tests here
-//! write into one log, which none of their secrets may be in.
+//! Whom a worker connects to, what it trusts there, and that no secret that it was given shows anywhere. All
+//! tests here write into one log, which none of their secrets may be in.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 mod support;
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use cutrickle_server::{Registration, StreamServer, StreamServerBuilder};
+use cutrickle_trickle::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
@@ -110,15 +111,9 @@ fn acceptor() -> TlsAcceptor {
 }
 
 fn registration(orchestrator: String) -> Registration {
-    Registration {
-        orchestrator,
-        secret: format!("orch {SECRET}"),
-        url: "http://worker:8000".into(),
-        description: String::new(),
-        price_per_unit: 0,
-        price_scaling: 1,
-        currency: String::new(),
-    }
+    let mut registration = Registration::new(orchestrator, "http://worker:8000");
+    registration.secret = format!("orch {SECRET}");
+    registration
 }
 
 async fn started(builder: StreamServerBuilder, start: &Value) -> Worker {
@@ -156,20 +151,21 @@ async fn a_redirect_is_not_followed_by_any_channel_nor_by_a_registration() {
     assert_eq!(wrong.seen(), Vec::<String>::new());
 }
 
-/// Whether a worker with these settings says anything to an orchestrator and to a channel whose certificate only
-/// `ca.pem` vouches for.
-async fn speaks(change: impl Fn(&mut cutrickle_pipeline::StreamOptions)) -> (bool, bool) {
+/// Whether a worker with these settings says anything to an orchestrator and to a channel whose certificate
+/// only `ca.pem` vouches for.
+async fn speaks(change: impl Fn(&mut ClientConfig)) -> (bool, bool) {
     let (orchestrator, registered) = server("HTTP/1.1 200 OK\r\n".into(), true).await;
     let (channel, subscribed) = server("HTTP/1.1 404 Not Found\r\n".into(), true).await;
     let start = json!({ "subscribe_url": format!("https://127.0.0.1:{channel}/in") });
     let builder = StreamServer::builder(Passthrough)
-        .with_options(|options| {
-            options.trickle.missing_grace = Duration::ZERO;
-            change(options);
+        .with_trickle(|trickle| {
+            trickle.client.missing_grace = Duration::ZERO;
+            change(&mut trickle.client);
         })
         .register(registration(format!("https://127.0.0.1:{orchestrator}")));
     let worker = started(builder, &start).await;
-    // Refused for good by its certificate, or by the channel's absence, the stream ends; a registration is tried on.
+    // Refused for good by its certificate, or by the channel's absence, the stream ends; a registration is
+    // tried on.
     worker.until_health("IDLE").await;
     let tried =
         || !registered.seen().is_empty() || log().contains(&format!("POST https://127.0.0.1:{orchestrator}"));
@@ -180,8 +176,8 @@ async fn speaks(change: impl Fn(&mut cutrickle_pipeline::StreamOptions)) -> (boo
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_verified_unless_told_otherwise() {
     assert_eq!(speaks(|_| {}).await, (false, false));
-    assert_eq!(speaks(|options| options.trickle.insecure_skip_verify = true).await, (true, true));
-    assert_eq!(speaks(|options| options.trickle.ca_file = Some(data("ca.pem"))).await, (true, true));
+    assert_eq!(speaks(|client| client.insecure_skip_verify = true).await, (true, true));
+    assert_eq!(speaks(|client| client.ca_file = Some(data("ca.pem"))).await, (true, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,35 +5,47 @@ mod support;
 
 use std::sync::Arc;
 
+use candle_core::Device;
+
 use cutrickle_frame::VideoFrame;
-use cutrickle_pipeline::compose::{Compose, Part};
-use cutrickle_pipeline::{FrameProcessor, Params, Result, StreamContext};
+use cutrickle_pipeline::compose::Compose;
+use cutrickle_pipeline::{FrameProcessor, Params, Result, Stage, StreamContext, TypedParams};
 use cutrickle_server::StreamServer;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use support::{Upstream, Worker, golden, until};
+use support::{Passthrough, Upstream, Worker, golden, until};
 use tokio::sync::Semaphore;
 
-/// Takes `strength`, 0 to 1. Begins a stream when it is let.
+/// Takes `strength`, which it checks itself: 0 to 1. Begins a stream when it is let.
 #[derive(Clone)]
-struct Strength(Arc<Semaphore>);
+struct Strength {
+    lets: Arc<Semaphore>,
+    params: Unchecked,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+struct Unchecked {
+    strength: f64,
+}
 
 impl Strength {
     fn new() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
+        Self { lets: Arc::new(Semaphore::new(1)), params: Unchecked::default() }
     }
 }
 
 impl FrameProcessor for Strength {
     async fn on_stream_start(&mut self, _: &StreamContext) -> Result<()> {
-        drop(self.0.acquire().await?);
+        drop(self.lets.acquire().await?);
         Ok(())
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
+    async fn update_params(&mut self, params: &Params, _: &StreamContext) -> Result<()> {
         match params.get("strength") {
             Some(strength) if !strength.as_f64().is_some_and(|strength| (0.0..=1.0).contains(&strength)) => {
                 Err(format!("`strength` is {strength}: 0 to 1 is wanted\nand a second line").into())
@@ -42,12 +54,48 @@ impl FrameProcessor for Strength {
         }
     }
 
-    fn parts(&self) -> Vec<Part> {
-        vec![Part::taking(["strength"])]
+    fn params(&mut self) -> Option<&mut dyn TypedParams> {
+        Some(&mut self.params)
     }
 }
 
-async fn started(processor: impl FrameProcessor, params: Value) -> (Worker, Upstream) {
+/// Takes what its struct says, and never finishes loading where it is told so.
+#[derive(Clone, Default)]
+struct Blur {
+    params: Ranges,
+    loads_forever: bool,
+}
+
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+struct Ranges {
+    /// Of the blur, in pixels.
+    #[schemars(range(min = 0.0, max = 32.0))]
+    radius: f64,
+    /// Whether edges stay sharp.
+    edges: bool,
+}
+
+impl Default for Ranges {
+    fn default() -> Self {
+        Self { radius: 2.5, edges: true }
+    }
+}
+
+impl FrameProcessor for Blur {
+    async fn initialize(&mut self, _: &Device) -> Result<()> {
+        if self.loads_forever { std::future::pending().await } else { Ok(()) }
+    }
+
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
+        Ok(Some(frame))
+    }
+
+    fn params(&mut self) -> Option<&mut dyn TypedParams> {
+        Some(&mut self.params)
+    }
+}
+
+async fn started(processor: impl Stage, params: Value) -> (Worker, Upstream) {
     let upstream = Upstream::new().await;
     let worker = Worker::with(StreamServer::builder(processor)).await;
     worker.until_health("IDLE").await;
@@ -95,7 +143,7 @@ async fn a_name_that_the_processor_does_not_take_is_400_at_the_start_and_later()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_processor_that_is_busy_is_202_and_its_refusal_the_streams_error() {
     let processor = Strength::new();
-    let busy = Arc::clone(&processor.0).acquire_owned().await.unwrap();
+    let busy = Arc::clone(&processor.lets).acquire_owned().await.unwrap();
     let (worker, _upstream) = started(processor, json!({})).await;
     let answer = worker.post("/stream/params", r#"{"strength": 7}"#).await;
     assert_eq!(answer.code, 202);
@@ -110,7 +158,7 @@ async fn a_processor_that_is_busy_is_202_and_its_refusal_the_streams_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_ends_before_its_processor_answers_says_so() {
     let processor = Strength::new();
-    let busy = Arc::clone(&processor.0).acquire_owned().await.unwrap();
+    let busy = Arc::clone(&processor.lets).acquire_owned().await.unwrap();
     let (worker, _upstream) = started(processor, json!({})).await;
     let (updated, stopped) = tokio::join!(worker.post("/stream/params", r#"{"strength": 1}"#), async {
         let stopping = worker.post("/stream/stop", "");
@@ -131,4 +179,35 @@ async fn of_a_composition_the_status_shows_the_part_that_is_in_force() {
     refused.refuses(400, r#"{"second":{"strength":1}}"#);
     assert_eq!(in_force(&worker).await, json!({"second": {"strength": 1}}));
     worker.post("/stream/params", r#"{"second": {"x": 1}}"#).await.refuses(400, "`second.x`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_does_not_fit_its_type_is_400_and_not_in_force() {
+    let (worker, _upstream) = started(Blur::default(), json!({"radius": 4})).await;
+    for (update, reason) in [
+        (json!({"radius": 64}), "`radius` is 64: a number from 0 to 32 is wanted"),
+        (json!({"radius": 8, "edges": "soft"}), "`edges` is \"soft\": true or false is wanted"),
+    ] {
+        worker.post("/stream/params", update.to_string()).await.refuses(400, reason);
+        assert_eq!(in_force(&worker).await, json!({"radius": 4}));
+    }
+    worker.post("/stream/params", r#"{"radius": 8, "edges": false}"#).await.succeeds();
+    assert_eq!(in_force(&worker).await, json!({"radius": 8, "edges": false}));
+}
+
+#[tokio::test]
+async fn the_schema_is_that_of_the_processors_parameters_also_while_it_loads() {
+    let loading = Worker::with(StreamServer::builder(Blur { loads_forever: true, ..Blur::default() })).await;
+    assert_eq!(loading.get("/health").await.json()["status"], "LOADING");
+    golden("schema", &loading.get("/api/stream/schema").await);
+    loading.shut_down().await;
+    let loaded = Worker::with(StreamServer::builder(Blur::default())).await;
+    loaded.until_health("IDLE").await;
+    golden("schema", &loaded.get("/api/stream/schema").await);
+    let both = Blur::default().named("first").then(Blur::default().named("second"));
+    golden("schema_of_two", &Worker::with(StreamServer::builder(both)).await.get("/api/stream/schema").await);
+    golden(
+        "schema_of_any",
+        &Worker::with(StreamServer::builder(Passthrough)).await.get("/api/stream/schema").await,
+    );
 }

@@ -20,6 +20,7 @@ async fn without_its_token_a_worker_tells_and_does_nothing_about_streams() {
         ("POST", "/stream/params"),
         ("POST", "/stream/stop"),
         ("GET", "/stream/status"),
+        ("GET", "/api/stream/schema"),
     ] {
         for shown in [None, Some("Bearer s3cre"), Some("s3cret"), Some("Basic s3cret")] {
             let headers: Vec<_> = shown.map(|shown| ("Authorization", shown)).into_iter().collect();

@@ -1,5 +1,5 @@
-//! Callers that are slow, or say too much: each loses its connection and costs nobody else theirs. The limits are set
-//! low, so that nothing here has to wait for the real ones.
+//! Callers that are slow, or say too much: each loses its connection and costs nobody else theirs. The limits
+//! are set low, so that nothing here has to wait for the real ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 mod support;
@@ -18,8 +18,8 @@ const DRIP: Duration = Duration::from_millis(5);
 /// A limit that is not reached here.
 const NEVER: Duration = Duration::from_secs(3600);
 
-async fn worker(limits: Limits) -> Worker {
-    let worker = Worker::with(StreamServer::builder(Passthrough).limits(limits)).await;
+async fn worker(change: impl FnOnce(&mut Limits)) -> Worker {
+    let worker = Worker::with(StreamServer::builder(Passthrough).with_limits(change)).await;
     worker.until_health("IDLE").await;
     worker
 }
@@ -47,7 +47,7 @@ async fn drip(socket: TcpStream) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_head_that_comes_byte_by_byte_is_cut_off_in_time_however_steadily_it_comes() {
-    let worker = worker(Limits { head_timeout: SOON, body_timeout: NEVER, ..Limits::default() }).await;
+    let worker = worker(|limits| (limits.head_timeout, limits.body_timeout) = (SOON, NEVER)).await;
     let begun = Instant::now();
     let said = drip(connected(&worker, "GET /health HTTP/1.1\r\nHost: w\r\nX-Slow: ").await).await;
     assert!(begun.elapsed() >= SOON, "{:?}", begun.elapsed());
@@ -57,7 +57,7 @@ async fn a_head_that_comes_byte_by_byte_is_cut_off_in_time_however_steadily_it_c
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_closed() {
-    let worker = worker(Limits { head_timeout: SOON, ..Limits::default() }).await;
+    let worker = worker(|limits| limits.head_timeout = SOON).await;
     let mut said = Vec::new();
     let _ = within(connected(&worker, "").await.read_to_end(&mut said)).await;
     assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&said));
@@ -65,7 +65,7 @@ async fn a_connection_that_says_nothing_is_closed() {
 
 #[tokio::test]
 async fn a_body_that_stops_or_drips_is_answered_408_and_its_connection_closed() {
-    let worker = worker(Limits { body_timeout: SOON, head_timeout: NEVER, ..Limits::default() }).await;
+    let worker = worker(|limits| (limits.body_timeout, limits.head_timeout) = (SOON, NEVER)).await;
     for path in ["/stream/start", "/stream/params", "/stream/stop"] {
         let head = format!("POST {path} HTTP/1.1\r\nHost: w\r\nContent-Length: 1000000\r\n\r\n{{\"a\": ");
         let mut stopped = connected(&worker, &head).await;
@@ -79,7 +79,7 @@ async fn a_body_that_stops_or_drips_is_answered_408_and_its_connection_closed() 
 
 #[tokio::test]
 async fn a_head_with_too_much_in_it_is_431() {
-    let worker = worker(Limits { head_bytes: 8 << 10, ..Limits::default() }).await;
+    let worker = worker(|limits| limits.head_bytes = 8 << 10).await;
     let head = |fields: &str| format!("GET /health HTTP/1.1\r\nHost: w\r\nConnection: close\r\n{fields}\r\n");
     let many = head(&"X-Bomb: boom\r\n".repeat(150));
     let long = head(&format!("X-Bomb: {}\r\n", "x".repeat(16 << 10)));
@@ -98,7 +98,7 @@ async fn a_head_with_too_much_in_it_is_431() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_and_are_served_when_slow_ones_are_cut_off() {
-    let worker = worker(Limits { connections: 2, head_timeout: SOON, ..Limits::default() }).await;
+    let worker = worker(|limits| (limits.connections, limits.head_timeout) = (2, SOON)).await;
     let begun = Instant::now();
     let slow = [connected(&worker, "GET /").await, connected(&worker, "GET /").await];
     assert_eq!(within(worker.get("/health")).await.code, 200);
@@ -108,9 +108,9 @@ async fn connections_beyond_the_limit_wait_and_are_served_when_slow_ones_are_cut
 
 #[test]
 fn limits_that_would_let_nobody_in_are_refused() {
-    for limits in
-        [Limits { connections: 0, ..Limits::default() }, Limits { head_bytes: 100, ..Limits::default() }]
-    {
+    let (mut closed, mut tiny) = (Limits::default(), Limits::default());
+    (closed.connections, tiny.head_bytes) = (0, 100);
+    for limits in [closed, tiny] {
         let error = StreamServer::builder(Passthrough).limits(limits).build().unwrap_err();
         assert!(error.is_invalid() && error.to_string().contains("limit"), "{error}");
     }

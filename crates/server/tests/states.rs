@@ -5,21 +5,20 @@ mod support;
 
 use candle_core::{Device, Tensor};
 use cutrickle_frame::VideoFrame;
+use cutrickle_media::Timestamp;
 use cutrickle_pipeline::{FrameProcessor, Generated, Result, StreamContext};
 use cutrickle_server::{StreamServer, StreamServerBuilder};
 use serde_json::{Map, Value, json};
 use support::{Answer, Upstream, Worker, compare_golden, level, until};
 
 /// Draws, and does what streams of these names are to show.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Actor {
     initialize: Initialize,
-    fails: bool,
 }
 
-#[derive(Clone, Copy, Default, PartialEq)]
+#[derive(Clone, Copy)]
 enum Initialize {
-    #[default]
     Succeeds,
     Hangs,
     Fails,
@@ -38,16 +37,15 @@ impl FrameProcessor for Actor {
         if stream.id == "broken" {
             return Err("no memory for this stream".into());
         }
-        self.fails = stream.id == "failing";
         Ok(())
     }
 
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 
-    async fn generate(&mut self, timestamp: i64) -> Result<Generated> {
-        if self.fails {
+    async fn generate(&mut self, timestamp: Timestamp, stream: &StreamContext) -> Result<Generated> {
+        if stream.id == "failing" {
             return Err("the model has diverged".into());
         }
         let pixels = Tensor::full(128u8, (64, 64, 3), &Device::Cpu)?;
@@ -59,7 +57,7 @@ async fn worker(
     initialize: Initialize,
     change: impl FnOnce(StreamServerBuilder) -> StreamServerBuilder,
 ) -> Worker {
-    let builder = StreamServer::builder(Actor { initialize, ..Actor::default() }).capability_name("act");
+    let builder = StreamServer::builder(Actor { initialize }).capability_name("act");
     Worker::with(change(builder)).await
 }
 

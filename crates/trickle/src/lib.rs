@@ -51,6 +51,8 @@
 //! }
 //! ```
 //!
+//! The server is behind the feature `server`, which is on by default.
+//!
 //! The logic of the sequence numbers (`subscribe::follow`, `publish::recover`, `server::channel`) uses no
 //! sockets and no clock. It takes the time and the responses as arguments.
 
@@ -60,6 +62,7 @@ mod client;
 mod error;
 mod lock;
 mod publish;
+#[cfg(feature = "server")]
 mod server;
 mod subscribe;
 mod wire;
@@ -67,13 +70,13 @@ mod wire;
 pub use client::{ClientConfig, without_secrets};
 pub use error::Error;
 pub use publish::{Delivery, PublishCounters, Publisher, SegmentWriter};
+#[cfg(feature = "server")]
 pub use server::{
-    ChannelRequest, Hooks, LocalPublisher, LocalSegmentReader, LocalSegmentWriter, LocalSubscriber, Refusal,
-    SegmentBody, Server, ServerConfig, Service,
+    ChannelRequest, Hooks, Refusal, SegmentBody, Server, ServerConfig, Service,
 };
 pub use subscribe::{SegmentReader, Start, Subscriber};
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
 
@@ -90,8 +93,6 @@ mod tests {
         is_send_sync::<Service>();
         is_send_sync::<SegmentWriter>();
         is_send_sync::<Hooks>();
-        is_send_sync::<LocalPublisher>();
-        is_send_sync::<LocalSegmentWriter>();
         let config = ClientConfig::default;
         let mut subscriber = is_send(Subscriber::new("http://h/c", Start::Next, config()).unwrap());
         drop(is_send(subscriber.next()));
@@ -109,12 +110,5 @@ mod tests {
         drop(is_send(reader.chunk()));
         drop(is_send(reader.collect(1)));
         drop(is_send(writer.write(bytes::Bytes::new())));
-    }
-
-    #[allow(dead_code, reason = "only compiled")]
-    fn so_may_those_within_the_process(subscriber: &mut LocalSubscriber, reader: &mut LocalSegmentReader) {
-        drop(is_send(subscriber.next()));
-        drop(is_send(reader.chunk()));
-        drop(is_send(reader.collect(1)));
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
 }
 
 /// The publisher that sent a request, if it identifies itself.
+#[cfg(feature = "server")]
 pub(crate) fn publisher(headers: &HeaderMap) -> Option<u64> {
     u64::from_str_radix(headers.get(PUBLISHER)?.to_str().ok()?, 16).ok()
 }

@@ -1,7 +1,8 @@
-//! `cutrickle demo`: a source, a trickle server, a worker and a page to watch, in one process on 127.0.0.1.
+//! `cutrickle demo`: a source, a trickle server, a worker and a page to watch them on, in one process on
+//! 127.0.0.1.
 //!
-//! They are put together as on a network: the source publishes over HTTP, the stream is started by a POST to the
-//! worker, and pictures are counted as a viewer gets them.
+//! They work together as they would on a network: the source publishes over HTTP, the stream is started by a
+//! POST to the worker, and frames are counted as a viewer receives them.
 
 mod page;
 
@@ -9,54 +10,52 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use cutrickle::trickle::{ClientConfig, Server, ServerConfig, Start, Subscriber};
 use cutrickle::{DeviceChoice, StreamServer};
 use cutrickle_mpegts::{Demuxer, Event};
+use cutrickle_trickle::{ClientConfig, Server, ServerConfig, Start, Subscriber};
+use cutrickle_worker::{Failure, Queue, end_signal, open_devices};
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
-use crate::device;
-use crate::failure::Failure;
 use crate::output::print;
 use crate::processors::{Name, Precision, chain};
+use crate::progress;
 use crate::source::{CLIP, Input, Pace, Source};
-use crate::streams::Queue;
 use crate::worker::Worker;
-use crate::{progress, signals};
 use page::Told;
 
-/// Arguments of `cutrickle demo`.
+/// The arguments of `cutrickle demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What is done to each picture.
+    /// Processor to run.
     #[arg(long, value_enum, default_value_t = Name::Tint)]
     processor: Name,
-    /// A file of weights (safetensors), for `depth` or `segment`.
+    /// File of weights (safetensors) for `depth` or `segment`.
     #[arg(long, value_name = "PATH")]
     weights: Option<std::path::PathBuf>,
-    /// Port of the page; 0 takes a free one.
+    /// Port of the page; 0 takes any free port.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Where tensors are: `auto` (the first GPU, else the CPU), `cpu`, `cuda:0`.
+    /// Where tensors live: `auto` (the first GPU, otherwise the CPU), `cpu`, or `cuda:0`.
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
     #[command(flatten)]
     queue: Queue,
-    /// End after this many output pictures and print the metrics as JSON.
+    /// Stop after this many output frames, and print the metrics as JSON.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
 }
 
-/// The longest that no output may come.
+/// How long output may be missing before the demonstration fails.
 const SILENCE: Duration = Duration::from_secs(20);
-/// How long the worker may take to end in order.
+/// How long the worker and the source may take to end properly.
 const ENDING: Duration = Duration::from_secs(10);
-/// The metrics that scripts get, under the names of the status.
+/// The metrics that scripts get, by their names in the status.
 const METRICS: [&str; 6] =
     ["fps", "latency_ms", "gpu_memory_mb", "frames_processed", "frames_dropped", "error_count"];
 
-/// Runs until a signal ends it, or for the number of pictures asked for.
+/// Runs until a signal ends it, or for as many frames as were asked for.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let processor = chain(&[args.processor], Precision::default(), args.weights.as_slice())?;
     let page_at = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
@@ -69,7 +68,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let (input, output) = (format!("{}input", trickle.url()), format!("{}output", trickle.url()));
     let trickle = tokio::spawn(trickle.run(std::future::pending()));
 
-    let opened = device::open(&args.device)?;
+    let opened = open_devices(&args.device)?;
     let worker = StreamServer::builder(processor)
         .host("127.0.0.1")
         .port(0)
@@ -105,8 +104,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     }
     let (count, counted) = watch::channel(0);
     let result = tokio::select! {
-        () = signals::end() => Ok(None),
-        counted = count_pictures(&output, args.frames, count) => match counted {
+        () = end_signal() => Ok(None),
+        counted = count_frames(&output, args.frames, count) => match counted {
             Ok(()) => api.status().await.map(Some),
             Err(e) => Err(e),
         },
@@ -118,7 +117,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     };
     let status = result?;
 
-    // In order: what the worker has in flight comes out, its output channel is closed, then the input's.
+    // In this order the worker finishes what is in flight and closes its output channel before the input
+    // channel is closed.
     api.stop().await?;
     let _ = end_worker.send(());
     let _ = tokio::time::timeout(ENDING, worker).await;
@@ -142,8 +142,8 @@ async fn stream_clip(url: String, ends: oneshot::Receiver<()>) -> Result<(), Fai
     source.close().await.map(|_| ())
 }
 
-/// Counts the pictures that a viewer of the channel gets, until there are as many as `wanted`.
-async fn count_pictures(url: &str, wanted: Option<u64>, count: watch::Sender<u64>) -> Result<(), Failure> {
+/// Counts the frames that a viewer of the channel receives, until there are as many as `wanted`.
+async fn count_frames(url: &str, wanted: Option<u64>, count: watch::Sender<u64>) -> Result<(), Failure> {
     let mut channel = Subscriber::new(url, Start::Current, ClientConfig::default())?;
     let mut demuxer = Demuxer::new();
     let silence = |_| Failure::because("the output", format!("nothing came for {} s", SILENCE.as_secs()));
@@ -176,7 +176,7 @@ fn figures(status: &Value, frames_received: u64) -> Value {
     Value::Object(figures)
 }
 
-/// Nobody has to read it.
+/// Prints the addresses. It does not matter whether anybody reads them.
 fn introduce(page: SocketAddr, told: &Told) {
     let Told { worker, input, output, .. } = told;
     let text = format!(
@@ -191,14 +191,14 @@ fn introduce(page: SocketAddr, told: &Told) {
     let _ = std::io::stdout().flush();
 }
 
-/// The progress line; never ends.
+/// Shows the progress line. It never returns.
 async fn show(counted: watch::Receiver<u64>, api: &Worker) {
     let line = progress::line("live");
     loop {
         let figure = |status: &Value, name| status.get(name).and_then(Value::as_f64).unwrap_or_default();
         if let Ok(status) = api.status().await {
             line.set_message(format!(
-                "{} pictures, {:.1} fps, {:.1} ms, {} dropped",
+                "{} frames, {:.1} fps, {:.1} ms, {} dropped",
                 *counted.borrow(),
                 figure(&status, "fps"),
                 figure(&status, "latency_ms"),

@@ -1,29 +1,42 @@
-//! `cutrickle doctor`: what this machine has, which way a picture will take on it, and why.
+//! `cutrickle doctor`: shows what this machine has, which decoders and encoders a stream will use on it, and
+//! why.
 
 use std::fmt::Write;
 
 use cutrickle_codec::probe::{DeviceFindings, Machine, machine};
+use cutrickle_worker::Failure;
+use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::backends;
 use crate::output::print;
 
-/// Arguments of `cutrickle doctor`.
+/// The arguments of `cutrickle doctor`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Print the findings as JSON.
+    /// Print the findings as one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-/// Looks and prints.
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Findings {
+    #[serde(flatten)]
+    machine: Machine,
+    /// The backends of this build, in the order in which they are tried.
+    backends: Vec<backends::Entry>,
+}
+
+/// Looks at the machine, and prints what was found.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let found = machine();
+    let machine = machine();
     if args.json {
+        let found = Findings { machine, backends: backends::entries() };
         let json =
             serde_json::to_string_pretty(&found).map_err(|e| Failure::because("the findings as JSON", e))?;
         print(json + "\n")
     } else {
-        print(describe(&found))
+        print(backends::table() + &describe(&machine))
     }
 }
 
@@ -36,8 +49,8 @@ fn describe(found: &Machine) -> String {
         let _ = writeln!(text, "no GPU: {why}");
     }
     let (decode, encode, place) = match found.devices.first() {
-        Some(first) => (first.video_decode, first.video_encode, first.device.as_str()),
-        None => (found.host_decoder, found.host_encoder, "cpu"),
+        Some(first) => (&first.video_decode, &first.video_encode, first.device.as_str()),
+        None => (&found.host_decoder, &found.host_encoder, "cpu"),
     };
     let _ = writeln!(text, "--device auto is {place}: {decode} decodes, {encode} encodes");
     text

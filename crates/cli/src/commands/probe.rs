@@ -1,9 +1,11 @@
-//! `cutrickle probe`: measures a worker from outside: what it adds to the way of a stream, and what it loses of it.
+//! `cutrickle probe`: measures a worker from outside, namely how much latency it adds to a stream and what it
+//! loses.
 //!
-//! Everything that costs CPU is done before or after the measurement: [`source`] encodes numbered pictures in
-//! advance, [`run`] only sends and receives bytes and notes the time, [`readback`] decodes what came and reads the
-//! numbers. [`report`] turns that into figures.
+//! Everything that costs CPU time is done before or after the measurement: [`source`] encodes numbered frames
+//! in advance, [`run`] only sends and receives bytes and notes the time, and [`readback`] decodes what came
+//! and reads the numbers. [`report`] makes figures of that.
 
+mod audio;
 mod figures;
 mod process;
 mod readback;
@@ -11,7 +13,6 @@ mod receive;
 mod report;
 mod run;
 mod send;
-mod sound;
 mod source;
 mod stamp;
 
@@ -20,9 +21,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cutrickle_error::chain;
+use cutrickle_media::Size;
+use cutrickle_worker::Failure;
 use serde_json::Value;
 
-use crate::failure::Failure;
 use crate::output::print;
 use crate::progress;
 use crate::worker::Worker;
@@ -31,46 +33,49 @@ use report::Report;
 use run::Plan;
 use source::{Source, Wanted};
 
-/// Arguments of `cutrickle probe`.
+/// The arguments of `cutrickle probe`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
 pub struct Args {
-    /// Base URL of the worker's REST API: `http://127.0.0.1:8000`.
+    /// Base URL of the worker's REST API, such as `http://127.0.0.1:8000`.
     #[arg(long, value_name = "URL")]
     worker: String,
-    /// Base URL of a trickle server that both can reach: `http://127.0.0.1:3389/`.
+    /// Base URL of a trickle server that both the probe and the worker can reach, such as
+    /// `http://127.0.0.1:3389/`.
     #[arg(long, value_name = "URL")]
     trickle: String,
-    /// MPEG-TS file with the H.264 pictures to send, looped; a clip of moving pictures if left out.
+    /// MPEG-TS file whose H.264 video is sent, repeated as needed. Defaults to a built-in clip.
     #[arg(long, value_name = "FILE")]
     clip: Option<PathBuf>,
-    /// Width of the pictures sent.
+    /// Width of the frames that are sent, in pixels.
     #[arg(long, default_value_t = 512)]
     width: u32,
-    /// Height of the pictures sent.
+    /// Height of the frames that are sent, in pixels.
     #[arg(long, default_value_t = 512)]
     height: u32,
-    /// Pictures per second.
+    /// Frames per second.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
     fps: u32,
-    /// Length of the measurement; the first 2 s warm up and do not count for latency and CPU.
+    /// Duration of the measurement in seconds. The first 2 seconds are a warm-up and do not count for latency
+    /// and CPU time.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(3..=600))]
     seconds: u32,
-    /// The worker's parameters, as a JSON object.
+    /// Parameters for the worker, as a JSON object.
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = params)]
     params: Value,
-    /// The worker's process on this machine, whose CPU time and memory are to be measured (Linux).
+    /// Process ID of the worker on this machine, to measure its CPU time and memory (Linux only).
     #[arg(long)]
     pid: Option<u32>,
-    /// Print one JSON object.
+    /// Print the results as one JSON object.
     #[arg(long)]
     json: bool,
 }
 
 const NOTES: &str = "\
-Added latency is the arrival of a picture's last byte from the worker less the arrival of the same picture from the
-input channel, which the probe reads beside it. Losses count from the first picture that came out. Give a worker that
-has a frame rate of its own the rate of the pictures, as in --params '{\"max_framerate\": 30}'.";
+The added latency is the time from the arrival of the last byte of a frame on the input channel, which
+the probe reads as well, to the arrival of the last byte of the same frame from the worker. Losses are
+counted from the first frame that came out. If the worker has a frame rate of its own, set it to that of
+the input, as in --params '{\"max_framerate\": 30}'.";
 
 fn params(text: &str) -> Result<Value, String> {
     match serde_json::from_str(text) {
@@ -80,9 +85,9 @@ fn params(text: &str) -> Result<Value, String> {
     }
 }
 
-/// Measures, and prints the figures.
+/// Measures, and prints the results.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let wanted = Wanted { width: args.width, height: args.height, fps: args.fps, seconds: args.seconds };
+    let wanted = Wanted { size: Size::new(args.width, args.height), fps: args.fps, seconds: args.seconds };
     let process = args.pid.map(Process::new).transpose()?;
     let plan =
         Plan { worker: Worker::new(&args.worker)?, trickle: args.trickle, params: args.params, process };
@@ -91,7 +96,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let line = progress::line("preparing");
     let source = Arc::new(
         tokio::task::spawn_blocking(move || {
-            Source::prepare(&clip, wanted, |number| line.set_message(format!("picture {}", number + 1)))
+            Source::prepare(&clip, wanted, |number| line.set_message(format!("frame {}", number + 1)))
         })
         .await??,
     );
@@ -99,7 +104,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let noted = run::run(&plan, Arc::clone(&source)).await;
     line.finish_and_clear();
     let noted = noted?;
-    let line = progress::line("reading the pictures that came");
+    let line = progress::line("reading the frames that came");
     let report = tokio::task::spawn_blocking(move || Report::new(&source, &noted)).await??;
     line.finish_and_clear();
     if args.json { print(serde_json::to_string(&report)? + "\n") } else { print(report) }

@@ -1,25 +1,25 @@
-//! `cutrickle publish`: a file as a live stream.
+//! `cutrickle publish`: publishes a file as a live stream.
 
 use std::path::{Path, PathBuf};
 
-use cutrickle::trickle::ClientConfig;
+use cutrickle_trickle::ClientConfig;
+use cutrickle_worker::{Failure, end_signal};
 
-use crate::failure::Failure;
-use crate::source::{Input, Pace, Source};
-use crate::{progress, signals};
+use crate::progress;
+use crate::source::{Input, Pace, Sent, Source};
 
-/// Arguments of `cutrickle publish`.
+/// The arguments of `cutrickle publish`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// MPEG-TS or MP4 file; `-` reads a transport stream from standard input.
+    /// MPEG-TS or MP4 file, or `-` to read a transport stream from standard input.
     file: PathBuf,
-    /// The channel to publish to: `http://127.0.0.1:3389/name`.
+    /// URL of the channel to publish to, such as `http://127.0.0.1:3389/name`.
     #[arg(long)]
     url: String,
-    /// Start over at the file's end, on one continuous clock.
+    /// Start over at the end of the file, with continuous timestamps.
     #[arg(long = "loop")]
     looped: bool,
-    /// As fast as the server takes it, not in real time.
+    /// Publish as fast as the server accepts it instead of in real time.
     #[arg(long)]
     fast: bool,
     /// Accept any TLS certificate of the trickle server.
@@ -27,7 +27,7 @@ pub struct Args {
     insecure_skip_verify: bool,
 }
 
-/// Runs to the file's end, or until a signal ends it.
+/// Runs to the end of the file, or until a signal ends it.
 pub async fn run(args: Args) -> Result<(), Failure> {
     if args.looped && args.file == Path::new("-") {
         return Err(Failure::usage("--loop: standard input cannot start over"));
@@ -38,9 +38,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let mut source = Source::connect(&args.url, pace, config).await?;
     let line = progress::line("publishing");
     let published = tokio::select! {
-        () = signals::end() => Ok(()),
+        () = end_signal() => Ok(()),
         published = source.run(input, args.looped, |sent| {
-            line.set_message(format!("{} segments, {} kB, {} cut short", sent.segments, sent.bytes / 1000, sent.cut));
+            let Sent { segments, bytes, cut } = sent;
+            line.set_message(format!("{segments} segments, {} kB, {cut} cut short", bytes / 1000));
         }) => published,
     };
     line.finish_and_clear();

@@ -1,30 +1,30 @@
-//! `cutrickle record`: a channel's segments, joined, to a file.
+//! `cutrickle record`: writes the segments of a channel to a file, one after the other.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cutrickle::trickle::{ClientConfig, SegmentReader, Start, Subscriber};
+use cutrickle_trickle::{ClientConfig, SegmentReader, Start, Subscriber};
+use cutrickle_worker::{Failure, end_signal};
 use indicatif::ProgressBar;
 use tokio::fs::File;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::failure::Failure;
-use crate::{progress, signals};
+use crate::progress;
 
-/// Arguments of `cutrickle record`.
+/// The arguments of `cutrickle record`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The channel to record: `http://127.0.0.1:3389/name`.
+    /// URL of the channel to record, such as `http://127.0.0.1:3389/name`.
     #[arg(long)]
     url: String,
-    /// The file to write; `-` writes to standard output.
+    /// File to write, or `-` to write to standard output.
     #[arg(long)]
     output: PathBuf,
-    /// End after this many seconds; else with the channel.
+    /// Stop after this many seconds. By default, recording stops when the channel ends.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     duration: Option<Duration>,
-    /// How long to wait for a channel that does not exist yet.
+    /// How many seconds to wait for a channel that does not exist yet.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     wait: u32,
     /// Accept any TLS certificate of the trickle server.
@@ -38,10 +38,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
     if duration.is_zero() { Err("more than 0 is wanted".into()) } else { Ok(duration) }
 }
 
-/// A live channel has brought something within this time.
+/// If nothing has come within this time, the command says what it is waiting for.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Runs to the channel's end, for the duration, or until a signal ends it.
+/// Runs until the channel or the duration ends, or a signal ends it.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let config = ClientConfig {
         insecure_skip_verify: args.insecure_skip_verify,
@@ -63,14 +63,14 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         }
     };
     let recorded = tokio::select! {
-        () = signals::end() => Ok(()),
+        () = end_signal() => Ok(()),
         () = over => Ok(()),
         recorded = copy(subscriber, &mut output, &line, args.wait) => recorded,
     };
     line.finish_and_clear();
     let written = output.flush().await;
     match recorded.and(written.map_err(Stopped::Output)) {
-        // Whoever read standard output has seen enough.
+        // The reader of standard output has seen enough.
         Err(Stopped::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(Stopped::Output(e)) => Err(Failure::because(name, e)),
         Err(Stopped::Input(e)) if e.is_not_found() => {
@@ -82,7 +82,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 }
 
 enum Stopped {
-    Input(cutrickle::trickle::Error),
+    Input(cutrickle_trickle::Error),
     Output(io::Error),
 }
 
@@ -100,7 +100,7 @@ async fn copy(
             output.write_all(&chunk).await.map_err(Stopped::Output)?;
             bytes = bytes.saturating_add(chunk.len() as u64);
         }
-        // A player at the other end of a pipe gets each segment at once.
+        // A player at the other end of a pipe should get each segment at once.
         output.flush().await.map_err(Stopped::Output)?;
         if !segment.is_complete() {
             tracing::warn!("segment {} broke off", segment.seq());
@@ -116,17 +116,17 @@ async fn copy(
     Ok(())
 }
 
-/// The first segment. Says what is waited for where it does not come soon.
+/// Waits for the first segment, and says so on standard error if it does not come soon.
 async fn first(
     subscriber: &mut Subscriber,
     line: &ProgressBar,
     wait: u32,
-) -> Result<Option<SegmentReader>, cutrickle::trickle::Error> {
+) -> Result<Option<SegmentReader>, cutrickle_trickle::Error> {
     let mut first = std::pin::pin!(subscriber.next());
     if let Ok(first) = tokio::time::timeout(SOON, first.as_mut()).await {
         return first;
     }
-    // Nobody has to read it.
+    // It does not matter whether anybody reads it.
     let _ = line.suspend(|| {
         writeln!(
             io::stderr(),

@@ -1,14 +1,14 @@
-//! A network with weights from a file, on every picture.
+//! A neural network with weights from a file, which is run on every frame.
 //!
-//! The network here sharpens with one convolution, so that there is something to see. Put your own in its place, and its
-//! weights in `weights/model.safetensors`.
+//! This network sharpens with one convolution, so that there is something to see. Replace it by your own, and
+//! its weights in `weights/model.safetensors` too.
 
 use cutrickle::prelude::candle_nn::{self, Conv2d, Conv2dConfig, Module, VarBuilder};
 use cutrickle::prelude::*;
 
 static WEIGHTS: &[u8] = include_bytes!("../weights/model.safetensors");
 
-/// (1, 3, height, width) to the same.
+/// Turns (1, 3, height, width) into the same shape.
 struct Network {
     sharpen: Conv2d,
 }
@@ -26,19 +26,15 @@ impl Network {
 }
 
 impl Module for Network {
-    fn forward(&self, picture: &Tensor) -> cutrickle::candle_core::Result<Tensor> {
-        self.sharpen.forward(picture)
+    fn forward(&self, frame: &Tensor) -> cutrickle::candle_core::Result<Tensor> {
+        self.sharpen.forward(frame)
     }
 }
 
-pub fn processor() -> impl FrameProcessor {
+pub fn processor() -> impl Stage {
     // What the network takes: frames at their own size, as (1, 3, height, width), f32, 0 to 1.
-    CandleModel::load(
-        Weights::Bytes(WEIGHTS),
-        ModelInput::default(),
-        Network::new,
-        as_picture,
-    )
+    let input = ModelInput::default();
+    CandleModel::load(Weights::Bytes(WEIGHTS), input, Network::new).answering(as_picture)
 }
 
 #[cfg(test)]
@@ -49,13 +45,11 @@ mod tests {
     async fn an_edge_becomes_stronger() -> Result<()> {
         let dark = Tensor::full(100_u8, (32, 16, 3), &Device::Cpu)?;
         let light = Tensor::full(150_u8, (32, 16, 3), &Device::Cpu)?;
-        let mut processor = processor();
-        processor.initialize(&Device::Cpu).await?;
-        processor
-            .on_stream_start(&StreamContext::new("test", Params::new(), Device::Cpu))
-            .await?;
-        let frame = VideoFrame::from_tensor(Tensor::cat(&[dark, light], 1)?, 0)?;
-        let out = processor.process_video(frame).await?.ok_or("no picture")?;
+        let stream = StreamContext::new("test", Params::new(), Device::Cpu);
+        let processor = cutrickle::initialize(processor(), &stream.device).await?;
+        let mut trial = Trial::start(&processor, &stream).await?;
+        let frame = VideoFrame::try_from(Tensor::cat(&[dark, light], 1)?)?;
+        let out = trial.process_video(frame).await?.ok_or("no frame")?;
         // The convolution is 5 in the middle and -1 on each of the four sides.
         let row = out
             .tensor()?

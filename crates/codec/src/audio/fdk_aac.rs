@@ -24,7 +24,7 @@ const BITRATE_STEREO: u32 = 128_000;
 /// 6144 bits a channel (ISO/IEC 13818-7:2006, 3.2.2) and the header.
 const LARGEST_FRAME: usize = 2 * 768 + 9;
 
-/// Encodes sound of any rate and up to eight channels to ADTS frames of AAC-LC at 48 kHz, mono at 64 or stereo at
+/// Encodes audio of any rate and up to eight channels to ADTS frames of AAC-LC at 48 kHz, mono at 64 or stereo at
 /// 128 kbit/s.
 pub(crate) struct AacLcEncoder {
     framer: Framer,

@@ -131,7 +131,7 @@ impl Drop for DecoderState {
     }
 }
 
-/// Encodes sound of any rate and up to eight channels to packets of 20 ms, mono at 64 or stereo at 96 kbit/s.
+/// Encodes audio of any rate and up to eight channels to packets of 20 ms, mono at 64 or stereo at 96 kbit/s.
 pub(crate) struct OpusEncoder {
     framer: Framer,
     state: EncoderState,

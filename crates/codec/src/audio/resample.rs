@@ -17,7 +17,7 @@ const RATES: std::ops::RangeInclusive<u32> = 1_000..=384_000;
 /// keeps more than 90 % of the band.
 const BLOCKS_PER_SECOND: u32 = 100;
 
-/// 12 dB over full scale: more is no sound.
+/// 12 dB over full scale: more is no audio.
 const LOUDEST: f32 = 4.0;
 
 /// Any sample as one that filters can take: what is not a number would stay in them for ever (or make rubato

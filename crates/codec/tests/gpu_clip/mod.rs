@@ -25,7 +25,7 @@ pub fn open_decoder(codec: VideoCodec, device: &Device) -> Box<dyn VideoDecoder>
 fn clip() -> Vec<u8> {
     let root = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(PathBuf::new, |at| PathBuf::from(at).join("../.."));
-    std::fs::read(root.join("assets/clip/big-buck-bunny.ts")).unwrap()
+    std::fs::read(root.join("crates/cli/assets/clip/big-buck-bunny.ts")).unwrap()
 }
 
 /// The video access units of that clip.

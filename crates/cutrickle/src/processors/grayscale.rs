@@ -1,24 +1,24 @@
-//! No colour.
+//! Removes all colour.
 
 use candle_core::{D, DType, Tensor};
 use cutrickle_frame::VideoFrame;
-use cutrickle_pipeline::compose::Part;
-use cutrickle_pipeline::{FrameProcessor, Result};
+use cutrickle_pipeline::{FrameProcessor, Result, StreamContext, TypedParams};
 
+use super::no_params;
 use super::rows::{self, PixelMap};
 
-/// No colour: each pixel its luma by ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B).
+/// Removes all colour: each pixel becomes its luma by ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Grayscale;
 
 impl FrameProcessor for Grayscale {
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         let grey = rows::apply(self, &frame.tensor()?)?;
         Ok(Some(frame.replace_tensor(grey)?))
     }
 
-    fn parts(&self) -> Vec<Part> {
-        vec![Part::taking([])]
+    fn params(&mut self) -> Option<&mut dyn TypedParams> {
+        no_params()
     }
 }
 

@@ -1,24 +1,24 @@
-//! Every colour its opposite.
+//! Inverts the colours.
 
 use candle_core::{DType, Tensor};
 use cutrickle_frame::VideoFrame;
-use cutrickle_pipeline::compose::Part;
-use cutrickle_pipeline::{FrameProcessor, Result};
+use cutrickle_pipeline::{FrameProcessor, Result, StreamContext, TypedParams};
 
+use super::no_params;
 use super::rows::{self, PixelMap};
 
-/// Every colour its opposite: 255 minus each value.
+/// Inverts the colours: each value becomes 255 minus itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Invert;
 
 impl FrameProcessor for Invert {
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         let inverted = rows::apply(self, &frame.tensor()?)?;
         Ok(Some(frame.replace_tensor(inverted)?))
     }
 
-    fn parts(&self) -> Vec<Part> {
-        vec![Part::taking([])]
+    fn params(&mut self) -> Option<&mut dyn TypedParams> {
+        no_params()
     }
 }
 

@@ -1,24 +1,24 @@
-//! Left and right exchanged.
+//! Exchanges left and right.
 
 use candle_core::{DType, Tensor};
 use cutrickle_frame::VideoFrame;
-use cutrickle_pipeline::compose::Part;
-use cutrickle_pipeline::{FrameProcessor, Result};
+use cutrickle_pipeline::{FrameProcessor, Result, StreamContext, TypedParams};
 
+use super::no_params;
 use super::rows::{self, PixelMap};
 
-/// Left and right exchanged.
+/// Exchanges left and right.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Mirror;
 
 impl FrameProcessor for Mirror {
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         let mirrored = rows::apply(self, &frame.tensor()?)?;
         Ok(Some(frame.replace_tensor(mirrored)?))
     }
 
-    fn parts(&self) -> Vec<Part> {
-        vec![Part::taking([])]
+    fn params(&mut self) -> Option<&mut dyn TypedParams> {
+        no_params()
     }
 }
 

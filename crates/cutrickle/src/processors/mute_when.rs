@@ -1,27 +1,37 @@
-//! Silence while nobody speaks, or while somebody does.
+//! Mutes audio while nobody speaks, or while somebody does.
 
 use candle_core::{Device, Tensor};
 use cutrickle_frame::{AudioFrame, VideoFrame};
-use cutrickle_pipeline::compose::Part;
-use cutrickle_pipeline::{FrameProcessor, Params, Result};
+use cutrickle_pipeline::{FrameProcessor, Result, StreamContext, TypedParams};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::number;
-
-/// Silence while nobody speaks, or while somebody does: parameters `when` (`quiet`, the default, or `active`) and
+/// Mutes audio while nobody speaks, or while somebody does: parameters `when` (`quiet`, the default, or `active`) and
 /// `threshold` (-80 to 0 dB of full scale, -45 unless it is set).
 ///
-/// A voice is heard from the moment that the sound's mean power is above the threshold, until it has been 6 dB below that
+/// A voice is heard from the moment that the audio's mean power is above the threshold, until it has been 6 dB below that
 /// for 300 ms. A change fades over the frame that it comes with.
 #[derive(Debug, Clone)]
 pub struct MuteWhen {
-    when: When,
-    threshold: f64,
+    params: Params,
     voice: Voice,
     /// How loud the last frame ended: 0 or 1.
     level: f32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "mute-when")]
+struct Params {
+    /// When audio is muted: while nobody speaks (`quiet`) or while somebody does (`active`).
+    when: When,
+    /// The power from which a voice is heard, in dB of full scale.
+    #[schemars(range(min = -80.0, max = 0.0))]
+    threshold: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 enum When {
     Quiet,
     Active,
@@ -40,14 +50,20 @@ const HYSTERESIS: f64 = 6.0;
 /// And for so long, in seconds: pauses between words are shorter.
 const HANG: f64 = 0.3;
 
+impl Default for Params {
+    fn default() -> Self {
+        Self { when: When::Quiet, threshold: -45.0 }
+    }
+}
+
 impl Default for MuteWhen {
     fn default() -> Self {
-        Self { when: When::Quiet, threshold: -45.0, voice: Voice::default(), level: 1.0 }
+        Self { params: Params::default(), voice: Voice::default(), level: 1.0 }
     }
 }
 
 impl Voice {
-    /// Sound of a mean power of `decibels` for so many seconds.
+    /// Audio of a mean power of `decibels` for so many seconds.
     fn hear(&mut self, decibels: f64, seconds: f64, threshold: f64) {
         let enough = if self.active { threshold - HYSTERESIS } else { threshold };
         if decibels > enough {
@@ -60,27 +76,11 @@ impl Voice {
 }
 
 impl FrameProcessor for MuteWhen {
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        let when = match params.get("when").map(|when| (when, when.as_str())) {
-            None => self.when,
-            Some((_, Some("quiet"))) => When::Quiet,
-            Some((_, Some("active"))) => When::Active,
-            Some((other, _)) => {
-                return Err(format!("`when` is {other}: `quiet` or `active` is wanted").into());
-            }
-        };
-        if let Some(threshold) = number(params, "threshold", -80.0..=0.0)? {
-            self.threshold = threshold;
-        }
-        self.when = when;
-        Ok(())
-    }
-
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 
-    async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
+    async fn process_audio(&mut self, frame: AudioFrame, _: &StreamContext) -> Result<Vec<AudioFrame>> {
         let samples = frame.tensor()?;
         let length = samples.dim(1)?;
         if length == 0 {
@@ -90,9 +90,9 @@ impl FrameProcessor for MuteWhen {
         self.voice.hear(
             10.0 * power.max(1e-12).log10(),
             length as f64 / f64::from(frame.sample_rate()),
-            self.threshold,
+            self.params.threshold,
         );
-        let wanted = if self.voice.active == (self.when == When::Active) { 0.0 } else { 1.0 };
+        let wanted = if self.voice.active == (self.params.when == When::Active) { 0.0 } else { 1.0 };
         let before = std::mem::replace(&mut self.level, wanted);
         if (before, wanted) == (1.0, 1.0) {
             return Ok(vec![frame]);
@@ -103,13 +103,17 @@ impl FrameProcessor for MuteWhen {
         Ok(vec![frame.replace_tensor(faded)?])
     }
 
-    fn parts(&self) -> Vec<Part> {
-        vec![Part::taking(["when", "threshold"])]
+    fn params(&mut self) -> Option<&mut dyn TypedParams> {
+        Some(&mut self.params)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use cutrickle_media::Timestamp;
+    use cutrickle_pipeline::Trial;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -129,12 +133,18 @@ mod tests {
         }
     }
 
+    async fn started(when: &str) -> Trial<MuteWhen> {
+        let params = json!({ "when": when }).as_object().cloned().unwrap();
+        let stream = StreamContext::new("test", params, Device::Cpu);
+        Trial::start(&MuteWhen::default(), &stream).await.unwrap()
+    }
+
     /// The loudest sample of each of these frames of 20 ms, constant at these levels, as they go out.
-    async fn peaks(mute: &mut MuteWhen, levels: &[f32]) -> Vec<f32> {
+    async fn peaks(mute: &mut Trial<MuteWhen>, levels: &[f32]) -> Vec<f32> {
         let mut peaks = Vec::new();
         for level in levels {
             let samples = Tensor::full(*level, (2, 960), &Device::Cpu).unwrap();
-            let frame = AudioFrame::from_tensor(samples, 48_000, 0).unwrap();
+            let frame = AudioFrame::from_tensor(samples, 48_000, Timestamp::ZERO).unwrap();
             for out in mute.process_audio(frame).await.unwrap() {
                 let out = out.tensor().unwrap();
                 assert_eq!(out.dims(), [2, 960]);
@@ -146,8 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_quiet_is_muted_or_the_voice_by_choice_with_a_fade_between() {
-        let (mut quiet, mut active) =
-            (MuteWhen::default(), MuteWhen { when: When::Active, ..MuteWhen::default() });
+        let (mut quiet, mut active) = (started("quiet").await, started("active").await);
         let levels = [0.001, 0.001, 0.5, 0.5];
         let seen = peaks(&mut quiet, &levels).await;
         assert!(seen[0] < 0.001 && seen[1] == 0.0, "faded, then muted: {seen:?}");
@@ -155,5 +164,17 @@ mod tests {
         let seen = peaks(&mut active, &levels).await;
         assert_eq!(seen[..2], [0.001, 0.001]);
         assert!(seen[2] < 0.5 && seen[3] == 0.0, "{seen:?}");
+    }
+
+    #[tokio::test]
+    async fn wrong_parameters_are_refused_in_the_words_of_what_is_wanted() {
+        let mut mute = started("quiet").await;
+        for (wrong, refusal) in [
+            (json!({"when": "loud"}), r#"`when` is "loud": `quiet` or `active` is wanted"#),
+            (json!({"threshold": 1}), "`threshold` is 1: a number from -80 to 0 is wanted"),
+        ] {
+            let error = mute.update_params(wrong.as_object().unwrap()).await.unwrap_err();
+            assert_eq!(error.to_string(), refusal);
+        }
     }
 }

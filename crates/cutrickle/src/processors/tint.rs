@@ -1,58 +1,66 @@
-//! Towards a colour.
+//! Tints frames with a colour.
 
 use candle_core::{DType, Tensor};
 use cutrickle_frame::VideoFrame;
-use cutrickle_pipeline::compose::Part;
-use cutrickle_pipeline::{FrameProcessor, Params, Result};
+use cutrickle_pipeline::{FrameProcessor, Result, StreamContext, TypedParams};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::number;
 use super::rows::{self, PixelMap};
 
-/// Towards a colour: parameters `r`, `g`, `b` (0 to 255) and `strength` (0: nothing changes, 1: only the colour is left).
-#[derive(Debug, Clone, Copy)]
+/// Tints frames with a colour: parameters `r`, `g`, `b` (0 to 255) and `strength` (0: nothing changes, 1: only the colour is
+/// left).
+#[derive(Debug, Clone, Default)]
 pub struct Tint {
-    colour: [u8; 3],
+    params: Params,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "tint")]
+struct Params {
+    /// The colour's red.
+    #[schemars(range(min = 0.0, max = 255.0))]
+    r: f64,
+    /// The colour's green.
+    #[schemars(range(min = 0.0, max = 255.0))]
+    g: f64,
+    /// The colour's blue.
+    #[schemars(range(min = 0.0, max = 255.0))]
+    b: f64,
+    /// How much of the colour is seen: 0 changes nothing, 1 leaves only the colour.
+    #[schemars(range(min = 0.0, max = 1.0))]
     strength: f64,
 }
 
-impl Default for Tint {
+impl Default for Params {
     fn default() -> Self {
-        Self { colour: [255, 96, 0], strength: 0.4 }
+        Self { r: 255.0, g: 96.0, b: 0.0, strength: 0.4 }
+    }
+}
+
+impl Params {
+    fn colour(&self) -> [u8; 3] {
+        [self.r, self.g, self.b].map(|channel| channel.round() as u8)
     }
 }
 
 impl FrameProcessor for Tint {
-    /// All of them or none: a wrong one leaves the others as they were.
-    async fn update_params(&mut self, params: &Params) -> Result<()> {
-        let mut next = *self;
-        for (channel, name) in next.colour.iter_mut().zip(["r", "g", "b"]) {
-            if let Some(value) = number(params, name, 0.0..=255.0)? {
-                *channel = value.round() as u8;
-            }
-        }
-        if let Some(value) = number(params, "strength", 0.0..=1.0)? {
-            next.strength = value;
-        }
-        *self = next;
-        Ok(())
-    }
-
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         let tinted = rows::apply(self, &frame.tensor()?)?;
         Ok(Some(frame.replace_tensor(tinted)?))
     }
 
-    fn parts(&self) -> Vec<Part> {
-        vec![Part::taking(["r", "g", "b", "strength"])]
+    fn params(&mut self) -> Option<&mut dyn TypedParams> {
+        Some(&mut self.params)
     }
 }
 
 impl PixelMap for Tint {
     fn row(&self, from: &[u8], to: &mut [u8]) {
         // In 1/256, so that a pixel is a multiplication and an addition in 16 bits.
-        let strength = (self.strength * 256.0).round() as u16;
+        let strength = (self.params.strength * 256.0).round() as u16;
         let keep = 256 - strength;
-        let [r, g, b] = self.colour.map(|c| u16::from(c) * strength);
+        let [r, g, b] = self.params.colour().map(|c| u16::from(c) * strength);
         for (from, to) in from.chunks_exact(3).zip(to.chunks_exact_mut(3)) {
             to[0] = ((u16::from(from[0]) * keep + r) >> 8) as u8;
             to[1] = ((u16::from(from[1]) * keep + g) >> 8) as u8;
@@ -61,38 +69,51 @@ impl PixelMap for Tint {
     }
 
     fn tensor(&self, rgb: &Tensor) -> candle_core::Result<Tensor> {
-        let strength = (self.strength * 256.0).round() / 256.0;
-        let colour = Tensor::new(&self.colour.map(|c| (f64::from(c) * strength) as f32), rgb.device())?;
+        let strength = (self.params.strength * 256.0).round() / 256.0;
+        let colour = Tensor::new(&self.params.colour().map(|c| (f64::from(c) * strength) as f32), rgb.device())?;
         (rgb.to_dtype(DType::F32)? * (1.0 - strength))?.broadcast_add(&colour)?.to_dtype(DType::U8)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use candle_core::Device;
+    use cutrickle_pipeline::Trial;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn params(value: serde_json::Value) -> Params {
-        value.as_object().cloned().unwrap()
-    }
-
     #[test]
     fn rows_and_tensor_operations_agree() {
-        for (colour, strength) in [([255, 0, 17], 0.0), ([255, 255, 255], 1.0), ([1, 200, 99], 0.37)] {
-            rows::tests::both_ways_agree(&Tint { colour, strength }, 0);
+        for ([r, g, b], strength) in
+            [([255.0, 0.0, 17.0], 0.0), ([255.0, 255.0, 255.0], 1.0), ([1.0, 200.0, 99.0], 0.37)]
+        {
+            rows::tests::both_ways_agree(&Tint { params: Params { r, g, b, strength } }, 0);
         }
+    }
+
+    /// The colour of a black frame that was tinted.
+    async fn black(tint: &mut Trial<Tint>) -> Vec<u8> {
+        let black = Tensor::zeros((2, 2, 3), DType::U8, &Device::Cpu).unwrap();
+        let tinted = tint.process_video(VideoFrame::try_from(black).unwrap()).await.unwrap().unwrap();
+        tinted.tensor().unwrap().to_vec3::<u8>().unwrap()[0][0].clone()
     }
 
     #[tokio::test]
     async fn a_wrong_parameter_is_named_and_changes_nothing() {
-        let mut tint = Tint::default();
-        for wrong in [json!({"r": 1, "g": 256}), json!({"r": 1, "strength": "much"}), json!({"b": -1})] {
+        let params = |value: Value| value.as_object().cloned().unwrap();
+        let stream = StreamContext::new("test", params(json!({"strength": 1})), Device::Cpu);
+        let mut tint = Trial::start(&Tint::default(), &stream).await.unwrap();
+        for (wrong, refusal) in [
+            (json!({"r": 1, "g": 256}), "`g` is 256: a number from 0 to 255 is wanted"),
+            (json!({"r": 1, "strength": "much"}), r#"`strength` is "much": a number from 0 to 1 is wanted"#),
+            (json!({"b": -1}), "`b` is -1: a number from 0 to 255 is wanted"),
+        ] {
             let error = tint.update_params(&params(wrong)).await.unwrap_err();
-            assert!(error.to_string().contains("is wanted"));
-            assert_eq!(tint.colour, Tint::default().colour);
+            assert_eq!(error.to_string(), refusal);
+            assert_eq!(black(&mut tint).await, [255, 96, 0]);
         }
-        tint.update_params(&params(json!({"r": 10, "strength": 1, "unknown": true}))).await.unwrap();
-        assert_eq!((tint.colour, tint.strength), ([10, 96, 0], 1.0));
+        tint.update_params(&params(json!({"r": 9.6, "unknown": true}))).await.unwrap();
+        assert_eq!(black(&mut tint).await, [10, 96, 0]);
     }
 }

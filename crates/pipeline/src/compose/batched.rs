@@ -1,4 +1,4 @@
-//! One call of a model for the pictures of several streams.
+//! One call of a model for the frames of several streams.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +19,9 @@ use crate::{BoxError, Generated, NoParams, Params, Result, Stage, StreamContext,
 mod queue;
 mod run;
 
-/// A model that takes several pictures in one call.
+/// A model that takes several frames in one call.
 ///
-/// Closures from a tensor to a tensor are models: `Batched::new(|pictures: Tensor| pictures.flip(&[2]), 8, wait)`.
+/// Closures from a tensor to a tensor are models: `Batched::new(|frames: Tensor| frames.flip(&[2]), 8, wait)`.
 pub trait BatchModel: Clone + Send + 'static {
     /// Called as [`FrameProcessor::initialize`](crate::FrameProcessor::initialize) is.
     ///
@@ -32,32 +32,32 @@ pub trait BatchModel: Clone + Send + 'static {
         Ok(())
     }
 
-    /// One call: N pictures, (N, H, W, C), u8, 0-255, to as many, (N, H', W', 1|3|4), u8 (0-255) or float (0-1). Each
-    /// answer must depend on its own picture only.
+    /// One call: N frames, (N, H, W, C), u8, 0-255, to as many, (N, H', W', 1|3|4), u8 (0-255) or float (0-1). Each
+    /// answer must depend on its own frame only.
     ///
     /// # Errors
-    /// The model's own. A batch that fails, or panics, is tried again picture by picture.
-    fn forward(&mut self, pictures: Tensor) -> Result<Tensor>;
+    /// The model's own. A batch that fails, or panics, is tried again frame by frame.
+    fn forward(&mut self, frames: Tensor) -> Result<Tensor>;
 }
 
 impl<F> BatchModel for F
 where
     F: FnMut(Tensor) -> candle_core::Result<Tensor> + Clone + Send + 'static,
 {
-    fn forward(&mut self, pictures: Tensor) -> Result<Tensor> {
-        Ok(self(pictures)?)
+    fn forward(&mut self, frames: Tensor) -> Result<Tensor> {
+        Ok(self(frames)?)
     }
 }
 
-/// One call of a model for the pictures of several streams.
+/// One call of a model for the frames of several streams.
 ///
-/// The streams share the model and one thread that calls it. A call takes the pictures that wait, oldest
-/// first, as far as they are of one shape, at most `max_batch`. It begins when that many wait, when every stream's picture
+/// The streams share the model and one thread that calls it. A call takes the frames that wait, oldest
+/// first, as far as they are of one shape, at most `max_batch`. It begins when that many wait, when every stream's frame
 /// does, or when the oldest has waited for `max_wait`. A stream that was waited for in vain is not waited for again until
-/// it sends a picture, so one that is slow delays the others by `max_wait` once for each of its pictures at most, and a
+/// it sends a frame, so one that is slow delays the others by `max_wait` once for each of its frames at most, and a
 /// single stream never waits. A stream has one frame at work at a time here, so none gets a second one before the others
-/// had their first, and no more frames wait than there are streams. A batch that fails is tried again picture by picture, so
-/// that only the bad ones fail. Pictures whose stream is gone are left out.
+/// had their first, and no more frames wait than there are streams. A batch that fails is tried again frame by frame, so
+/// that only the bad ones fail. Frames whose stream is gone are left out.
 ///
 /// Order is kept. Audio passes. It takes no parameters: the model is shared. The sizes of batches are in the metrics,
 /// as `cutrickle_batch_size`.
@@ -88,18 +88,18 @@ struct Shared {
 /// When a batch begins.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    pictures: usize,
+    frames: usize,
     wait: Duration,
 }
 
-/// A stream that sends pictures, by its number in the queue.
+/// A stream that sends frames, by its number in the queue.
 struct Member(Arc<Queue>, u64);
 
 impl<M: BatchModel> Batched<M> {
-    /// Calls `model` with at most `max_batch` pictures (at least one), none of which waits for others for longer than
+    /// Calls `model` with at most `max_batch` frames (at least one), none of which waits for others for longer than
     /// `max_wait`.
     pub fn new(model: M, max_batch: usize, max_wait: Duration) -> Self {
-        let limits = Limits { pictures: max_batch.max(1), wait: max_wait };
+        let limits = Limits { frames: max_batch.max(1), wait: max_wait };
         Self { model, shared: Shared::new(limits) }
     }
 

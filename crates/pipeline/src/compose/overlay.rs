@@ -152,20 +152,20 @@ impl<R: Running> Running for OverlayRunning<R> {
     }
 }
 
-/// Dark, with text in its middle; as wide as the picture, over a sixth of its height or all of it.
+/// Dark, with text in its middle; as wide as the frame, over a sixth of its height or all of it.
 #[derive(Debug, Clone)]
 struct Banner {
     text: String,
     whole: bool,
-    /// The newest one, for pictures of the same size.
+    /// The newest one, for frames of the same size.
     drawn: Option<Drawn>,
 }
 
 #[derive(Debug, Clone)]
 struct Drawn {
-    /// Height and width of the picture.
+    /// Height and width of the frame.
     of: (usize, usize),
-    /// (H', W, 4), u8, on the picture's device; (H', W, 3) of a banner that hides all.
+    /// (H', W, 4), u8, on the frame's device; (H', W, 3) of a banner that hides all.
     pixels: Tensor,
 }
 

@@ -121,7 +121,7 @@ impl TimeoutRunning {
 
     fn count_late(&self) {
         if let Some(recorder) = self.stream.recorder() {
-            recorder.late.add(1);
+            recorder.counts.frames_late.add(1);
         }
     }
 }

@@ -87,7 +87,7 @@ impl Outlet {
     /// So many bytes were given up.
     pub fn dropped(&self, bytes: u64) {
         if self.channel == Channel::Output {
-            self.stream.recorder.output_bytes_dropped.add(bytes);
+            self.stream.recorder.counts.output_bytes_dropped.add(bytes);
         }
     }
 

@@ -22,7 +22,7 @@ pub trait Sink: Send + 'static {
 /// What a stream puts out, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Coded {
-    /// A segment begins, with these tracks. Its first unit is an IDR picture with its parameter sets, unless it has no
+    /// A segment begins, with these tracks. Its first unit is an IDR frame with its parameter sets, unless it has no
     /// video track: segments of audio alone are made while video pauses.
     Segment(Tracks),
     /// The next unit. The timestamps of a track increase, and video has no B-frames.
@@ -102,7 +102,7 @@ impl Chunks {
     }
 
     fn drop(&self, chunk: &Chunk) {
-        self.stream.recorder.output_bytes_dropped.add(chunk.bytes());
+        self.stream.recorder.counts.output_bytes_dropped.add(chunk.bytes());
     }
 }
 

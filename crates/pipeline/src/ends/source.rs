@@ -52,7 +52,7 @@ impl Input {
     pub fn received(&self, bytes: usize) {
         self.stream.input_seen();
         self.stream.first_input();
-        self.stream.recorder.input_bytes.add(bytes as u64);
+        self.stream.recorder.counts.input_bytes.add(bytes as u64);
     }
 
     /// Which tracks the units will be of, and everything that the input names, for people. Said at first, and again when
@@ -92,7 +92,7 @@ impl Input {
         {
             self.measured(Measured { size: Some(size), ..self.measured });
         }
-        self.stream.recorder.picture_in(origin.arrived());
+        self.stream.recorder.frame_in(origin.arrived());
         let dropped = self.units.push(unit, origin).await;
         if dropped > 0 {
             tracing::debug!(stream = %self.stream.id, dropped, "decoding is behind: skipping to a keyframe");

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cutrickle_frame::VideoFrame;
-use cutrickle_pipeline::{FrameProcessor, Result};
+use cutrickle_pipeline::{FrameProcessor, Result, StreamContext};
 use cutrickle_server::{StreamServer, StreamServerBuilder};
 use cutrickle_trickle::{ClientConfig, Publisher, Server, ServerConfig};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Passthrough;
 
 impl FrameProcessor for Passthrough {
-    async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 }

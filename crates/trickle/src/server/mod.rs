@@ -4,7 +4,6 @@ mod body;
 mod budget;
 mod channel;
 mod hooks;
-mod local;
 mod registry;
 mod segment;
 mod service;
@@ -29,7 +28,6 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 pub use body::SegmentBody;
 pub use hooks::{ChannelRequest, Hooks, Refusal};
-pub use local::{LocalPublisher, LocalSegmentReader, LocalSegmentWriter, LocalSubscriber};
 pub use service::Service;
 use socket::Socket;
 

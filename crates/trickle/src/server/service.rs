@@ -18,14 +18,11 @@ use super::ServerConfig;
 use super::body::SegmentBody;
 use super::channel::{Index, Publisher, Read, Write};
 use super::hooks::{Hooks, Refusal};
-use super::local::{LocalPublisher, LocalSubscriber};
 use super::registry::{NoChannel, Registry, Shared};
 use super::segment::{Appended, State};
 use super::socket::Interim;
 use super::writer::Writer;
-use crate::error::Error;
 use crate::lock::lock;
-use crate::subscribe::Start;
 use crate::wire;
 
 /// The trickle server without sockets, to be used within any hyper or axum server. It is cheap to clone,
@@ -75,24 +72,6 @@ impl Service {
                 .clamp(Duration::from_millis(1), Duration::from_secs(3600)),
             hook_timeout: config.hook_timeout,
         }))
-    }
-
-    /// Creates a publisher within this process. It creates the channel if necessary, regardless of
-    /// [`ServerConfig::auto_create`] and without calling a hook.
-    ///
-    /// # Errors
-    /// The name is not a single path segment ([`Error::is_url`]), belongs to the changefeed
-    /// ([`Error::status`] 400), or there are too many channels ([`Error::status`] 503).
-    pub fn publisher(&self, channel: &str, content_type: &str) -> Result<LocalPublisher, Error> {
-        LocalPublisher::new(self.0.registry.clone(), channel, content_type)
-    }
-
-    /// Creates a subscriber within this process. It can also follow the changefeed.
-    ///
-    /// # Errors
-    /// The channel does not exist at this time ([`Error::is_not_found`]).
-    pub fn subscriber(&self, channel: &str, start: Start) -> Result<LocalSubscriber, Error> {
-        LocalSubscriber::new(&self.0.registry, channel, start)
     }
 
     /// Ends the channels without a new segment for [`ServerConfig::idle_timeout`].

@@ -1,4 +1,4 @@
-//! The demonstration's page: the page itself, and the two channels as endless bodies for its players.
+//! The page of the demonstration: the page itself, and the two channels as endless bodies for its players.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,32 +10,32 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
-use cutrickle::trickle::{ClientConfig, Start, Subscriber};
 use cutrickle_error::chain;
+use cutrickle_trickle::{ClientConfig, Start, Subscriber};
 use futures_core::Stream;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::source::CONTENT_TYPE;
 
-/// What the page has to know.
+/// What the page needs to know.
 #[derive(Debug, Clone, Serialize)]
 pub struct Told {
-    /// Base URL of the worker.
+    /// The base URL of the worker.
     pub worker: String,
-    /// The processor's name.
+    /// The name of the processor.
     pub processor: String,
-    /// URL of the input channel.
+    /// The URL of the input channel.
     pub input: String,
-    /// URL of the output channel.
+    /// The URL of the output channel.
     pub output: String,
 }
 
-/// Chunks that may wait for a viewer's connection. A viewer who is slower falls behind the channel's window, and
-/// goes on at its newest segment.
+/// How many chunks may wait for the connection of a viewer. A viewer that is slower falls behind the window
+/// of the channel, and continues at its newest segment.
 const WAITING_CHUNKS: usize = 64;
 
-/// The page's routes.
+/// The routes of the page.
 pub fn routes(told: Told) -> Router {
     let script =
         ([(header::CONTENT_TYPE, "text/javascript")], include_str!("../../../assets/page/mpegts.js"));
@@ -48,7 +48,7 @@ pub fn routes(told: Told) -> Router {
         .with_state(told)
 }
 
-/// The channel's segments, joined, from the current one on.
+/// The segments of a channel, one after the other, from the current one on.
 fn watch(url: String) -> Response {
     let (chunks, body) = mpsc::channel(WAITING_CHUNKS);
     tokio::spawn(async move {
@@ -64,7 +64,7 @@ fn watch(url: String) -> Response {
     (headers, Body::from_stream(Chunks(body))).into_response()
 }
 
-async fn follow(url: &str, chunks: &mpsc::Sender<Bytes>) -> Result<(), cutrickle::trickle::Error> {
+async fn follow(url: &str, chunks: &mpsc::Sender<Bytes>) -> Result<(), cutrickle_trickle::Error> {
     let mut channel = Subscriber::new(url, Start::Current, ClientConfig::default())?;
     while let Some(mut segment) = channel.next().await? {
         while let Some(chunk) = segment.chunk().await {

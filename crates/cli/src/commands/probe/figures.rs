@@ -1,6 +1,6 @@
-//! The arithmetic of a measurement: percentiles, and what became of a row of numbers.
+//! The arithmetic of a measurement: percentiles, and what became of a sequence of numbers.
 
-/// Middle, tail and worst of a set of values, in their unit.
+/// The median, the 99th percentile and the maximum of a set of values, in their unit.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Spread {
     /// Half of the values are at most this.
@@ -12,7 +12,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of `values`; nothing where there are none.
+    /// The spread of `values`, or `None` if there are no values.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         Some(Self { p50: at(&values, 0.5)?, p99: at(&values, 0.99)?, max: *values.last()? })
@@ -25,7 +25,7 @@ fn at(sorted: &[f64], share: f64) -> Option<f64> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
-/// Middle of the values, and the one furthest from 0.
+/// The median of a set of values, and the value that is furthest from 0.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Offset {
     /// Half of the values are at most this.
@@ -35,7 +35,7 @@ pub struct Offset {
 }
 
 impl Offset {
-    /// Of `values`; nothing where there are none.
+    /// The offset of `values`, or `None` if there are no values.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let worst = values.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()))?;
@@ -43,21 +43,21 @@ impl Offset {
     }
 }
 
-/// What became of pictures that were numbered from 0 without gaps.
+/// What became of frames that were numbered from 0 without gaps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Order {
-    /// Numbers that came.
+    /// How many numbers came.
     pub received: u32,
-    /// Numbers from the first that came to the last that was sent which never came.
+    /// How many never came, of the numbers from the first one that came to the last one that was sent.
     pub lost: u32,
-    /// Pictures whose number had come before.
+    /// How many frames had a number that had come before.
     pub repeated: u32,
-    /// Pictures that came, for the first time, after a higher number.
+    /// How many frames came for the first time, but after a higher number.
     pub reordered: u32,
 }
 
 impl Order {
-    /// Of the numbers as they came, of `sent` that were sent. Numbers beyond these are ignored.
+    /// The order of `numbers`, as they came, when `sent` numbers were sent. Higher numbers are ignored.
     pub fn of(numbers: impl IntoIterator<Item = u32>, sent: u32) -> Self {
         let mut seen = vec![false; sent as usize];
         let mut order = Self::default();
@@ -99,14 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_gaps_is_in_order() {
+    fn a_sequence_without_gaps_is_in_order() {
         assert_eq!(Order::of(0..10, 10), Order { received: 10, ..Order::default() });
     }
 
     #[test]
     fn lost_repeated_and_reordered_are_told_apart() {
         let order = Order::of([2, 3, 3, 6, 5, 7, 3], 10);
-        // 4, 8 and 9 never came; 0 and 1 went before the worker was there.
+        // 4, 8 and 9 never came. 0 and 1 were sent before the worker was there.
         assert_eq!(order, Order { received: 5, lost: 3, repeated: 2, reordered: 1 });
     }
 

@@ -1,14 +1,14 @@
-//! What the system knows of the worker's process: CPU time and memory, from `/proc` (Linux).
+//! The CPU time and memory of the worker's process, read from `/proc` (Linux only).
 
 use std::time::Duration;
 
-use crate::failure::Failure;
+use cutrickle_worker::Failure;
 
-/// Ticks per second of the times in `/proc/PID/stat` (proc(5): USER_HZ, which is 100 on every architecture that
-/// this is built for).
+/// Ticks per second of the times in `/proc/PID/stat`. proc(5) calls it USER_HZ; it is 100 on every
+/// architecture that this is built for.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// A process to watch.
+/// A process that is watched.
 #[derive(Debug, Clone, Copy)]
 pub struct Process(u32);
 
@@ -16,7 +16,7 @@ impl Process {
     /// The process `pid`.
     ///
     /// # Errors
-    /// There is none, or no `/proc`.
+    /// There is no such process, or no `/proc`.
     pub fn new(pid: u32) -> Result<Self, Failure> {
         let process = Self(pid);
         process.cpu().and(process.resident()).map(|_| process).ok_or_else(|| {
@@ -24,18 +24,19 @@ impl Process {
         })
     }
 
-    /// CPU time of all its threads so far, user and system.
+    /// The CPU time of all its threads so far, user and system.
     pub fn cpu(self) -> Option<Duration> {
         cpu(&std::fs::read_to_string(format!("/proc/{}/stat", self.0)).ok()?)
     }
 
-    /// Memory that is resident now, in bytes.
+    /// The memory that is resident now, in bytes.
     pub fn resident(self) -> Option<u64> {
         resident(&std::fs::read_to_string(format!("/proc/{}/status", self.0)).ok()?)
     }
 }
 
-/// Fields 14 (utime) and 15 (stime) of `/proc/PID/stat`. Field 2, the name, may hold spaces and brackets.
+/// Reads fields 14 (utime) and 15 (stime) of `/proc/PID/stat`. Field 2, the name, may contain spaces and
+/// brackets.
 fn cpu(stat: &str) -> Option<Duration> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut times = after_name.split_ascii_whitespace().skip(11).map(str::parse::<u64>);
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cpu_time_is_found_behind_any_name() {
+    fn cpu_time_is_found_after_any_name() {
         let stat = "4242 (a) b (c) S 1 4242 4242 0 -1 4194304 900 0 3 0 150 25 0 0 20 0 7 0 88 1000 200";
         assert_eq!(cpu(stat), Some(Duration::from_millis(1750)));
         assert_eq!(cpu("4242 (cut"), None);

@@ -1,26 +1,28 @@
-//! Reads what was recorded: which picture came when, and where the tones lie among them.
+//! Reads what was recorded: which frame came when, and where the tones are among them.
 
 use std::collections::HashMap;
 
-use cutrickle_codec::{AudioDecoder, AudioFormat, VideoCodec, VideoDecoder, VideoUnit, audio, open};
+use candle_core::Device;
+use cutrickle_codec::{AudioDecoder, Backends, VideoDecoder};
 use cutrickle_error::chain;
-use cutrickle_frame::VideoFrame;
-use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event};
+use cutrickle_frame::{Origin, VideoFrame};
+use cutrickle_media::{AccessUnit, AudioCodec, Codec, Size, Timestamp, VideoCodec};
+use cutrickle_mpegts::{Demuxer, Event};
+use cutrickle_worker::Failure;
 use tokio::time::Instant;
 
+use super::audio::Onsets;
 use super::receive::Recording;
-use super::sound::Onsets;
 use super::source::{Source, Wanted};
 use super::stamp;
-use crate::failure::Failure;
 
-/// One picture of the output.
+/// One frame of the output.
 #[derive(Debug, Clone, Copy)]
-pub struct Picture {
-    /// The number that it carries.
+pub struct Frame {
+    /// The number that is drawn into it.
     pub number: u32,
-    /// Its time in the output, in 90 kHz ticks.
-    pub timestamp: i64,
+    /// Its timestamp in the output.
+    pub timestamp: Timestamp,
     /// When its last byte arrived.
     pub at: Instant,
 }
@@ -28,14 +30,14 @@ pub struct Picture {
 /// What came out of the worker.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// The pictures in display order.
-    pub pictures: Vec<Picture>,
-    /// Pictures without a readable number, and units that no picture could be made of.
+    /// The frames, in display order.
+    pub frames: Vec<Frame>,
+    /// How many frames had no readable number, and how many units could not be decoded.
     pub unreadable: u32,
-    /// Width and height of the last picture.
-    pub size: Option<(u32, u32)>,
-    /// Where tones begin, in 90 kHz ticks.
-    pub onsets: Vec<i64>,
+    /// The size of the last frame.
+    pub size: Option<Size>,
+    /// When tones begin.
+    pub onsets: Vec<Timestamp>,
     /// The codecs.
     pub codecs: Vec<Codec>,
 }
@@ -59,7 +61,7 @@ fn units(recording: &Recording, mut each: impl FnMut(AccessUnit, Instant)) {
     }
 }
 
-/// When each picture of the untouched stream arrived, by number.
+/// When each frame of the unprocessed stream arrived, by number.
 pub fn arrivals(recording: &Recording, wanted: &Wanted) -> HashMap<u32, Instant> {
     let mut arrivals = HashMap::new();
     units(recording, |unit, at| {
@@ -90,22 +92,24 @@ pub fn output(recording: &Recording, source: &Source) -> Result<Output, Failure>
 
 struct Reader<'a> {
     source: &'a Source,
+    backends: Backends,
     output: Output,
     onsets: Onsets,
-    arrived: HashMap<i64, Instant>,
+    arrived: HashMap<Timestamp, Instant>,
     video: Option<Box<dyn VideoDecoder>>,
-    sound: Option<(AudioFormat, Box<dyn AudioDecoder>)>,
+    audio: Option<(AudioCodec, Box<dyn AudioDecoder>)>,
 }
 
 impl<'a> Reader<'a> {
     fn new(source: &'a Source) -> Self {
         Self {
             source,
+            backends: Backends::builtin(),
             output: Output::default(),
             onsets: Onsets::default(),
             arrived: HashMap::new(),
             video: None,
-            sound: None,
+            audio: None,
         }
     }
 
@@ -114,41 +118,34 @@ impl<'a> Reader<'a> {
             self.output.codecs.push(unit.codec);
         }
         match unit.codec {
-            Codec::H264 => self.picture(VideoCodec::H264, unit, at),
-            Codec::H265 => self.picture(VideoCodec::H265, unit, at),
-            Codec::Aac => self.sound(AudioFormat::Aac, unit),
-            Codec::Opus => self.sound(AudioFormat::Opus, unit),
+            Codec::Video(codec) => self.video(codec, unit, at),
+            Codec::Audio(codec) => self.audio(codec, unit),
         }
     }
 
-    fn picture(&mut self, codec: VideoCodec, unit: &AccessUnit, at: Instant) -> Result<(), Failure> {
-        let decoder = match &mut self.video {
+    fn video(&mut self, codec: VideoCodec, unit: &AccessUnit, at: Instant) -> Result<(), Failure> {
+        let Self { output, arrived, source, backends, video, .. } = self;
+        let decoder = match video {
             Some(decoder) => decoder,
-            none => none.insert(open::host_video_decoder(codec)?),
+            none => none.insert(backends.open_video_decoder(codec, &Device::Cpu)?),
         };
-        self.arrived.insert(unit.pts, at);
-        let unit = VideoUnit {
-            data: &unit.data,
-            timestamp: unit.pts,
-            keyframe: unit.keyframe,
-            damaged: unit.damaged,
-        };
-        let Self { output, arrived, source, .. } = self;
-        if let Err(error) = decoder.decode(&unit, &mut |frame| output.take(&frame, arrived, source)) {
+        arrived.insert(unit.pts, at);
+        let mut take = |frame| output.take(&frame, arrived, source);
+        if let Err(error) = decoder.decode(unit, Origin::now(), &mut take) {
             tracing::debug!(error = %chain(&error), "a unit of the output was left out");
             output.unreadable += 1;
         }
         Ok(())
     }
 
-    fn sound(&mut self, format: AudioFormat, unit: &AccessUnit) -> Result<(), Failure> {
-        if self.sound.as_ref().is_none_or(|(known, _)| *known != format) {
-            self.sound = Some((format, audio::decoder(format)?));
+    fn audio(&mut self, codec: AudioCodec, unit: &AccessUnit) -> Result<(), Failure> {
+        if self.audio.as_ref().is_none_or(|(known, _)| *known != codec) {
+            self.audio = Some((codec, self.backends.open_audio_decoder(codec)?));
         }
-        if let Some((_, decoder)) = &mut self.sound {
+        if let Some((_, decoder)) = &mut self.audio {
             match decoder.decode(&unit.data) {
                 Ok(samples) => self.onsets.push(unit.pts, &samples),
-                Err(error) => tracing::debug!(error = %chain(&error), "a packet of sound was left out"),
+                Err(error) => tracing::debug!(error = %chain(&error), "a packet of audio was left out"),
             }
         }
         Ok(())
@@ -164,13 +161,13 @@ impl<'a> Reader<'a> {
 }
 
 impl Output {
-    fn take(&mut self, frame: &VideoFrame, arrived: &HashMap<i64, Instant>, source: &Source) {
-        self.size = Some((frame.width(), frame.height()));
-        let Source { layout, wanted, .. } = source;
-        let number = frame.i420().ok().and_then(|p| stamp::read(&p, layout, (wanted.width, wanted.height)));
+    fn take(&mut self, frame: &VideoFrame, arrived: &HashMap<Timestamp, Instant>, source: &Source) {
+        self.size = Some(Size::new(frame.width(), frame.height()));
+        let number =
+            frame.i420().ok().and_then(|picture| stamp::read(&picture, &source.layout, source.wanted.size));
         let timestamp = frame.timestamp();
         match (number, arrived.get(&timestamp)) {
-            (Some(number), Some(at)) => self.pictures.push(Picture { number, timestamp, at: *at }),
+            (Some(number), Some(at)) => self.frames.push(Frame { number, timestamp, at: *at }),
             _ => self.unreadable += 1,
         }
     }

@@ -1,32 +1,31 @@
-//! Records a channel with the time that each piece of it arrived.
+//! Records a channel together with the time at which each piece of it arrived.
 
 use bytes::Bytes;
 use cutrickle_trickle::Subscriber;
+use cutrickle_worker::Failure;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::failure::Failure;
+/// The most that is recorded, so that a worker that never stops sending does not fill the memory.
+const MAX_BYTES: usize = 1 << 30;
 
-/// No more than this is recorded: a worker that sends without end must not fill the memory.
-const MOST_BYTES: usize = 1 << 30;
-
-/// Bytes as the network delivered them.
+/// Bytes as they were delivered by the network.
 #[derive(Debug)]
 pub struct Chunk {
     /// When they were read.
     pub at: Instant,
-    /// What was read.
+    /// The bytes.
     pub bytes: Bytes,
 }
 
-/// What arrived on a channel: segments of chunks.
+/// What arrived on a channel.
 #[derive(Debug, Default)]
 pub struct Recording {
-    /// The segments in order.
+    /// The chunks of each segment, in order.
     pub segments: Vec<Vec<Chunk>>,
 }
 
-/// Records until the channel ends or `stop` resolves. `latest` hears the time of each chunk.
+/// Records until the channel ends or `stop` resolves. The time of each chunk is sent to `latest`.
 ///
 /// # Errors
 /// The trickle server fails, or the channel carries more than 1 GiB.
@@ -36,7 +35,7 @@ pub async fn receive(
     stop: impl Future<Output = ()>,
 ) -> Result<Recording, Failure> {
     let mut recording = Recording::default();
-    let mut room = MOST_BYTES;
+    let mut room = MAX_BYTES;
     let reading = async {
         while let Some(mut segment) = channel.next().await? {
             recording.segments.push(Vec::new());

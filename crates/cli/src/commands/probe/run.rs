@@ -1,10 +1,11 @@
-//! The measurement itself: a stream through the worker, and beside it the same stream read without one.
+//! The measurement itself: a stream goes through the worker, and the same stream is also read without it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use cutrickle_error::chain;
 use cutrickle_trickle::{ClientConfig, Publisher, Start, Subscriber};
+use cutrickle_worker::{Failure, end_signal};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -14,70 +15,69 @@ use super::process::Process;
 use super::receive::{Recording, receive};
 use super::send::{Sent, send};
 use super::source::Source;
-use crate::failure::Failure;
-use crate::signals;
 use crate::worker::Worker;
 
-/// Pictures of the beginning do not count for latency and CPU.
+/// Frames of the first seconds do not count for latency and CPU time.
 pub const WARM_UP: Duration = Duration::from_secs(2);
-/// A worker that has put out nothing for so long will not.
+/// How long to wait for the first output of a worker.
 const NO_OUTPUT: Duration = Duration::from_secs(15);
-/// After the last picture was sent, the output is over once it has been silent for so long …
+/// After the last frame was sent, the output counts as finished once nothing has come for this long.
 const SILENCE: Duration = Duration::from_secs(1);
-/// … and no later than this.
-const LONGEST_LAG: Duration = Duration::from_secs(10);
-/// For how long the channels may take to end after the stream was stopped.
+/// The output counts as finished this long after the last frame was sent, even if it goes on.
+const MAX_LAG: Duration = Duration::from_secs(10);
+/// How long the channels may take to end after the stream was stopped.
 const ENDING: Duration = Duration::from_secs(3);
+/// How often the memory of the worker is read.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What is measured, and over which server.
+/// What is measured, and by way of which server.
 #[derive(Debug)]
 pub struct Plan {
     /// The worker.
     pub worker: Worker,
-    /// Base of the trickle server's channels.
+    /// The URL of the trickle server, to which names of channels are appended.
     pub trickle: String,
-    /// Parameters for the start.
+    /// The parameters that the stream is started with.
     pub params: Value,
-    /// The worker's process, where it may be watched.
+    /// The worker's process, if it is to be watched.
     pub process: Option<Process>,
 }
 
-/// What was noted.
+/// What was noted during a measurement.
 #[derive(Debug)]
 pub struct Noted {
-    /// When the pictures went out.
+    /// When the frames were sent.
     pub sent: Sent,
-    /// The input, as it arrived without a worker.
+    /// The input, as it arrives without the worker.
     pub path: Recording,
     /// The output.
     pub output: Recording,
-    /// From the start request to the first byte of output.
+    /// The time from the request that starts the stream to the first byte of output.
     pub first_byte: Duration,
-    /// What the worker's process used.
+    /// What the worker's process used, if it was watched.
     pub usage: Option<Usage>,
 }
 
-/// CPU and memory of a process.
+/// The CPU time and memory of a process.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
-    /// CPU time, user and system, from the warm-up's end to the last picture.
+    /// CPU time, user and system, from the end of the warm-up to the last frame.
     pub cpu: Duration,
-    /// Bytes resident before the stream was started.
+    /// Resident bytes before the stream was started.
     pub resident_idle: u64,
-    /// The most bytes resident while it ran.
+    /// The maximum of resident bytes while the stream ran.
     pub resident_peak: u64,
 }
 
-/// Runs the measurement. The worker's stream is stopped in any case.
+/// Runs the measurement. The stream is stopped in any case.
 ///
 /// # Errors
-/// The trickle server or the worker is out of reach or refuses; no output comes.
+/// The trickle server or the worker is unreachable or refuses, or there is no output.
 pub async fn run(plan: &Plan, source: Arc<Source>) -> Result<Noted, Failure> {
     let stamp = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
     let channel = |side| format!("{}/probe-{stamp:x}-{side}", plan.trickle.trim_end_matches('/'));
     let (input, output) = (channel("in"), channel("out"));
-    // The channels are there before anyone asks for them, so that nobody has to ask twice.
+    // The channels are created before anyone asks for them, so that nobody has to ask twice.
     let unreachable = |e| Failure::because(format!("the trickle server at {}", plan.trickle), e);
     let mut publisher = Publisher::new(&input, "video/MP2T", ClientConfig::default())
         .map_err(|e| Failure::usage(format!("--trickle: {}", chain(&e))))?;
@@ -99,7 +99,7 @@ pub async fn run(plan: &Plan, source: Arc<Source>) -> Result<Noted, Failure> {
     plan.worker.start(&input, &output, &plan.params).await?;
     let measured = tokio::select! {
         measured = sent_and_received(sending, &through) => measured,
-        () = signals::end() => Err(Failure::because("interrupted", "the stream is stopped")),
+        () = end_signal() => Err(Failure::because("interrupted", "the stream is stopped")),
     };
     let stopped = plan.worker.stop().await;
     let (sent, publisher) = measured?;
@@ -119,7 +119,7 @@ pub async fn run(plan: &Plan, source: Arc<Source>) -> Result<Noted, Failure> {
     Ok(Noted { sent, path: path.end().await?, output, first_byte, usage })
 }
 
-/// Waits until all was sent, and until the output has ended or fallen silent.
+/// Waits until everything has been sent, and until the output has ended or nothing comes any more.
 async fn sent_and_received(
     sending: JoinHandle<Result<(Sent, Publisher), Failure>>,
     output: &Recorder,
@@ -141,8 +141,8 @@ async fn sent_and_received(
             }
         }
     };
-    if timeout(LONGEST_LAG, silence).await.is_err() {
-        tracing::warn!("output goes on {} s after the last picture was sent", LONGEST_LAG.as_secs());
+    if timeout(MAX_LAG, silence).await.is_err() {
+        tracing::warn!("output goes on {} s after the last frame was sent", MAX_LAG.as_secs());
     }
     Ok(sent)
 }
@@ -165,7 +165,7 @@ impl Recorder {
         Ok(Self { latest, stop, task })
     }
 
-    /// What was recorded by the end of the channel, for which it waits a while.
+    /// What was recorded. Waits a while for the channel to end.
     async fn end(mut self) -> Result<Recording, Failure> {
         match timeout(ENDING, &mut self.task).await {
             Ok(ended) => ended?,
@@ -177,7 +177,8 @@ impl Recorder {
     }
 }
 
-/// Notes CPU time from the warm-up's end to the end of the stream, and the peak of memory over all of it.
+/// Notes the CPU time from the end of the warm-up to the end of the stream, and the peak of memory
+/// throughout.
 async fn watch(process: Process, resident_idle: u64, began: Instant, seconds: u32) -> Option<Usage> {
     let mut resident_peak = resident_idle;
     let mut until = async |instant: Instant| {

@@ -1,26 +1,26 @@
-//! Sends a prepared stream in real time, and notes when each picture really went out.
+//! Sends a prepared stream in real time, and notes when each frame was actually sent.
 
 use std::time::Duration;
 
 use cutrickle_trickle::Publisher;
+use cutrickle_worker::Failure;
 use tokio::time::{Instant, sleep_until};
 
 use super::source::Unit;
-use crate::failure::Failure;
 
 /// What was sent.
 #[derive(Debug, Default)]
 pub struct Sent {
-    /// When each picture was handed to its connection, by number.
-    pub pictures: Vec<Instant>,
-    /// How much later than due each of them was.
+    /// When each frame was handed to its connection, by number.
+    pub frames: Vec<Instant>,
+    /// How long after it was due each of them was sent.
     pub late: Vec<Duration>,
 }
 
-/// Sends `units`, each when it is due after `began`. A delay does not move those after it.
+/// Sends each of `units` when it is due, counted from `began`. A delay does not postpone those that follow.
 ///
 /// # Errors
-/// The channel takes nothing more.
+/// The channel accepts no more data.
 pub async fn send(publisher: &mut Publisher, units: &[Unit], began: Instant) -> Result<Sent, Failure> {
     let failed = |e| Failure::because("sending to the trickle server", e);
     let mut sent = Sent::default();
@@ -33,9 +33,9 @@ pub async fn send(publisher: &mut Publisher, units: &[Unit], began: Instant) -> 
             let next = publisher.segment().await.map_err(failed)?;
             std::mem::replace(&mut segment, next).finish();
         }
-        if unit.picture.is_some() {
+        if unit.frame.is_some() {
             let now = Instant::now();
-            sent.pictures.push(now);
+            sent.frames.push(now);
             sent.late.push(now.saturating_duration_since(due));
         }
         segment.write(unit.bytes.clone()).await.map_err(failed)?;

@@ -1,24 +1,26 @@
-//! The stream that is sent: numbered pictures of a clip, with grain, and the sound that goes with them, encoded and
-//! packed before the measurement begins.
+//! The stream that is sent: numbered frames of a clip, with grain, and the audio that goes with them, encoded
+//! and packed before the measurement begins.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use cutrickle_codec::{AudioFormat, Coding, EncoderConfig, VideoCodec, VideoDecoder, VideoUnit, audio, open};
+use candle_core::Device;
+use cutrickle_codec::{Backends, Coding, EncoderConfig, VideoDecoder};
 use cutrickle_error::chain;
-use cutrickle_frame::{I420, Scaler, VideoFrame};
-use cutrickle_mpegts::{AccessUnit, Codec, Demuxer, Event, MuxProgram, Muxer, TrackKind};
+use cutrickle_frame::{I420, Origin, Scaler, VideoFrame};
+use cutrickle_media::{AccessUnit, AudioCodec, Codec, Size, Ticks, Timestamp, VideoCodec};
+use cutrickle_mpegts::{Demuxer, Event, MuxProgram, Muxer};
+use cutrickle_worker::Failure;
 
-use super::sound;
+use super::audio;
 use super::stamp::{self, Layout};
-use crate::failure::Failure;
 
-/// Timestamp of the first picture, in 90 kHz ticks: late enough that no stamp before it is negative.
-const START: i64 = 900_000;
-/// A packet of sound is there when its last sample is: 20 ms after its first.
-const SOUND_LASTS: i64 = 1_800;
-/// Standard deviation of the grain in luma: that of a good camera indoors.
+/// The timestamp of the first frame: late enough that no timestamp before it is negative.
+const START: Timestamp = Timestamp::from_ticks(900_000);
+/// A packet of audio is complete when its last sample is, which is 20 ms after its first.
+const PACKET_DURATION: Ticks = Ticks::from_millis(20);
+/// The standard deviation of the grain in luma: that of a good camera indoors.
 const GRAIN: f32 = 4.0;
 /// What live cameras and gateways send: 2.8 Mbit/s at 720p30.
 const BITS_PER_PIXEL: f64 = 0.1;
@@ -26,49 +28,47 @@ const BITS_PER_PIXEL: f64 = 0.1;
 /// What to send.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
-    /// Pictures per second.
+    /// The size of the frames.
+    pub size: Size,
+    /// Frames per second.
     pub fps: u32,
-    /// Length.
+    /// The duration of the stream in seconds.
     pub seconds: u32,
 }
 
 impl Wanted {
-    /// How many pictures that is.
-    pub fn pictures(&self) -> u32 {
+    /// How many frames the stream has.
+    pub fn frames(&self) -> u32 {
         self.fps.saturating_mul(self.seconds)
     }
 
     fn bitrate(&self) -> u32 {
-        let pixels = f64::from(self.width) * f64::from(self.height);
+        let pixels = f64::from(self.size.width) * f64::from(self.size.height);
         (pixels * f64::from(self.fps) * BITS_PER_PIXEL).max(200_000.0) as u32
     }
 
-    /// The time of picture `number`, in 90 kHz ticks.
-    pub fn timestamp(&self, number: u32) -> i64 {
-        START + i64::from(number) * 90_000 / i64::from(self.fps.max(1))
+    /// The timestamp of frame `number`.
+    pub fn timestamp(&self, number: u32) -> Timestamp {
+        START + Ticks::PER_SECOND * i64::from(number) / i64::from(self.fps.max(1))
     }
 
-    /// The picture at `timestamp`, as the stream was sent.
-    pub fn number_at(&self, timestamp: i64) -> Option<u32> {
-        let half_a_picture = 45_000 / i64::from(self.fps.max(1));
-        let number = (timestamp - START + half_a_picture) * i64::from(self.fps) / 90_000;
-        u32::try_from(number).ok().filter(|number| *number < self.pictures())
+    /// The number of the frame that was sent with `timestamp`.
+    pub fn number_at(&self, timestamp: Timestamp) -> Option<u32> {
+        let half_a_frame = Ticks::PER_SECOND / 2 / i64::from(self.fps.max(1));
+        let number = (timestamp - START + half_a_frame) * i64::from(self.fps) / Ticks::PER_SECOND.get();
+        u32::try_from(number.get()).ok().filter(|number| *number < self.frames())
     }
 }
 
-/// Bytes to send at once.
+/// Bytes that are sent at the same time.
 #[derive(Debug, Clone)]
 pub struct Unit {
-    /// When, after the first.
+    /// When they are due, counted from the start of the stream.
     pub due: Duration,
-    /// Whether a segment begins with it.
+    /// Whether a segment begins with them.
     pub begins_segment: bool,
-    /// The number of the picture, if it is one.
-    pub picture: Option<u32>,
+    /// The number of the frame, if they are one.
+    pub frame: Option<u32>,
     /// Transport packets.
     pub bytes: Bytes,
 }
@@ -76,50 +76,50 @@ pub struct Unit {
 /// A stream that is ready to be sent.
 #[derive(Debug)]
 pub struct Source {
-    /// What it is.
+    /// What was asked for.
     pub wanted: Wanted,
-    /// Its bytes in the order they are due.
+    /// Its bytes, in the order in which they are due.
     pub units: Vec<Unit>,
-    /// Where the numbers lie in its pictures.
+    /// Where the numbers are in its frames.
     pub layout: Layout,
-    /// How far each tone lies from its picture in this stream, in 90 kHz ticks.
-    pub sound_offsets: Vec<i64>,
+    /// How far each tone is from its frame in this stream.
+    pub audio_offsets: Vec<Ticks>,
 }
 
 impl Source {
-    /// Encodes what is wanted from the pictures of `clip` (MPEG-TS), again and again. `progress` hears the number of
-    /// each picture.
+    /// Encodes what is wanted from the frames of `clip` (MPEG-TS), which is repeated as often as needed.
+    /// `progress` is called with the number of each frame.
     ///
     /// # Errors
-    /// A size that leaves no room for the number or that the encoder does not take; a clip without a picture.
+    /// The size leaves no room for the number, or the encoder does not take it; the clip has no frame.
     pub fn prepare(clip: &[u8], wanted: Wanted, progress: impl Fn(u32)) -> Result<Self, Failure> {
-        let (width, height) = (wanted.width, wanted.height);
-        let layout = Layout::of_source(width, height).ok_or_else(|| {
+        let Size { width, height } = wanted.size;
+        let layout = Layout::of_source(wanted.size).ok_or_else(|| {
             Failure::usage(format!("--width {width} --height {height}: too small for a readable number"))
         })?;
-        if wanted.pictures() >= stamp::NUMBERS {
+        if wanted.frames() >= stamp::NUMBERS {
             return Err(Failure::usage(format!(
                 "{} pictures are more than can be numbered",
-                wanted.pictures()
+                wanted.frames()
             )));
         }
-        let (sounds, sound_offsets) = sounds(&wanted)?;
-        let mut sounds = sounds.into_iter().peekable();
-        let mut muxer =
-            Muxer::new(MuxProgram::new(Some(Codec::H264), Some(Codec::Opus))?.with_opus_channels(1));
+        let backends = Backends::builtin();
+        let (mut packets, audio_offsets) = packets(&wanted, &backends)?;
+        let program = MuxProgram::new(Some(VideoCodec::H264), Some(AudioCodec::Opus))?;
+        let mut muxer = Muxer::new(program.with_opus_channels(1));
         let mut units = Vec::new();
         let mut out = BytesMut::new();
-        let mut clip = Clip::new(clip)?;
+        let mut clip = Clip::new(clip, &backends)?;
         let mut grain = Grain::new(width as usize * height as usize);
         let mut scaler = Scaler::new(width, height);
         let mut encoder = None;
-        for number in 0..wanted.pictures() {
+        for number in 0..wanted.frames() {
             let timestamp = wanted.timestamp(number);
-            while let Some(sound) = sounds.next_if(|sound| sound.timestamp + SOUND_LASTS <= timestamp) {
-                let at = sound.timestamp;
-                muxer.write_unit(TrackKind::Audio, at, at, true, &sound.data, &mut out)?;
-                let bytes = out.split().freeze();
-                units.push(Unit { due: due(at + SOUND_LASTS), begins_segment: false, picture: None, bytes });
+            while let Some(packet) = packets.pop_front_if(|packet| packet.pts + PACKET_DURATION <= timestamp)
+            {
+                muxer.write_unit(&packet, &mut out)?;
+                let (due, bytes) = (due(packet.pts + PACKET_DURATION), out.split().freeze());
+                units.push(Unit { due, begins_segment: false, frame: None, bytes });
             }
             let frame = clip.next()?;
             let mut picture = scaler.fill(&*frame.i420()?)?;
@@ -127,14 +127,16 @@ impl Source {
             stamp::write(&mut picture, &layout, number);
             let encoder = match &mut encoder {
                 Some(encoder) => encoder,
-                none => none.insert(open::host_video_encoder(EncoderConfig {
-                    width,
-                    height,
-                    fps: f64::from(wanted.fps),
-                    bitrate: wanted.bitrate(),
-                    coding: Coding::default(),
-                    colour: frame.colour(),
-                })?),
+                none => {
+                    let config = EncoderConfig {
+                        size: wanted.size,
+                        fps: f64::from(wanted.fps),
+                        bitrate: wanted.bitrate(),
+                        coding: Coding::default(),
+                        colour: frame.colour(),
+                    };
+                    none.insert(backends.open_video_encoder(config, &Device::Cpu)?)
+                }
             };
             let begins_segment = number % wanted.fps.max(1) == 0;
             let frame = VideoFrame::from_i420(picture, frame.colour(), timestamp);
@@ -142,49 +144,49 @@ impl Source {
             if begins_segment {
                 muxer.begin_segment(&mut out);
             }
-            let keyframe = encoded.keyframe;
-            muxer.write_unit(TrackKind::Video, timestamp, timestamp, keyframe, &encoded.data, &mut out)?;
-            let bytes = out.split().freeze();
-            units.push(Unit { due: due(timestamp), begins_segment, picture: Some(number), bytes });
+            muxer.write_unit(&encoded, &mut out)?;
+            let (due, bytes) = (due(timestamp), out.split().freeze());
+            units.push(Unit { due, begins_segment, frame: Some(number), bytes });
             progress(number);
         }
-        Ok(Self { wanted, units, layout, sound_offsets })
+        Ok(Self { wanted, units, layout, audio_offsets })
     }
 }
 
-fn due(timestamp: i64) -> Duration {
-    Duration::from_micros(u64::try_from((timestamp - START).max(0) * 100 / 9).unwrap_or_default())
+fn due(timestamp: Timestamp) -> Duration {
+    (timestamp - START).duration()
 }
 
-/// The packets of the tones, and how far each tone lies from its picture once they are decoded.
-fn sounds(wanted: &Wanted) -> Result<(VecDeque<cutrickle_codec::EncodedAudio>, Vec<i64>), Failure> {
-    let mut encoder = audio::encoder(AudioFormat::Opus, 1)?;
+/// The packets of the tones, and how far each tone is from its frame once they are decoded.
+fn packets(wanted: &Wanted, backends: &Backends) -> Result<(VecDeque<AccessUnit>, Vec<Ticks>), Failure> {
+    let mut encoder = backends.open_audio_encoder(AudioCodec::Opus, 1)?;
     let mut packets = VecDeque::new();
-    for (timestamp, samples) in sound::tones(START, wanted.seconds) {
+    for (timestamp, samples) in audio::tones(START, wanted.seconds) {
         encoder.encode(&samples, timestamp, &mut |packet| packets.push_back(packet))?;
     }
-    let mut decoder = audio::decoder(AudioFormat::Opus)?;
-    let mut onsets = sound::Onsets::default();
+    let mut decoder = backends.open_audio_decoder(AudioCodec::Opus)?;
+    let mut onsets = audio::Onsets::default();
     for packet in &packets {
-        onsets.push(packet.timestamp, &decoder.decode(&packet.data)?);
+        onsets.push(packet.pts, &decoder.decode(&packet.data)?);
     }
     let whole_seconds = (0..wanted.seconds).map(|second| wanted.timestamp(second * wanted.fps));
-    Ok((packets, sound::offsets(whole_seconds, &onsets.found())))
+    Ok((packets, audio::offsets(whole_seconds, &onsets.found())))
 }
 
-/// The pictures of a transport stream, without end.
-struct Clip {
+/// The frames of a transport stream, repeated without end.
+struct Clip<'a> {
+    backends: &'a Backends,
     units: Vec<AccessUnit>,
     codec: VideoCodec,
     next: usize,
     decoder: Box<dyn VideoDecoder>,
     ready: VecDeque<VideoFrame>,
-    /// Pictures since the clip's beginning.
-    pictures: usize,
+    /// How many frames were returned since the beginning of the clip.
+    frames: usize,
 }
 
-impl Clip {
-    fn new(clip: &[u8]) -> Result<Self, Failure> {
+impl<'a> Clip<'a> {
+    fn new(clip: &[u8], backends: &'a Backends) -> Result<Self, Failure> {
         let mut units = Vec::new();
         let mut take = |event| match event {
             Event::Unit(unit) if unit.codec.is_video() => units.push(unit),
@@ -193,52 +195,45 @@ impl Clip {
         let mut demuxer = Demuxer::new();
         demuxer.push(clip, &mut take);
         demuxer.end_segment(&mut take);
-        let codec = match units.first().map(|unit| unit.codec) {
-            Some(Codec::H265) => VideoCodec::H265,
-            Some(_) => VideoCodec::H264,
-            None => return Err(Failure::usage("the clip is no MPEG transport stream with H.264 video")),
+        let Some(Codec::Video(codec)) = units.first().map(|unit| unit.codec) else {
+            return Err(Failure::usage("the clip is no MPEG transport stream with H.264 video"));
         };
-        let decoder = open::host_video_decoder(codec)?;
-        Ok(Self { units, codec, next: 0, decoder, ready: VecDeque::new(), pictures: 0 })
+        let decoder = backends.open_video_decoder(codec, &Device::Cpu)?;
+        Ok(Self { backends, units, codec, next: 0, decoder, ready: VecDeque::new(), frames: 0 })
     }
 
     fn next(&mut self) -> Result<VideoFrame, Failure> {
         loop {
             if let Some(frame) = self.ready.pop_front() {
-                self.pictures += 1;
+                self.frames += 1;
                 return Ok(frame);
             }
             let Self { units, decoder, ready, .. } = self;
             let Some(unit) = units.get(self.next) else {
                 decoder.flush(&mut |frame| ready.push_back(frame))?;
-                if self.pictures + ready.len() == 0 {
+                if self.frames + ready.len() == 0 {
                     return Err(Failure::usage("no picture of the clip can be decoded"));
                 }
-                self.decoder = open::host_video_decoder(self.codec)?;
-                (self.next, self.pictures) = (0, 0);
+                self.decoder = self.backends.open_video_decoder(self.codec, &Device::Cpu)?;
+                (self.next, self.frames) = (0, 0);
                 continue;
             };
             self.next += 1;
-            let unit = VideoUnit {
-                data: &unit.data,
-                timestamp: unit.pts,
-                keyframe: unit.keyframe,
-                damaged: unit.damaged,
-            };
-            if let Err(error) = decoder.decode(&unit, &mut |frame| ready.push_back(frame)) {
+            if let Err(error) = decoder.decode(unit, Origin::now(), &mut |frame| ready.push_back(frame)) {
                 tracing::debug!(error = %chain(&error), "a unit of the clip was left out");
             }
         }
     }
 }
 
-/// Noise such as a camera's: the same on every run, another on each picture.
+/// Noise such as that of a camera. It is different for each frame, but the same in every run.
 struct Grain {
     noise: Vec<i8>,
     random: u64,
 }
 
-/// Pictures begin anywhere in so much more noise than one of them needs.
+/// How many samples of noise there are in addition to those of one frame, so that each frame can begin at a
+/// place of its own.
 const SPARE_NOISE: usize = 1 << 16;
 
 impl Grain {
@@ -276,14 +271,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_timestamps_are_two_names_of_a_picture() {
+    fn the_number_of_a_frame_follows_from_its_timestamp() {
         for fps in [24, 25, 30, 50, 60] {
-            let wanted = Wanted { width: 320, height: 240, fps, seconds: 10 };
-            for number in 0..wanted.pictures() {
+            let wanted = Wanted { size: Size::new(320, 240), fps, seconds: 10 };
+            for number in 0..wanted.frames() {
                 assert_eq!(wanted.number_at(wanted.timestamp(number)), Some(number), "{fps} fps");
             }
-            assert_eq!(wanted.number_at(wanted.timestamp(wanted.pictures())), None);
-            assert_eq!(wanted.number_at(0), None);
+            assert_eq!(wanted.number_at(wanted.timestamp(wanted.frames())), None);
+            assert_eq!(wanted.number_at(Timestamp::ZERO), None);
         }
     }
 

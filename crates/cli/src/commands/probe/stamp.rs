@@ -1,30 +1,33 @@
-//! A number drawn into a picture so that it survives encoding, scaling, mirroring and changes of colour.
+//! A number that is drawn into a picture in such a way that it survives encoding, scaling, mirroring and
+//! changes of colour.
 //!
-//! Forty cells of black or white, in two rows at the top of the picture: a pattern of 8 that also shows which luma
-//! is which, 24 bits of number, 8 bits of CRC. A bit is what its cell is nearer to: the dark cells of the pattern or
-//! the bright ones. Inverting swaps both, a tint moves both, neither changes the number.
+//! It consists of forty black or white cells in two rows at the top of the picture: a pattern of 8 cells that
+//! also shows which luma means what, 24 bits of the number, and 8 bits of CRC. The value of a bit depends on
+//! what its cell is closer to, the dark cells of the pattern or the bright ones. Inverting the picture swaps
+//! both and a tint shifts both; neither changes the number.
 //!
-//! The cells lie within the largest square around the picture's centre, because a worker that changes the shape
-//! cuts the sides off.
+//! The cells are within the largest square around the centre of the picture, because a worker that changes
+//! the shape of the picture cuts off its sides.
 
 use cutrickle_frame::{I420, Plane};
+use cutrickle_media::Size;
 
 const COLUMNS: usize = 20;
 const ROWS: usize = 2;
-/// Read backwards or inverted it is another pattern.
+/// Backwards or inverted it is a different pattern.
 const PATTERN: [bool; 8] = [true, false, true, true, false, false, true, false];
 const NUMBER_BITS: usize = 24;
-/// The first number that is too large.
+/// The smallest number that is too large.
 pub const NUMBERS: u32 = 1 << NUMBER_BITS;
-/// Luma of the cells: far apart, with room for the ringing of a coarse quantiser.
+/// The luma of the cells: far apart, but with room for the ringing of a coarse quantiser.
 const DARK: u8 = 32;
 const BRIGHT: u8 = 220;
-/// Below this distance of dark and bright there is no stamp.
-const LEAST_CONTRAST: f32 = 16.0;
-/// A picture is too small for cells that a decoder gives back below this size.
-const LEAST_CELL: usize = 8;
+/// If dark and bright differ by less than this, there is no stamp.
+const MIN_CONTRAST: f32 = 16.0;
+/// The smallest cells, in pixels, that survive encoding and decoding.
+const MIN_CELL: usize = 8;
 
-/// Where the cells of a stamp lie in a picture of one size.
+/// Where the cells of a stamp are in pictures of a certain size.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Layout {
     left: f32,
@@ -34,36 +37,36 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The cells in a source picture; none where it is too small.
-    pub fn of_source(width: u32, height: u32) -> Option<Self> {
-        let (width, height) = (width as usize, height as usize);
+    /// The cells in a picture of the source, or `None` if it is too small.
+    pub fn of_source(size: Size) -> Option<Self> {
+        let (width, height) = (size.width as usize, size.height as usize);
         let room = width.min(height) / (COLUMNS + 2);
-        // Whole macroblocks keep a cell's edge from ringing into its neighbour.
+        // With whole macroblocks, the edge of a cell does not ring into the next one.
         let cell = if room >= 16 { room / 16 * 16 } else { room / 2 * 2 };
-        if cell < LEAST_CELL {
+        if cell < MIN_CELL {
             return None;
         }
         let left = (width - cell * COLUMNS) / 2 / cell.min(16) * cell.min(16);
         Some(Self { left: left as f32, top: cell as f32, cell_width: cell as f32, cell_height: cell as f32 })
     }
 
-    /// The same cells after the picture was scaled from one size to another, each of width and height, and what
-    /// then hung over was cut off around the centre.
-    fn scaled(self, from: (u32, u32), to: (u32, u32)) -> Self {
-        let (x, y) = (to.0 as f32 / from.0 as f32, to.1 as f32 / from.1 as f32);
+    /// The same cells after the picture was scaled from one size to fill another, and what was outside of
+    /// that was cut off around the centre.
+    fn scaled(self, from: Size, to: Size) -> Self {
+        let (x, y) = ratios(from, to);
         let scale = x.max(y);
         let cut = |from: u32, to: u32| (from as f32 * scale - to as f32) / 2.0;
         Self {
-            left: self.left * scale - cut(from.0, to.0),
-            top: self.top * scale - cut(from.1, to.1),
+            left: self.left * scale - cut(from.width, to.width),
+            top: self.top * scale - cut(from.height, to.height),
             cell_width: self.cell_width * scale,
             cell_height: self.cell_height * scale,
         }
     }
 
-    /// The same cells after the picture was squeezed from one size to another.
-    fn squeezed(self, from: (u32, u32), to: (u32, u32)) -> Self {
-        let (x, y) = (to.0 as f32 / from.0 as f32, to.1 as f32 / from.1 as f32);
+    /// The same cells after the picture was stretched from one size to another.
+    fn stretched(self, from: Size, to: Size) -> Self {
+        let (x, y) = ratios(from, to);
         Self {
             left: self.left * x,
             top: self.top * y,
@@ -72,7 +75,8 @@ impl Layout {
         }
     }
 
-    /// The samples of cell `index` from `inset` cells inside its edge: rows from, to, columns from, to.
+    /// The edges of cell `index`, each moved inwards by `inset` of the size of a cell: top, bottom, left,
+    /// right.
     fn cell(&self, index: usize, inset: f32) -> [f32; 4] {
         let (row, column) = ((index / COLUMNS) as f32, (index % COLUMNS) as f32);
         let left = self.left + column * self.cell_width;
@@ -86,7 +90,12 @@ impl Layout {
     }
 }
 
-/// Draws `number` into `picture`. Grey chroma below the cells keeps them grey in RGB.
+/// How many times wider and higher `to` is than `from`.
+fn ratios(from: Size, to: Size) -> (f32, f32) {
+    (to.width as f32 / from.width as f32, to.height as f32 / from.height as f32)
+}
+
+/// Draws `number` into `picture`. The chroma of the cells is neutral, so that they are grey in RGB.
 pub fn write(picture: &mut I420, layout: &Layout, number: u32) {
     let bits = bits(number);
     let [luma, blue, red] = picture.planes_mut();
@@ -104,11 +113,11 @@ pub fn write(picture: &mut I420, layout: &Layout, number: u32) {
     }
 }
 
-/// The number in `picture`, which was drawn by `layout` into a picture of the size `source`.
-pub fn read(picture: &I420, layout: &Layout, source: (u32, u32)) -> Option<u32> {
-    let size = (picture.width(), picture.height());
+/// Reads the number in `picture`. It was drawn according to `layout` into a picture of the size `source`.
+pub fn read(picture: &I420, layout: &Layout, source: Size) -> Option<u32> {
+    let size = Size::new(picture.width(), picture.height());
     let [luma, ..] = picture.planes();
-    let layouts = [layout.scaled(source, size), layout.squeezed(source, size)];
+    let layouts = [layout.scaled(source, size), layout.stretched(source, size)];
     layouts.iter().find_map(|layout| {
         let mut cells = [0.0; COLUMNS * ROWS];
         for (index, cell) in cells.iter_mut().enumerate() {
@@ -127,7 +136,7 @@ fn number(cells: &[f32; COLUMNS * ROWS]) -> Option<u32> {
         of.clone().sum::<f32>() / of.count().max(1) as f32
     };
     let (dark, bright) = (mean_of(false), mean_of(true));
-    if (dark - bright).abs() < LEAST_CONTRAST {
+    if (dark - bright).abs() < MIN_CONTRAST {
         return None;
     }
     let mut bits = cells.iter().map(|cell| (cell - bright).abs() < (cell - dark).abs());
@@ -143,8 +152,8 @@ fn bits(number: u32) -> impl IntoIterator<Item = bool> {
     PATTERN.into_iter().chain((0..32).rev().map(move |bit| word >> bit & 1 == 1))
 }
 
-/// CRC-8 with the polynomial x^8 + x^2 + x + 1 (ITU-T I.432.1, 4.3.2), beginning with all ones so that a black
-/// strip is no number.
+/// CRC-8 with the polynomial x^8 + x^2 + x + 1 (ITU-T I.432.1, 4.3.2). It starts with all ones, so that a
+/// black strip is not a number.
 fn crc8(number: u32) -> u8 {
     number.to_be_bytes().into_iter().fold(0xFF, |crc, byte| {
         (0..8).fold(crc ^ byte, |crc, _| if crc & 0x80 != 0 { crc << 1 ^ 0x07 } else { crc << 1 })
@@ -171,8 +180,10 @@ fn mean(plane: &Plane<'_>, [top, bottom, left, right]: [f32; 4]) -> Option<f32> 
 
 #[cfg(test)]
 mod tests {
-    use cutrickle_codec::{Coding, EncoderConfig, VideoCodec, VideoUnit, open};
-    use cutrickle_frame::{Colour, Scaler, VideoFrame};
+    use candle_core::Device;
+    use cutrickle_codec::{Backends, Coding, EncoderConfig};
+    use cutrickle_frame::{Origin, Scaler, VideoFrame};
+    use cutrickle_media::{Colour, Timestamp, VideoCodec};
 
     use super::*;
 
@@ -190,7 +201,7 @@ mod tests {
     }
 
     fn stamped(width: u32, height: u32, number: u32) -> (I420, Layout) {
-        let layout = Layout::of_source(width, height).unwrap();
+        let layout = Layout::of_source(Size::new(width, height)).unwrap();
         let mut picture = busy(width, height, number);
         write(&mut picture, &layout, number);
         (picture, layout)
@@ -206,31 +217,27 @@ mod tests {
     #[test]
     fn a_number_survives_a_low_bitrate_at_any_usual_size() {
         for (width, height) in [(256, 192), (320, 240), (512, 512), (1280, 720), (720, 1280), (1920, 1080)] {
+            let size = Size::new(width, height);
             let config = EncoderConfig {
-                width,
-                height,
+                size,
                 fps: 30.0,
                 bitrate: width * height / 2,
                 coding: Coding::default(),
                 colour: Colour::BT709,
             };
-            let mut encoder = open::host_video_encoder(config).unwrap();
-            let mut decoder = open::host_video_decoder(VideoCodec::H264).unwrap();
+            let backends = Backends::builtin();
+            let mut encoder = backends.open_video_encoder(config, &Device::Cpu).unwrap();
+            let mut decoder = backends.open_video_decoder(VideoCodec::H264, &Device::Cpu).unwrap();
             let mut read_back = Vec::new();
             for (n, number) in NUMBERS_TO_TRY.into_iter().enumerate() {
                 let (picture, layout) = stamped(width, height, number);
-                let frame = VideoFrame::from_i420(picture, Colour::BT709, 3_000 * n as i64);
+                let frame =
+                    VideoFrame::from_i420(picture, Colour::BT709, Timestamp::from_ticks(3_000 * n as i64));
                 let unit = encoder.encode(&frame, n == 0).unwrap();
-                let unit = VideoUnit {
-                    data: &unit.data,
-                    timestamp: unit.timestamp,
-                    keyframe: unit.keyframe,
-                    damaged: false,
-                };
                 let mut out = |frame: VideoFrame| {
-                    read_back.push(read(&frame.i420().unwrap(), &layout, (width, height)));
+                    read_back.push(read(&frame.i420().unwrap(), &layout, size));
                 };
-                decoder.decode(&unit, &mut out).unwrap();
+                decoder.decode(&unit, Origin::now(), &mut out).unwrap();
             }
             assert_eq!(read_back, NUMBERS_TO_TRY.map(Some), "{width}x{height}");
         }
@@ -243,7 +250,7 @@ mod tests {
             let inverted = changed(&picture, |luma| 255 - luma);
             let tinted = changed(&picture, |luma| luma / 4 + 150);
             for picture in [picture, inverted, tinted] {
-                assert_eq!(read(&picture, &layout, (640, 360)), Some(number));
+                assert_eq!(read(&picture, &layout, Size::new(640, 360)), Some(number));
             }
         }
     }
@@ -255,25 +262,25 @@ mod tests {
             let mut mirrored = picture.clone();
             let [luma, ..] = mirrored.planes_mut();
             luma.data.chunks_exact_mut(luma.width).for_each(<[u8]>::reverse);
-            assert_eq!(read(&mirrored, &layout, (1280, 720)), Some(number));
+            assert_eq!(read(&mirrored, &layout, Size::new(1280, 720)), Some(number));
             for (width, height) in [(640, 360), (1920, 1080), (512, 512), (480, 480)] {
                 let scaled = Scaler::new(width, height).fill(&picture).unwrap();
-                assert_eq!(read(&scaled, &layout, (1280, 720)), Some(number), "{width}x{height}");
+                assert_eq!(read(&scaled, &layout, Size::new(1280, 720)), Some(number), "{width}x{height}");
             }
         }
     }
 
     #[test]
     fn a_picture_without_a_stamp_has_no_number() {
-        let layout = Layout::of_source(640, 360).unwrap();
+        let layout = Layout::of_source(Size::new(640, 360)).unwrap();
         for picture in [busy(640, 360, 5), I420::new(640, 360).unwrap(), I420::new(16, 16).unwrap()] {
-            assert_eq!(read(&picture, &layout, (640, 360)), None);
+            assert_eq!(read(&picture, &layout, Size::new(640, 360)), None);
         }
     }
 
     #[test]
     fn pictures_too_small_for_cells_are_refused() {
-        assert_eq!(Layout::of_source(64, 64), None);
-        assert_eq!(Layout::of_source(1920, 64), None);
+        assert_eq!(Layout::of_source(Size::new(64, 64)), None);
+        assert_eq!(Layout::of_source(Size::new(1920, 64)), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Encoding for live video: one pass, no B-frames, no skipped frames, IDR pictures where they are asked for.
+//! Encoding for live video: one pass, no B-frames, no skipped frames, IDR frames where they are asked for.
 
 use std::ffi::{c_int, c_uint};
 use std::ops::RangeInclusive;
@@ -125,7 +125,7 @@ fn set(params: &mut SEncParamExt, config: &EncoderConfig) {
     params.iNumRefFrame = 1;
     params.iMultipleThreadIdc = slices;
     params.bUseLoadBalancing = false;
-    // IDR pictures come when they are asked for, with their parameter sets, and at no other time.
+    // IDR frames come when they are asked for, with their parameter sets, and at no other time.
     params.uiIntraPeriod = 0;
     params.eSpsPpsIdStrategy = CONSTANT_ID;
     params.bEnableSceneChangeDetect = false;

@@ -1,14 +1,14 @@
-//! A reader that runs through the newest sound faster or slower than it comes, and jumps where it would run out: to a
+//! A reader that runs through the newest audio faster or slower than it comes, and jumps where it would run out: to a
 //! place that sounds alike, and across a fade. After S. Roucos and A. Wilgus, "High quality time-scale modification for
 //! speech" (synchronised overlap-add, 1985), with the change of rate in the reader itself.
 
 use std::collections::VecDeque;
 
-/// Shifts the sound of all channels alike.
+/// Shifts the audio of all channels alike.
 #[derive(Debug, Clone)]
 pub(super) struct Shifter {
     rate: u32,
-    /// The newest sound of each channel, oldest sample first; all of one length.
+    /// The newest audio of each channel, oldest sample first; all of one length.
     recent: Vec<VecDeque<f32>>,
     /// How far behind the newest sample the reader is.
     delay: f64,
@@ -19,7 +19,7 @@ pub(super) struct Shifter {
 /// How near the reader may come to the newest sample, and how far it may fall behind, in seconds.
 const NEAREST: f64 = 0.003;
 const FARTHEST: f64 = 0.025;
-/// How long a jump takes, and how much sound is compared for it.
+/// How long a jump takes, and how much audio is compared for it.
 const FADE: f64 = 0.004;
 
 impl Shifter {
@@ -77,8 +77,8 @@ impl Shifter {
         out
     }
 
-    /// The delay, between the two ends, at which the sound is most like that where the reader is: back from the near end,
-    /// ahead from the far one. Going ahead leaves sound out: rather what is softer than the rest, so that a short sound
+    /// The delay, between the two ends, at which the audio is most like that where the reader is: back from the near end,
+    /// ahead from the far one. Going ahead leaves audio out: rather what is softer than the rest, so that a short sound
     /// between silence is heard.
     fn alike(&self, back: bool, nearest: f64, farthest: f64, compared: usize) -> f64 {
         let third = (farthest - nearest) / 3.0;

@@ -1,4 +1,4 @@
-//! Pictures of many streams, and when enough of them wait to make a batch.
+//! Frames of many streams, and when enough of them wait to make a batch.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::Limits;
 use crate::Result;
 
-/// A picture that waits for the model.
+/// A frame that waits for the model.
 #[derive(Debug)]
 pub(super) struct Request {
     /// The stream it is of.
@@ -23,7 +23,7 @@ pub(super) struct Request {
     pub(super) answer: oneshot::Sender<Result<Tensor>>,
 }
 
-/// The waiting pictures. A stream adds one and awaits its answer, so there are never more than there are streams.
+/// The waiting frames. A stream adds one and awaits its answer, so there are never more than there are streams.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -35,7 +35,7 @@ struct State {
     waiting: VecDeque<Request>,
     /// Streams so far.
     members: u64,
-    /// Streams whose next picture is worth waiting for: all but those that a batch has waited for in vain, until they
+    /// Streams whose next frame is worth waiting for: all but those that a batch has waited for in vain, until they
     /// send one again.
     expected: HashSet<u64>,
     closed: bool,
@@ -76,12 +76,12 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Waits for the next batch: pictures of one shape on one device. `None` at the end.
+    /// Waits for the next batch: frames of one shape on one device. `None` at the end.
     pub(super) fn batch(&self, limits: Limits) -> Option<Vec<Request>> {
         let mut state = self.state();
         loop {
             match state.remaining(limits, Instant::now()) {
-                Some(Duration::ZERO) => return Some(state.take(limits.pictures)),
+                Some(Duration::ZERO) => return Some(state.take(limits.frames)),
                 Some(remaining) => {
                     let waited = self.changed.wait_timeout(state, remaining);
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -99,7 +99,7 @@ impl State {
         self.waiting.retain(|request| !request.answer.is_closed());
         let oldest = self.waiting.front()?;
         let alike = self.waiting.iter().filter(|request| is_alike(request, oldest)).count();
-        if alike >= limits.pictures || self.waiting.len() >= self.expected.len() {
+        if alike >= limits.frames || self.waiting.len() >= self.expected.len() {
             return Some(Duration::ZERO);
         }
         let remaining = limits.wait.saturating_sub(now.saturating_duration_since(oldest.arrived));
@@ -109,7 +109,7 @@ impl State {
         Some(remaining)
     }
 
-    /// The oldest picture and those like it, oldest first.
+    /// The oldest frame and those like it, oldest first.
     fn take(&mut self, most: usize) -> Vec<Request> {
         let mut batch: Vec<Request> = Vec::new();
         let mut place = 0;
@@ -142,7 +142,7 @@ mod tests {
 
     type Answer = oneshot::Receiver<Result<Tensor>>;
 
-    const LIMITS: Limits = Limits { pictures: 3, wait: Duration::from_millis(10) };
+    const LIMITS: Limits = Limits { frames: 3, wait: Duration::from_millis(10) };
 
     fn request(member: u64, width: usize, arrived: Instant) -> (Request, Answer) {
         let (answer, answered) = oneshot::channel();
@@ -150,7 +150,7 @@ mod tests {
         (Request { member, pixels, arrived, sizes: None, answer }, answered)
     }
 
-    /// A state of `members` streams, the first of which have sent pictures of these widths, all at `at`.
+    /// A state of `members` streams, the first of which have sent frames of these widths, all at `at`.
     fn state(members: u64, at: Instant, widths: &[usize]) -> (State, Vec<Answer>) {
         let requests = (0..).zip(widths).map(|(member, width)| request(member, *width, at));
         let (waiting, answers): (Vec<_>, Vec<_>) = requests.unzip();
@@ -199,7 +199,7 @@ mod tests {
     fn the_longest_wait_that_can_be_asked_for_is_one() {
         let at = Instant::now();
         let (mut some, _answers) = state(2, at, &[4]);
-        assert_eq!(some.remaining(Limits { pictures: 3, wait: Duration::MAX }, at), Some(Duration::MAX));
+        assert_eq!(some.remaining(Limits { frames: 3, wait: Duration::MAX }, at), Some(Duration::MAX));
     }
 
     #[test]

@@ -44,15 +44,15 @@ fn answer<M: BatchModel>(model: &mut M, batch: Vec<Request>) {
     }
 }
 
-/// One call for `batch`: as many answers as pictures.
+/// One call for `batch`: as many answers as frames.
 fn together<M: BatchModel>(model: &mut M, batch: &[Request]) -> Result<Vec<Tensor>> {
     let pixels: Vec<&Tensor> = batch.iter().map(|request| &request.pixels).collect();
-    let pictures = match pixels[..] {
+    let frames = match pixels[..] {
         // Stacking copies.
-        [picture] => picture.unsqueeze(0)?,
+        [frame] => frame.unsqueeze(0)?,
         _ => Tensor::stack(&pixels, 0)?,
     };
-    let answers = panics::catch(|| model.forward(pictures))
+    let answers = panics::catch(|| model.forward(frames))
         .unwrap_or_else(|panic| Err(BoxError::from(format!("the model panicked: {}", message(&*panic)))))?;
     if answers.rank() != 4 || answers.dim(0)? != batch.len() {
         let shape = answers.dims();
