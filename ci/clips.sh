@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the short clips that the tests of a GPU's decoder read, in a folder. Each is a byte stream with access unit
-# delimiters (.h264, .h265) or a transport stream (.ts). Beside it are the frames that ffmpeg's own decoders decode it
-# to, which the tests compare with (.yuv: planar 4:2:0, two bytes per sample above 8 bits).
+# Creates the short clips that the tests of a GPU's decoder read, in a folder. Each clip is a byte stream with
+# access unit delimiters (.h264, .h265) or a transport stream (.ts). Next to it are the frames that ffmpeg's
+# own decoders return, which the tests compare with (.yuv: planar 4:2:0, two bytes per sample above 8 bits).
 #   ci/clips.sh FOLDER
 set -euo pipefail
 folder=${1:?folder}
@@ -18,10 +18,10 @@ x265() { # name size pixels parameters
 make h264.h264 320x180 yuv420p -c:v libx264 -threads 1 -bf 0 -x264-params aud=1:keyint=12
 x265 h265.h265 320x180 yuv420p bframes=0
 x265 h265-small.h265 256x144 yuv420p bframes=0
-# Its coded size is the same as that of the first clip, but more of it is displayed.
+# This has the same coded size as the first clip, but a larger displayed area.
 x265 h265-uncut.h265 320x184 yuv420p bframes=0
 x265 h265-10.h265 320x180 yuv420p10le bframes=0
-# Pictures are decoded in another order than they are displayed, and refer to later ones.
+# Frames are decoded in a different order than they are displayed in, and refer to later ones.
 x265 h265-b.ts 320x180 yuv420p bframes=4:b-pyramid=1:open-gop=1
 x265 h265-10-b.ts 320x180 yuv420p10le bframes=4:b-pyramid=1:open-gop=0
 # 60 fields per second, with the upper or the lower field first. The tests compare with the frames that the fields were

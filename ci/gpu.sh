@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in steps, since the machine with the GPU need have neither Rust nor ffmpeg:
-#   ci/gpu.sh pack [FOLDER]   where Rust is: builds, strips and packs into FOLDER (target/gpu) what the next step runs
-#   ci/gpu.sh clip FILE PICTURES  a 1080p byte stream with access unit delimiters, of the clip that ships with the project
-#   ci/gpu.sh run [FOLDER]    where the GPU is: runs it, and writes what came of it to $OUT (FOLDER/results), a file for
-#                             each kind
-#   ci/gpu.sh judge FOLDER    where ffmpeg is: judges the recordings among the results
-# Each runs from the repository's root. Nothing is skipped: what fails is listed at the end, and is the exit code.
+# Runs everything that needs a GPU, in steps, because the machine with the GPU may have neither Rust nor ffmpeg:
+#   ci/gpu.sh pack [FOLDER]       needs Rust: builds, strips and packs into FOLDER (target/gpu) what the next step runs
+#   ci/gpu.sh clip FILE PICTURES  makes a 1080p byte stream with access unit delimiters from the project's own clip
+#   ci/gpu.sh run [FOLDER]        needs the GPU: runs it and writes the results to $OUT (FOLDER/results), one file for
+#                                 each kind
+#   ci/gpu.sh judge FOLDER        needs ffmpeg: checks the recordings among the results
+# Each step runs from the root of the repository. Nothing is skipped. Failures are listed at the end and
+# determine the exit status.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 step=${1:?pack, clip, run or judge}
@@ -17,7 +18,8 @@ clip() {
 }
 if [ "$step" = clip ]; then clip "$2" "$3"; exit; fi
 
-# By others' programs: how many pictures there are, that nothing is wrong with them, and how like the clip's they are.
+# Uses independent programs to check the number of frames, that there are no errors, and how similar the
+# frames are to the clip's.
 judge() {
   local recording said likeness clip=crates/cli/assets/clip/big-buck-bunny.ts
   pictures() { ffprobe -v error -count_frames -select_streams v -show_entries stream=nb_read_frames -of csv=p=0 "$1" 2>&1 | sort -u | xargs; }
@@ -25,7 +27,7 @@ judge() {
     said=$(pictures "$recording")
     echo "$(basename "$recording"): $said pictures"
     [ "$said" = "$(pictures "$clip")" ] || { echo "the clip has others, or ffprobe complains"; exit 1; }
-    # Others are not to be like it.
+    # The other recordings are meant to look different.
     [ "$(basename "$recording")" = passthrough.ts ] || continue
     likeness=$(ffmpeg -hide_banner -copyts -i "$recording" -i "$clip" -lavfi \
       "[0:v]settb=1/90000[a];[1:v]settb=1/90000,format=yuv420p[b];[a][b]psnr=shortest=1" -f null - 2>&1 | grep -o "PSNR y:[0-9.]*")
@@ -42,13 +44,13 @@ if [ "$step" = pack ]; then
   profile=${PROFILE:-dist}
   stage=$(mktemp -d)
   trap 'rm -r "$stage"' EXIT
-  # The same packages and features each time: candle's kernels are compiled once.
+  # Packages and features are always the same, so that candle's kernels are compiled only once.
   build=(--profile "$profile" --locked --package cutrickle-cuda --package cutrickle-codec --package cutrickle-models
     --package cutrickle-cli --features cutrickle-cuda/cuda,cutrickle-codec/cuda,cutrickle-models/cuda,cutrickle-cli/cuda
     --no-run --message-format json)
   cargo test "${build[@]}" --test kernels_on_device --test decoder_on_device --test gpu --test on_device \
     --bench device --bench gpu >"$stage/built"
-  # The names of the programs are in what cargo says of them.
+  # Cargo's messages contain the paths of the programs.
   program() {
     python3 - "$stage/built" "$@" <<'PYTHON'
 import json, sys
@@ -59,7 +61,7 @@ for said in map(json.loads, open(file)):
         print(said["executable"])
 PYTHON
   }
-  # Tests of the command are built with the command.
+  # Cargo builds the command along with its tests.
   cp "$target/${profile/dev/debug}/cutrickle" "$stage/cutrickle"
   cp "$(program crates/cuda test kernels_on_device)" "$stage/kernels_on_device"
   cp "$(program crates/cuda test decoder_on_device)" "$stage/decoder"
@@ -72,7 +74,7 @@ PYTHON
   clip "$stage/clip.h264" 600
   ci/clips.sh "$stage/clips"
   mkdir -p "$folder"
-  # Each program has candle's kernels in it: 40 MB, of which compression leaves 8.
+  # Each program contains candle's kernels, which take 40 MB and compress to 8 MB.
   tar -C "$stage" -cJf "$folder/pack.tar.xz" .
   size=$(stat -c %s "$folder/pack.tar.xz")
   echo "$folder/pack.tar.xz: $((size >> 20)) MiB"
@@ -84,12 +86,12 @@ out=${OUT:-$folder/results}
 mkdir -p "$out"
 programs=$(mktemp -d)
 trap 'rm -r "$programs"' EXIT
-# By Python, which is there for PyTorch where xz may not be.
+# Unpacked with Python, which is installed for PyTorch, while xz may be missing.
 python3 -m tarfile -e "$folder/pack.tar.xz" "$programs"
-# The libraries that candle needs (cuBLAS, cuRAND, NVRTC) lie in Python's packages where there is no toolkit.
+# Without a toolkit, the libraries that candle needs (cuBLAS, cuRAND, NVRTC) come from Python packages.
 packages=$(python3 -c 'import glob,site; print(":".join(p for s in site.getsitepackages() for p in glob.glob(s + "/nvidia/*/lib")))')
 export LD_LIBRARY_PATH=$packages${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-# The clip is looked for from the repository's root.
+# The programs look for the clip relative to the root of the repository.
 unset CARGO_MANIFEST_DIR
 export CUTRICKLE_CLIPS=$programs/clips
 rm -f "$out"/{machine,tests,sanitizer,benches,worker}.txt "$out"/*.ts
@@ -97,7 +99,7 @@ failed=()
 check() { # file, name, command
   local file=$out/$1.txt name=$2; shift 2
   echo "== $name: ${*//$programs\//}" | tee -a "$file"
-  # What hangs is a failure, and must not keep the rest from being run.
+  # A check that hangs counts as a failure and must not prevent the others from running.
   if timeout "${CHECK_SECONDS:-180}" "$@" 2>&1 | tee -a "$file"; then :; else failed+=("$name"); fi
 }
 check machine machine nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
@@ -111,7 +113,8 @@ check benches bench_gpu "$programs/bench_gpu"
 check worker worker python3 ci/gpu_worker.py "$programs/cutrickle" "$out"
 sanitize=(compute-sanitizer --error-exitcode 1)
 check sanitizer memcheck "${sanitize[@]}" --tool memcheck "$programs/kernels_on_device" --test-threads 1
-# Races are looked for within kernels: the order of several threads' work is none of that, and takes minutes there.
+# Races are only searched for within kernels. The order of work from several threads is not part of that, and
+# its test would take minutes.
 check sanitizer racecheck "${sanitize[@]}" --tool racecheck "$programs/kernels_on_device" --test-threads 1 \
   --skip work_of_several_threads
 [ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}"; exit 1; }

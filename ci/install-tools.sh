@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What the tests need beside Rust and a C/C++ compiler, on Debian and Ubuntu: ffprobe and ffmpeg judge every stream
-# that a test makes; nasm builds openh264's assembly; libavcodec, and clang's library to read its headers, are for the
-# feature `ffmpeg`.
+# Installs what the tests need in addition to Rust and a C/C++ compiler, on Debian and Ubuntu. ffprobe and
+# ffmpeg check every stream that a test creates, and nasm builds openh264's assembly. libavcodec, and clang's
+# library to read its headers, are for the feature `ffmpeg`.
 set -euo pipefail
 missing=()
 command -v ffprobe >/dev/null || missing+=(ffmpeg)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Format, clippy, and the promises that a script can check.
+# Checks the format, runs clippy, and checks those of the project's rules that a script can check.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fmt --all --check
-# With what features hide, but for the GPU path, which needs a CUDA compiler.
+# Includes what features hide, except for the GPU path, which needs a CUDA compiler.
 cargo clippy --workspace --all-targets --features cutrickle-codec/ffmpeg,cutrickle-codec/fdk-aac,cutrickle-stand-in/libavcodec \
   --locked -- -D warnings
 long=$(git ls-files '*.rs' | xargs wc -l | awk '$2 != "total" && $1 > 600 { print "  " $1 " " $2 }')

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Measures what a processor slower than its input leads to: how old a frame is when the processor is given it, what the
-# worker adds to its latency, and how many get through. 30 frames a second, and a processor that takes 20, 50, 100 or
-# 300 ms, or 20 and 200 by turns. Prints a table in Markdown. SECONDS_EACH, SIZE and TAKES may be set.
-# Everything shares this machine: nothing else should run on it, and the load is noted with each row.
+# Measures the effect of a processor that is slower than its input: the age of a frame when the processor
+# receives it, the latency that the worker adds, and the number of frames that get through. The input has 30
+# frames a second, and the processor takes 20, 50, 100 or 300 ms, or alternately 20 and 200 ms. Prints a table
+# in Markdown. SECONDS_EACH, SIZE and TAKES may be set. All programs share this machine, so nothing else
+# should run on it. The load is noted in each row.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 each=${SECONDS_EACH:-20}
@@ -33,7 +34,7 @@ metrics = open(sys.argv[2]).read()
 buckets = [(float(le), float(n)) for le, n in re.findall(
     r'cutrickle_stage_seconds_bucket\{stage="wait",stream="[^"]*",le="([^"]+)"\} (\S+)', metrics)]
 count = buckets[-1][1]
-# The upper bound of the bucket that the percentile lies in.
+# The upper bound of the bucket that contains the percentile.
 age = lambda part: next(le for le, n in buckets if n >= part * count) * 1e3
 latency, offset = figures["added_latency_ms"], figures["av_offset_ms"]
 fps = figures["received"] / figures["seconds"]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Measures the trickle server with the load client of benches/ and prints a table in Markdown. Client and server share
-# this machine: nothing else should run on it, and the client's own lateness stands beside the latencies.
-# SECONDS_EACH may be set.
+# Measures the trickle server with the load client of benches/ and prints a table in Markdown. The client and
+# the server share this machine, so nothing else should run on it. The client's own delay is listed next to
+# the latencies. SECONDS_EACH may be set.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 each=${SECONDS_EACH:-10}
@@ -11,7 +11,7 @@ server=
 finish() { [ -z "$server" ] || kill "$server" 2>/dev/null || true; }
 trap finish EXIT
 
-# Runs the client against a fresh server; its figures as JSON.
+# Runs the client against a new server and returns its figures as JSON.
 against() {
   coproc SERVER { exec "$bin/trickle-serve"; }
   server=$SERVER_PID

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Measures a worker with the processor `invert` at three sizes, 30 pictures a second, and prints a table in Markdown.
-# Arguments go to `cargo build`: `ci/measure.sh --features ffmpeg`. SECONDS_EACH and SIZES may be set.
-# Everything shares this machine: nothing else should run on it, and the load is noted with each row.
+# Measures a worker with the processor `invert` at three sizes and 30 frames a second, and prints a table in
+# Markdown. Arguments are passed to `cargo build`: `ci/measure.sh --features ffmpeg`. SECONDS_EACH and SIZES
+# may be set. All programs share this machine, so nothing else should run on it. The load is noted in each
+# row.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 each=${SECONDS_EACH:-20}

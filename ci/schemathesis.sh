@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Calls every path of a worker's API with what its OpenAPI document allows and with what it does not, and checks the
-# answers against the document: codes, content types, headers, bodies. The seed and the number of examples are fixed;
-# the whole takes a minute. The worker connects to nobody but this machine. EXAMPLES and SEED may be set.
+# Calls every path of a worker's API, with requests that its OpenAPI document allows and requests that it does
+# not, and checks the responses against the document: codes, content types, headers, bodies. The seed and the
+# number of examples are fixed, and a run takes a minute. The worker only connects to this machine. EXAMPLES
+# and SEED may be set.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=target/schemathesis
-# A venv holds its own path and version: what was made elsewhere or for another one is made again.
+# A venv contains its own path and version, so one for another path or version is created again.
 wanted=schemathesis==4.32.5
 if [ "$(cat "$venv/made" 2>/dev/null)" != "$PWD $wanted" ]; then
   python3 -m venv --clear "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check "$wanted"
   echo "$PWD $wanted" >"$venv/made"
 fi
-# Built as the tests build it, so that nothing is compiled twice.
+# Built in the same way as for the tests, so that nothing is compiled twice.
 cargo test --workspace --locked --test command --no-run
 cutrickle=${CARGO_TARGET_DIR:-target}/debug/cutrickle
 
@@ -33,7 +34,7 @@ against() {
     sleep 0.02
   done
   if [ -z "$url" ]; then cat "$log/worker" >&2; return 1; fi
-  # Codes and bodies as documented; 5xx only where they are documented, and of those only 503.
+  # Codes and bodies must be as documented, and the only 5xx code allowed is a documented 503.
   if ! "$venv/bin/schemathesis" --config-file ci/schemathesis.toml --no-color run "$url/openapi.json" \
       --seed "${SEED:-1}" --max-examples "${EXAMPLES:-25}" ${header:+--header "$header"}; then
     cat "$log/worker" >&2; return 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every template of `cutrickle new` builds and passes its test: in the workspace's own target
-# folder, with its versions: what differs between a new crate and the workspace is evened out below, so that nothing but
-# the new crate itself is compiled.
+# Checks that every template of `cutrickle new` builds and passes its test. They are built in the workspace's
+# own target folder with its versions. Other differences between a new crate and the workspace are removed
+# below, so that nothing but the new crate itself is compiled.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -17,8 +17,8 @@ for template in passthrough candle-model analytics audio; do
   (
     cd "template-$template"
     cp "$root/Cargo.lock" .
-    # The command and the tests ask for more of tokio and of getrandom, on which candle stands; and the crates of a
-    # workspace carry lines of their sources.
+    # The command and the tests request more features of tokio and of getrandom, which candle depends on, and
+    # the crates of a workspace have debug information about lines.
     sed -i 's/"rt"\]/"rt", "rt-multi-thread", "fs", "io-std", "process", "signal", "test-util"]/' Cargo.toml
     sed -i '/^tokio = /a getrandom = { version = "0.4", features = ["std", "sys_rng"] }' Cargo.toml
     for crate in cutrickle codec cuda cuda-delayload error file frame live media models mpegts pipeline server trickle ts worker; do

@@ -1,5 +1,5 @@
-//! With the feature `cuda`, on targets that the trampolines are written for, makes the archives and shows the
-//! linker to them. Otherwise does nothing.
+//! With the feature `cuda`, on targets that have trampolines, builds the archives and adds them to the
+//! linker's path. Otherwise it does nothing.
 
 #[cfg(feature = "cuda")]
 #[path = "build/archives.rs"]

@@ -1,12 +1,12 @@
-//! Compiles the kernels to one image for every supported GPU. Without the feature `cuda` it does nothing, and
-//! needs no toolkit.
+//! Compiles the kernels to a single image for every supported GPU. Without the feature `cuda`, it does
+//! nothing and does not need the CUDA toolkit.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// Machine code for each of these (Ampere to Blackwell). Newer GPUs get PTX of the last, which the driver
-/// compiles.
+/// The architectures to compile machine code for (Ampere to Blackwell). Newer GPUs get PTX for the last one,
+/// which the driver compiles.
 const ARCHITECTURES: [u32; 6] = [80, 86, 89, 90, 100, 120];
 
 fn main() -> ExitCode {
@@ -38,7 +38,7 @@ fn compile() -> Result<PathBuf, String> {
 
     let mut command = Command::new(&nvcc);
     command.args(["--fatbin", "-std=c++17", "-O3", "-Werror", "all-warnings"]);
-    // The architectures are compiled beside each other, within what cargo grants.
+    // The architectures are compiled in parallel, within the number of jobs that cargo allows.
     command.arg(format!("--threads={}", env::var("NUM_JOBS").as_deref().unwrap_or("1")));
     for architecture in ARCHITECTURES {
         command.arg("-gencode").arg(format!("arch=compute_{architecture},code=sm_{architecture}"));
@@ -59,7 +59,7 @@ fn compile() -> Result<PathBuf, String> {
     }
 }
 
-/// nvcc of CUDA_HOME or CUDA_PATH, else the one on the PATH.
+/// Returns nvcc from CUDA_HOME or CUDA_PATH if it exists there, and otherwise the one on the PATH.
 fn nvcc() -> PathBuf {
     ["CUDA_HOME", "CUDA_PATH"]
         .into_iter()

@@ -1,6 +1,6 @@
-//! What every audio decoder and encoder does.
+//! The interface of all audio decoders and encoders.
 //!
-//! A packet's duration and channels can be had without decoding it: [`packet_duration`] and [`channels`].
+//! [`packet_duration`] and [`channels`] read a packet's duration and channels without decoding it.
 
 use cutrickle_media::{AccessUnit, AudioCodec, Timestamp};
 
@@ -18,14 +18,14 @@ mod toc;
 
 pub use resample::Resampler;
 
-/// Decoded audio: one row a channel, all of equal length. Full scale is -1.0 to 1.0; what a decoder puts out may
-/// overshoot it a little. More than two channels are in the order of WAVE: left, right, centre, low frequencies,
-/// back left, back right, side left, side right, as far as they exist.
+/// Decoded audio: one row per channel, all of equal length. Full scale is -1.0 to 1.0, and decoders may
+/// overshoot it a little. More than two channels are in WAVE order, as far as they exist: left, right,
+/// centre, low frequencies, back left, back right, side left, side right.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
     /// Samples per second and channel.
     pub sample_rate: u32,
-    /// A row a channel.
+    /// One row per channel.
     pub channels: Vec<Vec<f32>>,
 }
 
@@ -34,41 +34,46 @@ pub trait AudioDecoder: Send {
     /// Decodes one packet (AAC: one ADTS frame with its header).
     ///
     /// # Errors
-    /// The packet is not one; the decoder can go on with the next.
+    /// Fails if the packet is invalid; the decoder can continue with the next one.
     fn decode(&mut self, packet: &[u8]) -> Result<Samples>;
 
-    /// The backend's name, as in the status.
+    /// The backend's name, as shown in the status.
     fn backend(&self) -> &'static str;
 }
 
 /// Turns samples of any rate and channel count into packets.
 pub trait AudioEncoder: Send {
-    /// Takes samples that begin at `timestamp` and hands every packet that became full to `out`. A packet's time is that
-    /// of the first sample that a decoder makes of it. A decoder starts with samples that only warm up the codec, so the
-    /// first packet lies before the first sample encoded (Opus: 585 ticks), and may be negative. A stretch that does not follow the last one (more than 20 ms off) starts a new run of timestamps there;
-    /// smaller differences are the rounding of the source's clock and are ignored. Before a gap the last packet is
-    /// filled up with silence and handed out; before a step back it is dropped.
+    /// Takes samples that begin at `timestamp` and passes every packet that became full to `out`.
+    ///
+    /// A packet's timestamp is that of the first sample that a decoder produces from it. The first samples
+    /// out of a decoder only warm up the codec, so the first packet lies before the first sample encoded
+    /// (Opus: by 585 ticks), and its timestamp may be negative.
+    ///
+    /// Samples more than 20 ms away from where the previous ones ended start a new run of timestamps; smaller
+    /// differences are rounding in the source's clock and are ignored. Before a gap, the last packet is
+    /// padded with silence and emitted; before a step back, it is dropped.
     ///
     /// # Errors
-    /// The encoder's; samples with more than eight channels, channels of unequal length, or a rate outside 1,000
-    /// to 384,000 Hz.
+    /// Fails if the encoder fails, if there are more than eight channels or channels of unequal length, or if
+    /// the rate is outside 1,000 to 384,000 Hz.
     fn encode(&mut self, samples: &Samples, timestamp: Timestamp, out: &mut dyn FnMut(AccessUnit)) -> Result<()>;
 
-    /// Pads the last packet with silence and hands it out: the end of the stream.
+    /// Pads the last packet with silence and emits it, at the end of the stream.
     ///
     /// # Errors
-    /// As `encode`.
+    /// Fails as `encode` does.
     fn flush(&mut self, out: &mut dyn FnMut(AccessUnit)) -> Result<()>;
 
-    /// The packets' codec.
+    /// The codec of the packets.
     fn codec(&self) -> AudioCodec;
 
-    /// The backend's name, as in the status.
+    /// The backend's name, as shown in the status.
     fn backend(&self) -> &'static str;
 }
 
-/// How long a packet lasts, by its header: samples per channel, and the sample rate that they count in. Nothing
-/// where the header is none. HE-AAC counts as the LC core that is decoded: the quotient is right all the same.
+/// Reads a packet's duration from its header: samples per channel, and the sample rate they are counted in.
+/// Returns `None` if the header is invalid. HE-AAC is counted as the LC core that is decoded, which gives the
+/// same duration.
 pub fn packet_duration(codec: AudioCodec, packet: &[u8]) -> Option<(u32, u32)> {
     match codec {
         AudioCodec::Aac => {
@@ -79,7 +84,8 @@ pub fn packet_duration(codec: AudioCodec, packet: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
-/// How many channels a packet has, by its header. Nothing where the header is none or does not say.
+/// Reads the number of channels from a packet's header. Returns `None` if the header is invalid or does not
+/// give it.
 pub fn channels(codec: AudioCodec, packet: &[u8]) -> Option<usize> {
     match codec {
         AudioCodec::Aac => adts::Header::parse(packet).ok()?.channels(),

@@ -1,9 +1,9 @@
-//! The table of backends: one row for each implementation of a codec, and the choice between them.
+//! The table of backends: one row per implementation of a codec, and the selection among them.
 //!
-//! A row says what the backend is called, which codecs it takes, what it runs on and what it costs, and how it is opened
-//! ([`Backend`]). [`Backends::builtin`] has the rows of this build; others can be added from outside. Everything that
-//! names or opens a backend goes by this table. What happens where an open decoder meets a stream that it does not take
-//! is in `fallback`.
+//! A row gives the backend's name, its codecs, what it runs on, its cost, and how to open it ([`Backend`]).
+//! [`Backends::builtin`] has the rows of this build; more can be added from outside. Everything that names or
+//! opens a backend uses this table. Switching to the next backend when an open decoder rejects its stream is
+//! in `fallback`.
 
 mod builtin;
 
@@ -18,7 +18,7 @@ use crate::fallback::FallbackDecoder;
 use crate::video::{Coding, EncoderConfig};
 use crate::{AudioDecoder, AudioEncoder, Error, Result, VideoDecoder, VideoEncoder};
 
-/// What a backend runs on, and so where its frames are.
+/// What a backend runs on, and therefore where its frames are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunsOn {
     /// The CPU. It serves streams on any device.
@@ -38,15 +38,15 @@ pub struct Backend<C: 'static, O: ?Sized> {
     available: Option<Arc<Available<C>>>,
 }
 
-/// Tells whether a backend can be had for a codec on a device.
+/// Checks whether a backend is available for a codec on a device.
 type Available<C> = dyn Fn(C, &Device) -> Result<()> + Send + Sync;
-/// Opens a video decoder whose frames are for tensors on a device.
+/// Opens a video decoder whose frames are meant for tensors on a device.
 pub type OpenVideoDecoder = dyn Fn(VideoCodec, &Device) -> Result<Box<dyn VideoDecoder>> + Send + Sync;
-/// Opens a video encoder for frames that are on a device.
+/// Opens a video encoder for frames on a device.
 pub type OpenVideoEncoder = dyn Fn(EncoderConfig, &Device) -> Result<Box<dyn VideoEncoder>> + Send + Sync;
 /// Opens an audio decoder.
 pub type OpenAudioDecoder = dyn Fn(AudioCodec) -> Result<Box<dyn AudioDecoder>> + Send + Sync;
-/// Opens an audio encoder to one channel or two.
+/// Opens an audio encoder with one or two channels.
 pub type OpenAudioEncoder = dyn Fn(AudioCodec, usize) -> Result<Box<dyn AudioEncoder>> + Send + Sync;
 
 /// A row for video decoders.
@@ -59,9 +59,9 @@ pub type AudioDecoderBackend = Backend<AudioCodec, OpenAudioDecoder>;
 pub type AudioEncoderBackend = Backend<AudioCodec, OpenAudioEncoder>;
 
 impl<C: Copy + PartialEq, O: ?Sized> Backend<C, O> {
-    /// A backend called `name` for `codecs`. Of those that suit a stream the one with the lowest `cost` is tried first:
-    /// about the CPU time of a unit in units of 0.1 ms, as measured at 720p, which for a GPU's own engine is next to
-    /// nothing.
+    /// Creates a backend called `name` for `codecs`. Among the backends that suit a stream, the one with the
+    /// lowest `cost` is tried first: its CPU time per unit in steps of about 0.1 ms, measured at 720p. The
+    /// cost of a GPU's own engine is next to nothing.
     pub fn new(
         name: &'static str,
         codecs: impl Into<Vec<C>>,
@@ -72,13 +72,14 @@ impl<C: Copy + PartialEq, O: ?Sized> Backend<C, O> {
         Self { name, note: None, codecs: codecs.into(), runs_on, cost, open, available: None }
     }
 
-    /// Adds a remark on this build of the backend, shown behind its name.
+    /// Adds a remark about this build of the backend, shown after its name.
     #[must_use]
     pub fn with_note(self, note: Option<&'static str>) -> Self {
         Self { note, ..self }
     }
 
-    /// Adds a check whether the backend can be had for a codec on a device, where that is known before it is opened.
+    /// Adds a check of whether the backend is available for a codec on a device, if that is known before it
+    /// is opened.
     #[must_use]
     pub fn available_if(
         self,
@@ -87,7 +88,7 @@ impl<C: Copy + PartialEq, O: ?Sized> Backend<C, O> {
         Self { available: Some(Arc::new(available)), ..self }
     }
 
-    /// The name, as in the status.
+    /// The name, as shown in the status.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -97,7 +98,7 @@ impl<C: Copy + PartialEq, O: ?Sized> Backend<C, O> {
         self.runs_on
     }
 
-    /// The codecs that it takes.
+    /// The codecs it supports.
     pub fn codecs(&self) -> &[C] {
         &self.codecs
     }
@@ -139,7 +140,7 @@ impl<C: fmt::Debug, O: ?Sized> fmt::Debug for Backend<C, O> {
     }
 }
 
-/// What a backend does in a stream.
+/// The role of a backend in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Decodes video.
@@ -153,10 +154,10 @@ pub enum Role {
 }
 
 impl Role {
-    /// Every role, in the order of a frame's way.
+    /// All roles, in the order in which a stream uses them.
     pub const ALL: [Self; 4] = [Self::VideoDecode, Self::VideoEncode, Self::AudioDecode, Self::AudioEncode];
 
-    /// The role in words: `video decode`.
+    /// The role in words, such as `video decode`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::VideoDecode => "video decode",
@@ -167,20 +168,20 @@ impl Role {
     }
 }
 
-/// A row of the table in words, for people.
+/// A row of the table as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// What the backend does.
+    /// The backend's role.
     pub role: Role,
-    /// Its name, with the remark on this build if there is one: `openh264 (no assembly)`.
+    /// Its name, with the remark about this build if there is one: `openh264 (no assembly)`.
     pub name: String,
-    /// The codecs that it takes: `H.264, H.265`.
+    /// The codecs it supports: `H.264, H.265`.
     pub codecs: String,
     /// What it runs on.
     pub runs_on: RunsOn,
 }
 
-/// The backends that streams may use. Cheap to clone.
+/// The backends available to streams. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Backends {
     video_decoders: Vec<VideoDecoderBackend>,
@@ -196,7 +197,7 @@ impl Default for Backends {
 }
 
 impl Backends {
-    /// No backend at all.
+    /// An empty table.
     pub fn none() -> Self {
         Self {
             video_decoders: Vec::new(),
@@ -234,7 +235,7 @@ impl Backends {
         self
     }
 
-    /// The table in words, role by role, in the order in which backends are tried.
+    /// The table as text, role by role, in the order in which backends are tried.
     pub fn rows(&self) -> Vec<Row> {
         let mut rows = Vec::new();
         rows.extend(self.video_decoders.iter().map(|of| row(Role::VideoDecode, of, VideoCodec::title)));
@@ -244,28 +245,29 @@ impl Backends {
         rows
     }
 
-    /// The name of the backend that serves video of `codec` first on `device`.
+    /// The name of the first backend tried for decoding video of `codec` on `device`.
     pub fn first_video_decoder(&self, codec: VideoCodec, device: &Device) -> Option<&'static str> {
         self.video_decoders.iter().find(|backend| backend.suits(codec, device)).map(Backend::name)
     }
 
-    /// The same for encoders.
+    /// The name of the first backend tried for encoding video of `codec` on `device`.
     pub fn first_video_encoder(&self, codec: VideoCodec, device: &Device) -> Option<&'static str> {
         self.video_encoders.iter().find(|backend| backend.suits(codec, device)).map(Backend::name)
     }
 
-    /// Whether the backend of this name runs on a GPU.
+    /// Whether the backend with this name runs on a GPU.
     pub fn is_on_gpu(&self, name: &str) -> bool {
         let cuda = |of: &str, runs_on| of == name && runs_on == RunsOn::Cuda;
         self.video_decoders.iter().any(|backend| cuda(backend.name, backend.runs_on))
             || self.video_encoders.iter().any(|backend| cuda(backend.name, backend.runs_on))
     }
 
-    /// A decoder for `codec` whose frames are for tensors on `device`. Backends that run on the device come before those
-    /// on the CPU; where an open one refuses the stream, the next takes over, and the log says so.
+    /// Opens a decoder for `codec` whose frames are meant for tensors on `device`. Backends that run on the
+    /// device come before those on the CPU. If an open decoder rejects the stream, the next backend takes
+    /// over, and a log message says so.
     ///
     /// # Errors
-    /// `is_unsupported` where no backend takes the codec; else the last backend's.
+    /// Fails with `is_unsupported` if no backend supports the codec, otherwise with the last backend's error.
     pub fn open_video_decoder(&self, codec: VideoCodec, device: &Device) -> Result<Box<dyn VideoDecoder>> {
         let suitable: Vec<_> =
             self.video_decoders.iter().filter(|backend| backend.suits(codec, device)).cloned().collect();
@@ -275,10 +277,11 @@ impl Backends {
         }
     }
 
-    /// The decoder of this name, and no other.
+    /// Opens the decoder with this name, and no other.
     ///
     /// # Errors
-    /// `is_unsupported` where there is no such backend, or it does not take the codec; the backend's own.
+    /// Fails with `is_unsupported` if there is no such backend or it does not support the codec, or with the
+    /// backend's error.
     pub fn open_video_decoder_named(
         &self,
         name: &str,
@@ -288,12 +291,12 @@ impl Backends {
         (named(&self.video_decoders, name)?.open)(codec, device)
     }
 
-    /// An encoder for frames on `device`. Backends that run on the device come before those on the CPU. Where none of
-    /// them makes the codec that `config` asks for, H.264 comes out. Either fallback is told in the log, and shows in the
-    /// encoder's own configuration.
+    /// Opens an encoder for frames on `device`. Backends that run on the device come before those on the CPU.
+    /// If none of them supports the codec of `config`, H.264 is used. Either fallback is logged, and the
+    /// codec in use is in the encoder's own configuration.
     ///
     /// # Errors
-    /// The last backend's, among them sizes that it does not take.
+    /// Fails with the last backend's error, for example for a size that it does not support.
     pub fn open_video_encoder(
         &self,
         config: EncoderConfig,
@@ -319,10 +322,11 @@ impl Backends {
         Err(failed.unwrap_or_else(|| no_encoder(VideoCodec::H264)))
     }
 
-    /// The encoder of this name, and no other.
+    /// Opens the encoder with this name, and no other.
     ///
     /// # Errors
-    /// `is_unsupported` where there is no such backend, or it does not make the codec; the backend's own.
+    /// Fails with `is_unsupported` if there is no such backend or it does not support the codec, or with the
+    /// backend's error.
     pub fn open_video_encoder_named(
         &self,
         name: &str,
@@ -332,11 +336,11 @@ impl Backends {
         (named(&self.video_encoders, name)?.open)(config, device)
     }
 
-    /// Whether video on `device` can leave as `codec`: what [`open_video_encoder`](Self::open_video_encoder) would fall
-    /// back from is then known before the first frame.
+    /// Checks whether video on `device` can be encoded as `codec`. This tells before the first frame whether
+    /// [`open_video_encoder`](Self::open_video_encoder) would fall back to H.264.
     ///
     /// # Errors
-    /// `is_unsupported`: no encoder here makes it; the text says why.
+    /// Fails with `is_unsupported` if no encoder here supports it; the message says why.
     pub fn check_video_encoder(&self, codec: VideoCodec, device: &Device) -> Result<()> {
         let mut refused = None;
         for backend in self.video_encoders.iter().filter(|backend| backend.suits(codec, device)) {
@@ -348,20 +352,22 @@ impl Backends {
         Err(refused.unwrap_or_else(|| no_encoder(codec)))
     }
 
-    /// A decoder for one track of `codec`. It follows changes of rate and channels by itself.
+    /// Opens a decoder for one track of `codec`. It follows changes of rate and channels by itself.
     ///
     /// # Errors
-    /// `is_unsupported` where no backend takes the codec; else the backend's.
+    /// Fails with `is_unsupported` if no backend supports the codec, otherwise with the backend's error.
     pub fn open_audio_decoder(&self, codec: AudioCodec) -> Result<Box<dyn AudioDecoder>> {
         let backend = self.audio_decoders.iter().find(|backend| backend.codecs.contains(&codec));
         let unsupported = || Error::unsupported(format!("there is no decoder for {}", codec.title()));
         (backend.ok_or_else(unsupported)?.open)(codec)
     }
 
-    /// An encoder to mono where `channels` is 1, else to stereo; it takes samples of any channel count all the same.
+    /// Opens an encoder to mono if `channels` is 1, and to stereo otherwise; either takes samples of any
+    /// channel count.
     ///
     /// # Errors
-    /// `is_unsupported` where no backend makes the codec, and for no channels; else the backend's.
+    /// Fails with `is_unsupported` if no backend supports the codec, or for no channels, otherwise with the
+    /// backend's error.
     pub fn open_audio_encoder(&self, codec: AudioCodec, channels: usize) -> Result<Box<dyn AudioEncoder>> {
         let backend = self.audio_encoders.iter().find(|backend| backend.codecs.contains(&codec));
         let unsupported = || match codec {
@@ -372,7 +378,7 @@ impl Backends {
     }
 }
 
-/// Adds a row behind those that come before it: those on a device come first, then those of lower cost.
+/// Inserts a row in order: rows that run on a device first, then by increasing cost.
 fn insert<C, O: ?Sized>(rows: &mut Vec<Backend<C, O>>, row: Backend<C, O>) {
     let order = |of: &Backend<C, O>| (of.runs_on == RunsOn::Cpu, of.cost);
     let place = rows.partition_point(|other| order(other) < order(&row));
@@ -389,7 +395,7 @@ fn named<'a, C: Copy + PartialEq, O: ?Sized>(
 
 fn no_encoder(codec: VideoCodec) -> Error {
     let codec = codec.title();
-    Error::unsupported(format!("there is no encoder for {codec} here: some GPUs have one"))
+    Error::unsupported(format!("only GPUs have an encoder for {codec}, and none is used"))
 }
 
 fn row<C: Copy, O: ?Sized>(role: Role, of: &Backend<C, O>, title: fn(C) -> &'static str) -> Row {

@@ -1,13 +1,13 @@
-//! What can go wrong in a codec.
+//! The errors of codecs.
 
 cutrickle_error::declare! {
-    /// Why a unit could not be decoded or encoded, or a backend not opened.
+    /// A unit could not be decoded or encoded, or a backend could not be opened.
     pub struct Error: Kind {
         /// A failure of `what`.
         Failed => pub failed;
-        /// Input that the backend will never take, and what would.
+        /// Input that the backend never supports. The message names what would support it.
         Unsupported => pub unsupported,
-            /// The input is of a kind that this backend never takes: trying the next unit is useless.
+            /// The input is of a kind that this backend never supports, so trying the next unit is useless.
             is_unsupported;
     }
 }

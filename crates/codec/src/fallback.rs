@@ -1,5 +1,5 @@
-//! A decoder that hands its stream on to the next backend where the one that is open does not take it: a GPU's decoder
-//! refuses 4:2:2 or a size beyond its own with the first unit, not when it is opened.
+//! A decoder that switches to the next backend when the open one rejects its stream. A GPU's decoder rejects
+//! 4:2:2, or a size beyond its limits, with the first unit and not when it is opened.
 
 use candle_core::Device;
 use cutrickle_error::chain;
@@ -8,10 +8,10 @@ use cutrickle_media::{AccessUnit, Size, VideoCodec};
 
 use crate::{Error, Result, VideoDecoder, VideoDecoderBackend};
 
-/// The first of several backends that takes the stream.
+/// Decodes with the first of several backends that accepts the stream.
 pub(crate) struct FallbackDecoder {
     decoder: Box<dyn VideoDecoder>,
-    /// Those that have not been tried, the next one last.
+    /// The backends that have not been tried yet, the next one last.
     rest: Vec<VideoDecoderBackend>,
     codec: VideoCodec,
     device: Device,
@@ -22,7 +22,7 @@ impl FallbackDecoder {
     /// Opens the first of `backends` that can be opened.
     ///
     /// # Errors
-    /// The last backend's; `is_unsupported` where there is none.
+    /// Fails with the last backend's error, or with `is_unsupported` if there is no backend.
     pub(crate) fn open(
         mut backends: Vec<VideoDecoderBackend>,
         codec: VideoCodec,
@@ -35,7 +35,7 @@ impl FallbackDecoder {
     }
 }
 
-/// The next backend that opens, after one was `refused`.
+/// Opens the next backend that can be opened. `refused` is the error of the previous one.
 fn next(
     rest: &mut Vec<VideoDecoderBackend>,
     codec: VideoCodec,

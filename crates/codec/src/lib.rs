@@ -1,13 +1,14 @@
-//! Video and audio codecs behind four traits, and the table of the backends that implement them.
+//! Video and audio codecs behind four traits, and the table of backends that implement them.
 //!
-//! [`VideoDecoder`], [`VideoEncoder`], [`AudioDecoder`] and [`AudioEncoder`] take and give one unit at a time and
-//! never hold one back to see the next (a decoder reorders where the stream's parameter sets say so). They block while
-//! they compute, so call them from a thread of your own. [`Backends`] has a row for each backend, built in or added from
-//! outside, and opens the one that suits a codec and a device best; its name is what logs, metrics and the status show.
+//! [`VideoDecoder`], [`VideoEncoder`], [`AudioDecoder`] and [`AudioEncoder`] process one unit at a time and
+//! never hold one back to see the next (except that a video decoder reorders frames as far as the stream's
+//! parameter sets require). They block while they compute, so call them from your own thread. [`Backends`]
+//! has a row for each backend, built in or added from outside, and opens the most suitable one for a codec
+//! and a device. The backend's name appears in logs, metrics and the status.
 //!
-//! To add a codec or a library, implement the trait in a file of its own and add a row to `backends/builtin.rs`.
+//! To add a codec or a library, implement the trait in its own file and add a row to `backends/builtin.rs`.
 //!
-//! Containers, transport and timing policy are other crates' jobs.
+//! Containers, transport and timing are left to other crates.
 #![deny(unsafe_code)]
 
 pub mod audio;

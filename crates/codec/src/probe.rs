@@ -1,5 +1,5 @@
-//! What this machine has for live video: devices, their decoders and encoders, and which backend serves each role by
-//! the table of backends.
+//! Finds what this machine offers for live video: its devices, their decoders and encoders, and the backend
+//! that serves each role.
 
 use candle_core::Device;
 #[cfg(feature = "cuda")]
@@ -9,58 +9,58 @@ use serde::Serialize;
 
 use crate::{Backends, Role};
 
-/// What was found.
+/// The result of the probe.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Machine {
-    /// The program was built with the feature `cuda`.
+    /// Whether the program was built with the feature `cuda`.
     pub built_with_cuda: bool,
-    /// Why no GPU can be used, where none can.
+    /// Why no GPU can be used, if none can.
     pub no_gpu: Option<String>,
     /// The GPUs.
     pub devices: Vec<DeviceFindings>,
-    /// Decodes video that is in host memory.
+    /// The backend that decodes video in CPU memory.
     pub host_decoder: String,
-    /// Encodes video that is in host memory.
+    /// The backend that encodes video in CPU memory.
     pub host_encoder: String,
 }
 
 /// One GPU.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DeviceFindings {
-    /// As `--device` takes it.
+    /// Its name, as `--device` takes it.
     pub device: String,
     /// The driver's name for it.
     pub name: String,
-    /// Major and minor, as `9.0`.
+    /// Major and minor version, such as `9.0`.
     pub compute_capability: String,
-    /// MiB of memory.
+    /// Memory in MiB.
     pub memory_mb: u64,
-    /// What its decoder takes.
+    /// What its decoder supports.
     pub decodes: Vec<Decodes>,
-    /// Why its decoder cannot be used, where it cannot.
+    /// Why its decoder cannot be used, if it cannot.
     pub no_decoder: Option<String>,
-    /// What its encoder makes.
+    /// The codecs its encoder supports.
     pub encodes: Vec<String>,
-    /// Why its encoder cannot be used, where it cannot.
+    /// Why its encoder cannot be used, if it cannot.
     pub no_encoder: Option<String>,
-    /// Which backend will decode H.264.
+    /// The backend that will decode H.264.
     pub video_decode: String,
-    /// Which backend will encode H.264.
+    /// The backend that will encode H.264.
     pub video_encode: String,
 }
 
-/// A kind of video that a GPU decodes.
+/// A kind of video that a GPU can decode.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Decodes {
     /// `H264` or `H265`.
     pub codec: String,
-    /// Bits of a sample.
+    /// Bits per sample.
     pub bits: u32,
-    /// Largest width and height in pixels.
+    /// The largest width and height in pixels.
     pub max_size: (u32, u32),
 }
 
-/// Looks at this machine. Opens every GPU, and a session of its encoder, for a moment.
+/// Probes this machine. Briefly opens every GPU and a session of its encoder.
 pub fn machine() -> Machine {
     let backends = Backends::builtin();
     let mut machine = Machine {
@@ -90,7 +90,7 @@ pub fn machine() -> Machine {
     machine
 }
 
-/// The first backend of the CPU that plays this role for H.264.
+/// The first CPU backend in this role for H.264.
 fn on_cpu(backends: &Backends, role: Role) -> String {
     let name = match role {
         Role::VideoEncode => backends.first_video_encoder(VideoCodec::H264, &Device::Cpu),

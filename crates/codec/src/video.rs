@@ -1,4 +1,4 @@
-//! What every video decoder and encoder does.
+//! The interface of all video decoders and encoders.
 
 use cutrickle_frame::{Origin, VideoFrame};
 use cutrickle_media::{AccessUnit, Colour, Size, VideoCodec};
@@ -22,7 +22,8 @@ mod sps;
 
 pub use coding::{Coding, RateControl};
 
-/// The size that the parameter sets in an access unit give its pictures. Nothing where there are none, or for H.265.
+/// Reads the picture size from the parameter sets in an access unit. Returns `None` if there are none, and
+/// for H.265.
 pub fn picture_size(codec: VideoCodec, unit: &[u8]) -> Option<Size> {
     let mut units = nal::units(unit).filter(|_| codec == VideoCodec::H264);
     units.find(|unit| nal::kind(unit) == nal::SPS).and_then(sps::Sps::parse)?.size.map(Size::from)
@@ -30,62 +31,64 @@ pub fn picture_size(codec: VideoCodec, unit: &[u8]) -> Option<Size> {
 
 /// Turns access units into frames.
 pub trait VideoDecoder: Send {
-    /// Decodes one access unit and hands every frame that became ready to `out`, in display order. Where the
-    /// stream allows no reordering, that is this unit's frame, at once. A frame has the `pts` of its own unit, and the
-    /// `origin` that was given with it.
+    /// Decodes one access unit and passes every frame that became ready to `out`, in display order. If the
+    /// stream does not reorder, that is this unit's frame, at once. A frame has the `pts` of its own unit,
+    /// and the `origin` that was passed with it.
     ///
     /// # Errors
-    /// The unit could not be decoded, with its timestamp; the decoder can go on with the next keyframe. Input of a
-    /// kind that this backend never decodes is [`crate::Error::is_unsupported`].
+    /// Fails, naming the timestamp, if the unit could not be decoded; the decoder can continue with the next
+    /// keyframe. Input of a kind that this backend never decodes is [`crate::Error::is_unsupported`].
     fn decode(&mut self, unit: &AccessUnit, origin: Origin, out: &mut dyn FnMut(VideoFrame)) -> Result<()>;
 
-    /// Hands out what reordering holds back: the end of the stream, or a jump.
+    /// Emits the frames held back for reordering, at the end of the stream or at a jump.
     ///
     /// # Errors
-    /// As `decode`.
+    /// Fails as `decode` does.
     fn flush(&mut self, out: &mut dyn FnMut(VideoFrame)) -> Result<()>;
 
-    /// Asks for frames of this size, scaled and cropped around their centre, from the next keyframe on. A backend that
-    /// cannot do that hands them out as they are.
+    /// Requests frames of this size, scaled and cropped around their centre, from the next keyframe on. A
+    /// backend that cannot scale emits them as they are.
     fn scale_to(&mut self, _size: Option<Size>) {}
 
-    /// The backend's name, as in the status. It may change where one backend stands in for another.
+    /// The backend's name, as shown in the status. It may change when another backend takes over.
     fn backend(&self) -> &'static str;
 }
 
-/// What an encoder is opened with.
+/// The settings an encoder is opened with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EncoderConfig {
     /// The size of the frames, in pixels.
     pub size: Size,
-    /// Frames per second to expect; rate control only, timestamps are the frames' own.
+    /// The expected frames per second. Used only for rate control; frames keep their own timestamps.
     pub fps: f64,
-    /// Bits per second on average; without effect where the quality is constant.
+    /// Average bits per second; has no effect with constant quality.
     pub bitrate: u32,
-    /// Codec, rate control, effort.
+    /// Codec, rate control and preset.
     pub coding: Coding,
     /// Signalled in the VUI.
     pub colour: Colour,
 }
 
-/// Turns frames into access units without B-frames and without delay.
+/// Turns frames into access units, without B-frames and without delay.
 pub trait VideoEncoder: Send {
-    /// Encodes one frame of the configured size; `idr` asks for an IDR frame. A keyframe begins with its parameter sets.
+    /// Encodes one frame of the configured size; `idr` requests an IDR frame. A keyframe begins with its
+    /// parameter sets.
     ///
     /// # Errors
-    /// A frame of another size or whose pixels cannot be had; the backend's failure.
+    /// Fails if the frame has another size, if its pixels cannot be read, or if the backend fails.
     fn encode(&mut self, frame: &VideoFrame, idr: bool) -> Result<AccessUnit>;
 
-    /// Changes the frames per second to expect and the bits per second on average, from the next frame on, without a new
-    /// encoder.
+    /// Changes the expected frames per second and the average bits per second from the next frame on, without
+    /// reopening the encoder.
     ///
     /// # Errors
-    /// A rate of 0; the backend's. The encoder is as it was.
+    /// Fails if a rate is 0 or the backend fails; the encoder then keeps its previous rate.
     fn set_rate(&mut self, fps: f64, bitrate: u32) -> Result<()>;
 
-    /// What the encoder was opened with, at the rate that was last set. A frame that differs in size or colour needs another encoder.
+    /// The settings the encoder was opened with, with the rate that was last set. A frame that differs in
+    /// size or colour needs another encoder.
     fn config(&self) -> &EncoderConfig;
 
-    /// The backend's name, as in the status.
+    /// The backend's name, as shown in the status.
     fn backend(&self) -> &'static str;
 }

@@ -1,5 +1,5 @@
-//! Writes one archive of trampolines per CUDA library, and copies the toolkit's static runtime beside them. What a
-//! trampoline does is in `trampolines/`; what functions there are, in `symbols/`.
+//! Builds one archive of trampolines per CUDA library, and copies the toolkit's static runtime next to them.
+//! `trampolines/` contains the trampolines' code, and `symbols/` the lists of functions.
 
 use std::env;
 use std::fmt::Write as _;
@@ -8,29 +8,29 @@ use std::path::{Path, PathBuf};
 
 use crate::toolkit::Toolkit;
 
-/// A library that a program names when it is linked, and that is opened when it is first called.
+/// A library that a program is linked with and that is opened on the first call.
 struct Library {
-    /// As after `-l`.
+    /// The name after `-l`.
     name: &'static str,
     files: Files,
-    /// The library's own status for "it is not there at all" and "it is there, but has no such function".
+    /// The library's own status codes for a missing library and for a library without the function.
     absent: i32,
     lacking: i32,
 }
 
-/// The files that may hold a library.
+/// The files that may contain a library.
 enum Files {
-    /// The same whatever the toolkit.
+    /// The same file for every version of the toolkit.
     One(&'static str),
-    /// One for each version of the toolkit, the newest first.
+    /// One file for each version of the toolkit, newest first.
     PerMajor(&'static [(u32, &'static str)]),
 }
 
-/// The codes are those of every version of `cuda.h`, `cublas_api.h`, `curand.h` and `nvrtc.h` from CUDA 11.4 on:
-/// an enumeration in Rust must never receive a value that it does not have.
+/// These codes exist in every version of `cuda.h`, `cublas_api.h`, `curand.h` and `nvrtc.h` since CUDA 11.4,
+/// because a Rust enum must never receive a value that it does not have.
 const LIBRARIES: [Library; 5] = [
-    // CUDA_ERROR_SHARED_OBJECT_INIT_FAILED and _SYMBOL_NOT_FOUND say exactly this, and tell a machine without a
-    // driver from one with a driver and no GPU, which is CUDA_ERROR_NO_DEVICE.
+    // CUDA_ERROR_SHARED_OBJECT_INIT_FAILED and _SYMBOL_NOT_FOUND mean exactly this. They distinguish a
+    // machine without a driver from one with a driver but no GPU, which is CUDA_ERROR_NO_DEVICE.
     Library { name: "cuda", files: Files::One("libcuda.so.1"), absent: 303, lacking: 302 },
     // CUBLAS_STATUS_NOT_INITIALIZED, CUBLAS_STATUS_NOT_SUPPORTED.
     Library {
@@ -60,8 +60,8 @@ const LIBRARIES: [Library; 5] = [
     },
 ];
 
-/// Makes the archives, and puts their folder on the linker's path. Cargo names the folders of build scripts before
-/// any other, so they come before the toolkit's.
+/// Builds the archives and adds their folder to the linker's path. Cargo passes the folders of build scripts
+/// before all others, so they come before the toolkit's.
 pub(crate) fn make() -> Result<(), String> {
     for folder in ["build", "symbols", "trampolines"] {
         println!("cargo:rerun-if-changed={folder}");
@@ -82,7 +82,7 @@ pub(crate) fn make() -> Result<(), String> {
             .map_err(|why| format!("lib{}.a: {why}", library.name))?;
     }
     let runtime = archives.join("libcudart.a");
-    // It may be that of a toolkit before.
+    // It may have been copied from a previous toolkit.
     if runtime.exists() {
         fs::remove_file(&runtime).map_err(|e| format!("{}: {e}", runtime.display()))?;
     }
@@ -110,14 +110,14 @@ impl Library {
             .define("ABSENT", self.absent.to_string().as_str())
             .define("LACKING", self.lacking.to_string().as_str())
             .pic(true)
-            // Who links a library says so; the archive only has to be what is found.
+            // The code that uses a library links it; this archive only has to be found.
             .cargo_metadata(false)
             .try_compile(self.name)
             .map_err(|e| e.to_string())
     }
 
-    /// One trampoline for each function of a list. Its lines are a function's name, and what it returns if that is not
-    /// a status.
+    /// Returns the source of one trampoline for each function of a list. A line of the list is the function's
+    /// name, followed by what it returns if that is not a status.
     fn trampolines(&self, list: &str, architecture: &str) -> Result<String, String> {
         let mut source = format!("#include \"{architecture}.S\"\n");
         for line in list.lines() {
@@ -128,13 +128,13 @@ impl Library {
                 (_, "status" | "text" | "number" | "nothing") => returns,
                 _ => return Err(format!("{name} returns {returns}, which has no fallback")),
             };
-            // Writing into a string does not fail.
+            // Writing to a string cannot fail.
             let _ = writeln!(source, "trampoline {name}, delayload_{}_{fallback}", self.name);
         }
         Ok(source)
     }
 
-    /// The files to try, as initialisers in C. The version that the program was built for comes first.
+    /// Returns the files to try as C initialisers, beginning with the version that the program is built for.
     fn files(&self, major: Option<u32>) -> String {
         let files = match self.files {
             Files::One(file) => vec![file],
@@ -147,7 +147,8 @@ impl Library {
     }
 }
 
-/// The runtime is needed by compiled kernels, and is not worth trampolines: as an archive it does what they do.
+/// Copies the static runtime, which compiled kernels need. It needs no trampolines, because the archive opens
+/// the driver in the same way.
 fn copy_runtime(toolkit: &Toolkit, architecture: &str, to: &Path) -> Result<(), String> {
     let Some(runtime) = toolkit.static_runtime(architecture) else {
         println!(

@@ -1,5 +1,5 @@
-//! What the CUDA toolkit says of itself: its version, and where its static runtime is. A machine without one is no
-//! error here; who needs it says so.
+//! Finds the CUDA toolkit, its version, and its static runtime. It is not an error if there is no toolkit;
+//! the caller reports it if one is needed.
 
 use std::env;
 use std::fs;
@@ -11,10 +11,11 @@ pub(crate) struct Toolkit {
 }
 
 impl Toolkit {
-    /// The variables that name a toolkit, in the order in which they count.
+    /// The variables that may point to a toolkit, in order of priority.
     const VARIABLES: [&str; 4] = ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR"];
 
-    /// The toolkit that a variable names, else that of the `nvcc` on the PATH, else the one in the usual place.
+    /// Returns the toolkit that a variable points to, or else that of the `nvcc` on the PATH, or else the one
+    /// in the usual location.
     pub(crate) fn find() -> Option<Self> {
         for variable in Self::VARIABLES.into_iter().chain(["PATH"]) {
             println!("cargo:rerun-if-env-changed={variable}");
@@ -24,7 +25,7 @@ impl Toolkit {
             .iter()
             .flat_map(env::split_paths)
             .filter(|folder| folder.join("nvcc").is_file())
-            // A toolkit is often reached through a link to its nvcc.
+            // A toolkit is often reached through a symbolic link to its nvcc.
             .filter_map(|folder| fs::canonicalize(folder.join("nvcc")).ok())
             .filter_map(|nvcc| Some(nvcc.parent()?.parent()?.to_path_buf()))
             .collect::<Vec<_>>();
@@ -36,7 +37,7 @@ impl Toolkit {
         &self.root
     }
 
-    /// The major version, from `CUDA_VERSION` in `cuda.h` (13020 is 13.2).
+    /// Returns the major version, from `CUDA_VERSION` in `cuda.h` (13020 is 13.2).
     pub(crate) fn major(&self) -> Option<u32> {
         let header = self.first(&["include/cuda.h", "targets/x86_64-linux/include/cuda.h"])?;
         println!("cargo:rerun-if-changed={}", header.display());
@@ -45,9 +46,9 @@ impl Toolkit {
         Some(value.trim().parse::<u32>().ok()? / 1000)
     }
 
-    /// The CUDA runtime as an archive, which opens the driver's library by itself, when it is first used.
+    /// Returns the CUDA runtime as an archive, which opens the driver's library by itself on first use.
     pub(crate) fn static_runtime(&self, architecture: &str) -> Option<PathBuf> {
-        // A toolkit for several architectures keeps each in a folder, which NVIDIA names so.
+        // A toolkit for several architectures has a folder for each, with these names.
         let of_target = match architecture {
             "aarch64" => "targets/sbsa-linux/lib/libcudart_static.a",
             _ => "targets/x86_64-linux/lib/libcudart_static.a",

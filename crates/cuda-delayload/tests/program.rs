@@ -1,5 +1,5 @@
-//! A program that links CUDA as candle does starts without it, and reaches it where it is. Each test takes the
-//! program once for each linker.
+//! A program that links CUDA the way candle does starts without it, and uses it if it is there. Each test
+//! runs the program once for each linker.
 #![cfg(all(feature = "cuda", target_os = "linux", target_env = "gnu"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -13,14 +13,14 @@ use stage::{LIBRARIES, Stage, run};
 
 struct Programs {
     stage: Stage,
-    /// With the linker's name, as it signs the program.
+    /// The programs with the name that the linker leaves in them.
     programs: Vec<(&'static str, PathBuf)>,
 }
 
-/// Makes a program show to other objects what is not hidden from them.
+/// Exports all symbols of a program that are not hidden.
 const SHOWN: &str = "-Clink-arg=-rdynamic";
 
-/// On x86-64 the compiler brings a linker of its own, and the system has another.
+/// On x86-64, the compiler ships its own linker, and the system has another one.
 const LINKERS: &[(&str, &[&str])] = if cfg!(target_arch = "x86_64") {
     &[("LLD", &[SHOWN]), ("GNU", &[SHOWN, "-Clinker-features=-lld", "-Clink-arg=-fuse-ld=bfd"])]
 } else {
@@ -38,7 +38,7 @@ static PROGRAMS: LazyLock<Programs> = LazyLock::new(|| {
 });
 
 impl Programs {
-    /// What each of the programs prints, where libraries are looked for in this folder of the stage first.
+    /// Returns what each of the programs prints if this folder of the stage is searched for libraries first.
     fn print(&self, what: &str, folder: Option<&str>) -> Vec<String> {
         let print = |(_, program): &(_, PathBuf)| {
             let mut command = Command::new(program);
@@ -75,7 +75,7 @@ fn nothing_of_cuda_is_visible_to_other_objects() {
     for (_, program) in &PROGRAMS.programs {
         let symbols = run(Command::new("readelf").args(["--dyn-syms", "--wide"]).arg(program));
         let names: Vec<_> = symbols.lines().filter_map(|line| line.split_whitespace().last()).collect();
-        // The runtime's own are not this crate's to hide.
+        // This crate does not hide the symbols of the runtime.
         assert!(names.contains(&"cudaRuntimeGetVersion"), "nothing is shown at all: {symbols}");
         let of_libraries = |name: &&&str| name.starts_with("cu") && !name.starts_with("cuda");
         let ours =
@@ -84,7 +84,7 @@ fn nothing_of_cuda_is_visible_to_other_objects() {
     }
 }
 
-/// Whatever this machine has, nothing panics.
+/// Nothing panics, whatever this machine has installed.
 #[test]
 fn every_library_can_be_asked_for() {
     PROGRAMS.print("five", None);
@@ -105,7 +105,7 @@ fn a_missing_library_is_its_own_error() {
             "nvrtcGetErrorString: @broken/libnvrtc.so.12: file too short",
             "cublasGetCudartVersion: 0",
             "cublasLtGetVersion: 0",
-            // From the archive that the toolkit has, though it has a shared library too.
+            // From the toolkit's archive, even though there is a shared library as well.
             "cudaRuntimeGetVersion: 0 13000",
         ];
         let folder = PROGRAMS.stage.path("");
@@ -137,7 +137,8 @@ fn a_library_without_the_function_is_an_error_too() {
     }
 }
 
-/// `every_argument_reaches_the_library` shows that the version that the program was built for is preferred.
+/// The test `every_argument_reaches_the_library` shows that the version that the program was built for is
+/// preferred.
 #[test]
 fn another_version_is_taken_where_the_right_one_is_missing() {
     for said in PROGRAMS.print("five", Some("older")) {

@@ -1,4 +1,4 @@
-//! The lists in `symbols/` are those of the `cudarc` that the workspace builds with. Write them anew with
+//! The lists in `symbols/` match the `cudarc` that the workspace builds with. Update them with
 //! `UPDATE_SYMBOLS=1 cargo test -p cutrickle-cuda-delayload --features cuda --test symbols`.
 #![cfg(all(feature = "cuda", target_os = "linux", target_env = "gnu"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -12,7 +12,7 @@ use std::process::Command;
 
 use stage::{Stage, run};
 
-/// The modules of cudarc, and what the linker is asked for.
+/// The modules of cudarc and the names of their libraries for the linker.
 const MODULES: [(&str, &str); 5] = [
     ("driver", "cuda"),
     ("cublas", "cublas"),
@@ -28,7 +28,8 @@ fn there_is_a_trampoline_for_every_function_of_cudarc() {
         let path = cudarc.join("src").join(module).join("sys/mod.rs");
         let source = fs::read_to_string(&path).unwrap();
         let functions: BTreeSet<_> = source.lines().filter_map(function).collect();
-        // Counted in another way, so that a notation that `function` does not know is noticed. Two are cudarc's own.
+        // Counted in another way, so that syntax that `function` does not recognise is noticed. Two functions
+        // are cudarc's own.
         let declared =
             source.lines().filter_map(|line| line.strip_prefix("pub unsafe fn ")?.split('(').next());
         let declared: BTreeSet<_> =
@@ -44,7 +45,7 @@ fn there_is_a_trampoline_for_every_function_of_cudarc() {
     }
 }
 
-/// Where the source of cudarc is.
+/// Returns the folder that contains the source of cudarc.
 fn cudarc(stage: &Stage) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--format-version=1", "--manifest-path"]).arg(stage.manifest());
@@ -54,8 +55,8 @@ fn cudarc(stage: &Stage) -> PathBuf {
     Path::new(cudarc["manifest_path"].as_str().unwrap()).parent().unwrap().to_path_buf()
 }
 
-/// The line of the list for a line of source that declares a foreign function: its name, and what it returns if
-/// that is not a status. Those are indented, and without a body.
+/// Returns the line of the list for a line of source that declares a foreign function: its name, and what it
+/// returns if that is not a status. Such declarations are indented and have no body.
 fn function(line: &str) -> Option<String> {
     let (name, rest) = line.strip_prefix("            fn ")?.strip_suffix(';')?.split_once('(')?;
     let returns = rest.rsplit_once(')')?.1.trim_start_matches(" -> ");

@@ -1,11 +1,12 @@
-// How a call reaches its library on 64-bit Arm (AAPCS64). What is found there is the resolver's part.
+// Forwards calls to a library on 64-bit Arm (AAPCS64). Finding the function is left to the resolver.
 
 #define JOIN(library, name) delayload_##library##_##name
 #define NAMED(library, name) JOIN(library, name)
 
-// Calls `name` in the library, or `fallback` where it has none. A slot holds the function's address once it is
-// known; the load acquires what the resolver released. Every part of a trampoline is in a section of its own, so
-// that the linker can leave it out. Hidden: no other object must find these in place of the library.
+// Calls `name` in the library, or `fallback` if the library does not have it. A slot holds the function's
+// address once it is known, and loading it acquires what the resolver released. Every part of a trampoline is
+// in its own section, so that the linker can omit it. The symbols are hidden, so that other objects do not
+// find them in place of the library's.
     .macro trampoline name, fallback
     .section .bss.delayload.\name, "aw", %nobits
     .p2align 3
@@ -37,9 +38,10 @@
     .size \name, . - \name
     .endm
 
-// Asks the resolver for the function, with every register that may hold an argument put aside (x8 is the address of
-// a large result), and branches there: the stack is as the caller left it. Takes the slot in x9, the name in x10,
-// the fallback in x11, none of which holds an argument, nor is the linker's own as x16 and x17 are.
+// Calls the resolver with every register saved that may hold an argument (x8 is the address of a large
+// result), and branches to the function with the stack as the caller left it. It takes the slot in x9, the
+// name in x10 and the fallback in x11. None of them holds an argument or is reserved for the linker, like x16
+// and x17.
     .section .text.delayload, "ax", %progbits
     .p2align 2
 .Lfirst_call:

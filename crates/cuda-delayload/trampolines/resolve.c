@@ -1,13 +1,14 @@
-// Opens a CUDA library and finds its functions, when they are first called, and stands in for them where they are
-// not. Compiled once for each library, which LIBRARY, FILES, ABSENT and LACKING describe. How a call comes here,
-// and how its arguments survive, is the assembly's part.
+// Opens a CUDA library and looks up its functions on their first call, and provides fallbacks for missing
+// ones. This file is compiled once for each library, which LIBRARY, FILES, ABSENT and LACKING describe.
+// Forwarding calls and preserving their arguments is left to the assembly code.
 
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 
-// Several of these are linked into one program, so each library has names of its own; none leaves the program.
+// Several of these are linked into one program, so the names include the library. None of them is visible
+// outside of the program.
 #define JOIN(library, name) delayload_##library##_##name
 #define NAMED(library, name) JOIN(library, name)
 #define OWN(name) NAMED(LIBRARY, name)
@@ -15,10 +16,10 @@
 
 static const char *const files[] = {FILES};
 
-// Written by `open_library` only, which runs before any of the readers.
+// Only written by `open_library`, which runs before any of the readers.
 static pthread_once_t opening = PTHREAD_ONCE_INIT;
 static void *library;
-// Why it could not be opened.
+// The reason why it could not be opened.
 static char reason[256];
 
 static void open_library(void)
@@ -27,7 +28,7 @@ static void open_library(void)
         library = dlopen(files[i], RTLD_LAZY | RTLD_LOCAL);
         if (library)
             return;
-        // The first file is the one that the program was built for: what is wrong with it says most.
+        // The first file is the one that the program was built for, so its error is the most useful one.
         const char *error = dlerror();
         if (i == 0)
             snprintf(reason, sizeof reason, "%s", error ? error : files[0]);
@@ -40,8 +41,9 @@ static void *opened(void)
     return library;
 }
 
-// The function of that name in the library, or else `fallback`. Kept in `slot`, from where the next call takes it
-// without coming here. Two threads may both come: they find, and write, the same.
+// Returns the function of this name in the library, or else `fallback`. It is stored in `slot`, where the
+// next call finds it without calling this. Two threads may do this at the same time, but they find and write
+// the same address.
 void *OWN(resolve)(void **slot, const char *name, void *fallback)
 {
     void *handle = opened();
@@ -52,15 +54,15 @@ void *OWN(resolve)(void **slot, const char *name, void *fallback)
     return function;
 }
 
-// What follows is called in place of a function that is not there, with that function's arguments. The calling
-// conventions of both architectures let it leave those alone.
+// The following functions are called in place of missing functions, with their arguments. The calling
+// conventions of both architectures allow them to ignore these arguments.
 
 int OWN(status)(void)
 {
     return opened() ? LACKING : ABSENT;
 }
 
-// Callers read this as a string without asking, so it is never null.
+// Callers read this as a string without a check, so it is never null.
 const char *OWN(text)(void)
 {
     return opened() ? "the library lacks a function" : reason;
@@ -75,7 +77,7 @@ void OWN(nothing)(void)
 {
 }
 
-// cuGetErrorName and cuGetErrorString: without a driver there are only the errors made here.
+// cuGetErrorName and cuGetErrorString: without a driver, the only errors are the ones created here.
 
 int OWN(name_error)(int error, const char **name)
 {

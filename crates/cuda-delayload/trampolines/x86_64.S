@@ -1,11 +1,12 @@
-// How a call reaches its library on x86-64 (System V ABI). What is found there is the resolver's part.
+// Forwards calls to a library on x86-64 (System V ABI). Finding the function is left to the resolver.
 
 #define JOIN(library, name) delayload_##library##_##name
 #define NAMED(library, name) JOIN(library, name)
 
-// Calls `name` in the library, or `fallback` where it has none. A slot holds the function's address once it is
-// known. Loads and stores of eight aligned bytes are whole, and in order. Every part of a trampoline is in a section
-// of its own, so that the linker can leave it out. Hidden: no other object must find these in place of the library.
+// Calls `name` in the library, or `fallback` if the library does not have it. A slot holds the function's
+// address once it is known. Loads and stores of eight aligned bytes are atomic and ordered. Every part of a
+// trampoline is in its own section, so that the linker can omit it. The symbols are hidden, so that other
+// objects do not find them in place of the library's.
     .macro trampoline name, fallback
     .section .bss.delayload.\name, "aw", @nobits
     .p2align 3
@@ -35,9 +36,9 @@
     .size \name, . - \name
     .endm
 
-// Asks the resolver for the function, with every register that may hold an argument put aside, and jumps there:
-// the stack is as the caller left it. Takes the slot in r11, the name in r10, the fallback in rax, none of which
-// holds an argument.
+// Calls the resolver with every register saved that may hold an argument, and jumps to the function with the
+// stack as the caller left it. It takes the slot in r11, the name in r10 and the fallback in rax, none of
+// which holds an argument.
     .section .text.delayload, "ax", @progbits
     .p2align 4
 .Lfirst_call:

@@ -1,15 +1,15 @@
-// Lays an RGBA picture of 8 bits over an RGB one, where they meet. Alpha is straight, not premultiplied:
+// Blends an 8-bit RGBA picture over an RGB one where they overlap. Alpha is straight, not premultiplied:
 // result = (picture * alpha + target * (255 - alpha)) / 255, correctly rounded, on R'G'B' as it is stored.
 #include "pixel.cuh"
 
-// The quotient by 255, correctly rounded, for every sum of two such products (0..=65025).
+// Returns the correctly rounded quotient by 255 for every sum of two such products (0..=65025).
 __device__ __forceinline__ uint32_t blend(uint32_t over, uint32_t under, uint32_t alpha) {
     const uint32_t sum = over * alpha + under * (255 - alpha) + 128;
     return (sum + (sum >> 8)) >> 8;
 }
 
-// The blocks begin at multiples of sixteen pixels of the target, which alignment allows to write at once; the picture
-// lies under them as it may.
+// Blocks begin at multiples of sixteen pixels of the target, so that its alignment allows wide writes. The
+// picture may have any position relative to them.
 extern "C" __global__ void overlay_blend(const OverlayBlend p) {
     const uint32_t columns = (p.right + BLOCK - 1) / BLOCK;
     for (uint32_t y = p.top + first_row(); y < p.bottom; y += row_step()) {

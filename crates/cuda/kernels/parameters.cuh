@@ -1,14 +1,14 @@
-// What each kernel is launched with: one struct, passed by value. crates/cuda/src/kernels says the
-// same structs in Rust, computes their numbers, and a test holds the two layouts together.
+// The parameters of each kernel: one struct, which is passed by value. crates/cuda/src/kernels declares the
+// same structs in Rust and computes their values. A test checks that both layouts agree.
 #pragma once
 
 #include <stdint.h>
 
 static_assert(sizeof(void*) == 8, "addresses are 64 bits wide on the side that launches");
 
-// A decoded picture, 4:2:0, chroma interleaved (Cb first) and half as wide and high, rounded up. NV12 has samples of
-// 8 bits, P010 of 10 bits in the upper end of 16. Pitches are bytes from row to row. Rows of luma are aligned to a sample,
-// rows of chroma to a pair.
+// A decoded picture, 4:2:0, with chroma that is interleaved (Cb first) and half as wide and high, rounded up.
+// NV12 has samples of 8 bits, P010 samples of 10 bits in the upper bits of 16. Pitches are the distance
+// between rows in bytes. Rows of luma are aligned to a sample, rows of chroma to a pair.
 struct Surface {
     const uint8_t* luma;
     const uint8_t* chroma;
@@ -18,8 +18,8 @@ struct Surface {
     uint32_t height;
 };
 
-// Y'CbCr to R'G'B' 0..255: code values times Q16 coefficients; the last three hold what the codes of black and
-// neutral take away, and half a step for rounding.
+// Y'CbCr to R'G'B' 0..255: code values times Q16 coefficients. The last three compensate for the codes of
+// black and neutral, and include half a step for rounding.
 struct FixedToRgb {
     int32_t luma;
     int32_t red_cr;
@@ -31,7 +31,7 @@ struct FixedToRgb {
     int32_t blue;
 };
 
-// The same to R'G'B' 0..1.
+// The same for R'G'B' 0..1, without rounding.
 struct FloatToRgb {
     float luma;
     float red_cr;
@@ -43,7 +43,7 @@ struct FloatToRgb {
     float blue;
 };
 
-// R'G'B' 0..255 to Y'CbCr of 8 bits, Q16; the offsets include half a step for rounding.
+// R'G'B' 0..255 to 8-bit Y'CbCr, Q16. The offsets include half a step for rounding.
 struct FixedToYuv {
     int32_t luma[3];
     int32_t cb[3];
@@ -59,9 +59,9 @@ struct YuvToRgb {
     FixedToRgb colour;
 };
 
-// Where the samples of one axis of a plane lie under the pixels of the output, in samples.
-// scale <= 1: the output pixel i is at origin + i * scale, and 0 is the middle of the first sample.
-// scale > 1: it covers origin + i * scale to origin + (i + 1) * scale, and 0 is the near edge of the first sample.
+// The position of a plane's samples along one axis relative to the pixels of the output, in samples.
+// scale <= 1: output pixel i is at origin + i * scale, where 0 is the centre of the first sample.
+// scale > 1: it covers origin + i * scale to origin + (i + 1) * scale, where 0 is the near edge of the first sample.
 struct Axis {
     float origin;
     float scale;
@@ -77,14 +77,15 @@ struct YuvToModel {
     // output = clamped R'G'B' * gain + bias
     float gain[3];
     float bias[3];
-    // What stands beside the picture, normalised already.
+    // The colour next to the picture, which is already normalised.
     float padding[3];
-    // 0: three planes, CHW. 1: pixels of three channels, HWC.
+    // 0 for three planes (CHW), 1 for pixels of three channels (HWC).
     uint32_t interleaved;
-    // 1: the picture keeps its size, fills a CHW tensor, and its rows are whole blocks of eight pixels, aligned to them.
+    // 1 if the picture keeps its size, fills a CHW tensor, and has rows that consist of whole, aligned blocks
+    // of eight pixels.
     uint32_t same_size;
     void* output;
-    // In elements: from row to row, and (CHW) from plane to plane.
+    // The distance between rows and (for CHW) between planes, in elements.
     int64_t row_stride;
     int64_t plane_stride;
     uint32_t width;
@@ -114,7 +115,7 @@ struct OverlayBlend {
     int64_t picture_pitch;
     uint8_t* rgb;
     int64_t rgb_pitch;
-    // The picture's first pixel, in pixels of the target; it may lie outside.
+    // The position of the picture's first pixel in pixels of the target, which may be outside of it.
     int32_t offset_x;
     int32_t offset_y;
     // The part of the target that the picture covers.

@@ -1,8 +1,10 @@
-// The arithmetic of pixels and the ways to memory that all kernels share. Leaves what is computed to each kernel.
+// The pixel arithmetic and the memory accesses that all kernels share. The conversions are left to each
+// kernel.
 //
-// Compiled by nvcc, and as host C++ by crates/cuda/host-kernels, whose shim stands for CUDA's own names. Both must
-// give the same bits. So 8-bit results come from integers; floats are multiplied, added and fused only by the named
-// operations (fmaf, __fmul_rn, __fadd_rn, __frcp_rn), which no compiler contracts and which round alike everywhere.
+// This file is compiled by nvcc, and as host C++ by testing/host-kernels, whose shim replaces CUDA's own
+// names. Both must produce the same bits. Therefore 8-bit results come from integers, and floats are
+// multiplied, added and fused only by the named operations (fmaf, __fmul_rn, __fadd_rn, __frcp_rn), which no
+// compiler contracts and which round the same everywhere.
 #pragma once
 
 #include "parameters.cuh"
@@ -10,16 +12,16 @@
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
-// The host build counts by which width memory was reached, so that a test sees that each was.
+// The host build counts accesses by width, so that a test can check that every width was used.
 __device__ __forceinline__ void note_access(int) {}
-// Threads that go together; the host's go alone. A block has up to so many warps.
+// The number of threads that run together; the host's run alone. A block has up to WARPS warps.
 constexpr uint32_t WARP = 32;
 constexpr uint32_t WARPS = 4;
 __device__ __forceinline__ uint32_t lane() { return threadIdx.x % WARP; }
 __device__ __forceinline__ uint32_t warp() { return threadIdx.y * (blockDim.x / WARP) + threadIdx.x / WARP; }
 #endif
 
-// Pixels of a row that a thread takes of R'G'B' of 8 bits: sixteen bytes of 8-bit luma.
+// The number of pixels in a row of 8-bit R'G'B' that a thread processes: sixteen bytes of 8-bit luma.
 constexpr uint32_t BLOCK = 16;
 
 __device__ __forceinline__ uint32_t first_column() { return blockIdx.x * blockDim.x + threadIdx.x; }
@@ -27,7 +29,8 @@ __device__ __forceinline__ uint32_t column_step() { return gridDim.x * blockDim.
 __device__ __forceinline__ uint32_t first_row() { return blockIdx.y * blockDim.y + threadIdx.y; }
 __device__ __forceinline__ uint32_t row_step() { return gridDim.y * blockDim.y; }
 
-// Pitches and rows have 32 bits (the launching side checks that), so that an address is one multiplication.
+// Pitches and row numbers have 32 bits (which the launching side checks), so that an address takes one
+// multiplication.
 template <typename T>
 __device__ __forceinline__ const T* row_at(const uint8_t* plane, int64_t pitch, uint32_t row) {
     return reinterpret_cast<const T*>(plane + static_cast<uint64_t>(static_cast<uint32_t>(pitch)) * row);
@@ -37,8 +40,8 @@ __device__ __forceinline__ bool is_aligned(const void* address, uintptr_t to) {
     return (reinterpret_cast<uintptr_t>(address) & (to - 1)) == 0;
 }
 
-// Sixteen bytes at a time where the address allows, else four, else one T. The bytes come out the same. Addresses of
-// T are aligned to T, as the launching side checks.
+// Loads sixteen bytes at a time if the address allows, else four, else one T. The resulting bytes are the
+// same. Addresses of T are aligned to T, which the launching side checks.
 template <typename T, int WORDS>
 __device__ __forceinline__ void load(const void* from, uint32_t (&words)[WORDS]) {
     static_assert(WORDS % 4 == 0, "whole accesses of sixteen bytes");
@@ -76,7 +79,8 @@ __device__ __forceinline__ void load(const void* from, uint32_t (&words)[WORDS])
     }
 }
 
-// Words as one access where the address is aligned to all of them, up to sixteen bytes; else as those above.
+// Stores the words with one access if the address is aligned to all of them, up to sixteen bytes, and
+// otherwise with the widths above.
 template <typename T, int WORDS>
 __device__ __forceinline__ void store(void* to, const uint32_t (&words)[WORDS]) {
     static_assert(WORDS <= 2 || WORDS % 4 == 0, "whole accesses of four, eight or sixteen bytes");
@@ -115,7 +119,7 @@ __device__ __forceinline__ void store(void* to, const uint32_t (&words)[WORDS]) 
     }
 }
 
-// Copies `count` elements, up to EACH by each thread of a warp.
+// Copies `count` elements, of which each thread of a warp copies up to EACH.
 template <typename T, int EACH>
 __device__ __forceinline__ void copy_by_warp(void* to, const void* from, uint32_t count) {
 #pragma unroll(sizeof(T) == 16 ? EACH : 1)
@@ -127,8 +131,9 @@ __device__ __forceinline__ void copy_by_warp(void* to, const void* from, uint32_
     }
 }
 
-// Stores what each of a warp's first `threads` threads has in words, one behind the other from `to` on: through shared
-// memory, so that each access of the warp is one run of bytes. All of the warp's threads come here.
+// Stores the words of each of a warp's first `threads` threads, one after another from `to` on. They pass
+// through shared memory, so that each access of the warp is one contiguous run of bytes. All threads of the
+// warp must call this.
 template <int WORDS>
 __device__ __forceinline__ void store_by_warp(uint8_t* to, const uint32_t (&words)[WORDS], uint32_t threads) {
     static_assert(WORDS % 4 == 0, "whole accesses of sixteen bytes");
@@ -149,11 +154,12 @@ __device__ __forceinline__ void store_by_warp(uint8_t* to, const uint32_t (&word
     } else {
         copy_by_warp<uint8_t, 4 * WORDS>(to, mine, threads * (4 * WORDS));
     }
-    // Before the next ones are put there.
+    // Before the next words are staged.
     __syncwarp();
 }
 
-// The element `index` of a row of T held in words, little-endian as every machine with such a GPU is.
+// Returns element `index` of a row of T that is held in words. They are little-endian, like every machine
+// with such a GPU.
 template <typename T, int WORDS>
 __device__ __forceinline__ uint32_t element(const uint32_t (&words)[WORDS], int index) {
     constexpr int EACH = 4 / sizeof(T);
@@ -161,14 +167,14 @@ __device__ __forceinline__ uint32_t element(const uint32_t (&words)[WORDS], int 
     return words[index / EACH] >> 8 * static_cast<int>(sizeof(T)) * (index % EACH) & MASK;
 }
 
-// Puts an element into words that were zero.
+// Writes an element to words that were zero.
 template <typename T, int WORDS>
 __device__ __forceinline__ void put_element(uint32_t (&words)[WORDS], int index, uint32_t bits) {
     constexpr int EACH = 4 / sizeof(T);
     words[index / EACH] |= bits << 8 * static_cast<int>(sizeof(T)) * (index % EACH);
 }
 
-// The code value of a stored sample: NV12 keeps 8 bits, P010 10 bits above 6 that mean nothing.
+// Returns the code value of a stored sample: NV12 stores 8 bits, P010 10 bits above 6 unused ones.
 template <typename Sample>
 __device__ __forceinline__ int code_value(uint32_t stored) {
     return static_cast<int>(sizeof(Sample) == 1 ? stored : stored >> 6);
@@ -178,10 +184,11 @@ __device__ __forceinline__ uint32_t clamp_to_byte(int value) {
     return static_cast<uint32_t>(min(max(value, 0), 255));
 }
 
-// A number that is none becomes 0.
+// NaN becomes 0.
 __device__ __forceinline__ float clamp_to_unit(float value) { return fminf(fmaxf(value, 0.0f), 1.0f); }
 
-// Sixteen bits of each kind of half, named apart from the sixteen bits of a P010 sample.
+// The sixteen bits of each kind of half-precision float, as types that differ from the sixteen bits of a P010
+// sample.
 struct Half {
     uint16_t bits;
 };
@@ -189,7 +196,7 @@ struct Brain {
     uint16_t bits;
 };
 
-// The bits of `value` rounded to T, ties to even.
+// Returns the bits of `value` rounded to T, with ties to even.
 template <typename T>
 __device__ __forceinline__ uint32_t rounded_bits(float value);
 template <>
@@ -205,7 +212,7 @@ __device__ __forceinline__ uint32_t rounded_bits<Brain>(float value) {
     return __bfloat16_as_ushort(__float2bfloat16_rn(value));
 }
 
-// The float whose bits as a T are given; exact.
+// Returns the float with the given bits of a T, which is exact.
 template <typename T>
 __device__ __forceinline__ float float_of(uint32_t bits);
 template <>

@@ -1,8 +1,10 @@
-// R'G'B' (HWC, one channel, three or four) to NV12, into planes of any pitch. One channel is grey; a fourth is left
-// out. Floats are 0..1, clamped. Chroma is the mean of 2x2 pixels; at an odd edge the last pixel counts twice.
+// R'G'B' (HWC, one, three or four channels) to NV12, in planes of any pitch. One channel is grey, and a
+// fourth one is ignored. Floats are 0..1 and are clamped. Chroma is the mean of 2x2 pixels. At an odd edge,
+// the last pixel counts twice.
 #include "pixel.cuh"
 
-// R'G'B' 0..255 as an integer. Floats keep four bits more, so that they are not rounded twice to eight.
+// R'G'B' 0..255 as an integer. Floats keep four additional bits, so that they are not rounded to eight bits
+// twice.
 template <typename T>
 struct Component {
     static constexpr int EXTRA_BITS = 4;
@@ -36,11 +38,12 @@ __device__ __forceinline__ void pixel_of(const uint8_t* address, int (&rgb)[3]) 
     }
 }
 
-// The pixels of a row that a thread takes: the fewest that are whole accesses of sixteen bytes, and whole words of luma.
+// The number of pixels in a row that a thread processes: the fewest that make up whole accesses of sixteen
+// bytes and whole words of luma.
 template <typename T, int CHANNELS>
 constexpr int AT_ONCE = CHANNELS * sizeof(T) % 4 == 0 ? 4 : CHANNELS * sizeof(T) % 2 == 0 ? 8 : 16;
 
-// So many pixels of two rows; of the last row twice where their number is odd.
+// Converts AT_ONCE pixels of two rows. If the number of rows is odd, the last one counts twice.
 template <typename T, int CHANNELS>
 __device__ __forceinline__ void convert_block(const RgbToNv12& p, uint32_t x, uint32_t y) {
     constexpr int EXTRA = Component<T>::EXTRA_BITS;
@@ -83,7 +86,7 @@ __device__ __forceinline__ void convert_block(const RgbToNv12& p, uint32_t x, ui
     store<uint8_t>(p.chroma + p.chroma_pitch * (y / 2) + x, chroma);
 }
 
-// What is left of the rows on the right, one 2x2 block after the other.
+// Converts the remaining pixels on the right of the rows, one 2x2 block after another.
 template <typename T, int CHANNELS>
 __device__ __forceinline__ void convert_rest(const RgbToNv12& p, uint32_t x, uint32_t y) {
     constexpr int EXTRA = Component<T>::EXTRA_BITS;

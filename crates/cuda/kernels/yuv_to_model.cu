@@ -1,20 +1,20 @@
-// NV12 or P010 to what a model takes: cut out, resized, R'G'B' 0..1, normalised, as f16, bf16 or f32 in CHW or HWC,
-// and padded, in one pass. Where what comes from is the launching side's arithmetic (Axis).
+// NV12 or P010 to a model's input, in one pass: cropped, resized, R'G'B' 0..1, normalised, as f16, bf16 or
+// f32 in CHW or HWC, and padded. The launching side computes which samples belong to which pixel (Axis).
 //
-// Each axis of each plane is resampled by itself: bilinear when enlarging, the mean of what a pixel covers when
-// shrinking (a box with exact, fractional ends; beyond the edge the last sample repeats). Resampling happens in
-// Y'CbCr, before the matrix, which is the same but for the clamping of values that no R'G'B' has: those are clamped
-// once, after it.
+// Each axis of each plane is resampled separately: with linear interpolation when enlarging, and with the
+// mean of the samples that a pixel covers when shrinking (a box with exact, fractional ends; beyond the edge,
+// the last sample is repeated). Resampling happens in Y'CbCr, before the matrix. This is equivalent to
+// resampling R'G'B', except for values outside of its range, which are clamped once, after the matrix.
 //
-// Chroma is resampled straight to the output's pixels by the same rule, from where it lies by H.264's default siting
-// (E.2.1, chroma_sample_loc_type 0; Chroma420SampleLocType 0 of H.273): on the even columns, midway between two
-// rows.
+// Chroma is resampled directly to the output's pixels by the same rule, from its position according to
+// H.264's default siting (E.2.1, chroma_sample_loc_type 0; Chroma420SampleLocType 0 of H.273): on the even
+// columns, midway between two rows.
 //
-// A thread makes a pixel, and its neighbours the ones beside it, from samples that lie side by side too. A picture that
-// keeps its size, as CHW, has a way of its own, in blocks (same_size).
+// A thread computes one pixel and its neighbours compute the adjacent ones, from samples that are adjacent
+// too. A picture that keeps its size, as CHW, is processed separately, in blocks (same_size).
 #include "pixel.cuh"
 
-// Cb and Cr of one place.
+// Cb and Cr of one position.
 template <typename Sample>
 struct Pair;
 template <>
@@ -34,8 +34,8 @@ __device__ __forceinline__ int cr_of(typename Pair<Sample>::Bits pair) {
     return code_value<Sample>(static_cast<uint32_t>(pair) >> 8 * sizeof(Sample));
 }
 
-// The samples first..=last of a row or column, the ends with weights of their own, those between with weight 1, and
-// what the sum is multiplied by. One sample alone has the weight `head`.
+// The samples first..=last of a row or column, and the factor of their sum. The ends have their own weights
+// and the samples between them have weight 1. A single sample has the weight `head`.
 struct Taps {
     int first;
     int last;
@@ -54,7 +54,7 @@ __device__ __forceinline__ Taps taps_of(const Axis& axis, uint32_t index) {
     }
     const float end = fmaf(static_cast<float>(index + 1), axis.scale, axis.origin);
     const float last = __fadd_rn(ceilf(end), -1.0f);
-    // Rounding far from the origin may leave a box that is hardly wider than a sample within one.
+    // Far from the origin, rounding may move a box that is hardly wider than a sample into one sample.
     if (last <= first) return {at, at, 1.0f, 0.0f, 1.0f};
     const float between = __fadd_rn(__fadd_rn(last, -first), -1.0f);
     const float head = __fadd_rn(__fadd_rn(first, 1.0f), -begin);
@@ -63,23 +63,24 @@ __device__ __forceinline__ Taps taps_of(const Axis& axis, uint32_t index) {
 }
 
 __device__ __forceinline__ float weight_of(const Taps& taps, int index) {
-    // One after another, which compiles to selections; nested, to branches.
+    // Consecutive assignments compile to selections, nested ones to branches.
     float weight = index < taps.last ? 1.0f : 0.0f;
     weight = index == taps.last ? taps.tail : weight;
     return index == taps.first ? taps.head : weight;
 }
 
-// Where a sample lies whose index may be beyond a row of `count`.
+// Returns the position of a sample whose index may be outside of a row of `count`.
 __device__ __forceinline__ int within(int index, int count) { return min(max(index, 0), count - 1); }
 
-// Samples side by side within a row, from `from` on, and their weights.
+// Adjacent samples of a row, from `from` on, and their weights.
 template <int COUNT>
 struct Columns {
     uint32_t from;
     float weight[COUNT];
 };
 
-// Those of `taps` from `from` on, in a row of at least as many. What lies beyond the row is added to its end.
+// Returns the columns of `taps` from `from` on, in a row of at least COUNT samples. The weights of samples
+// beyond the row are added to its end.
 template <int COUNT>
 __device__ __forceinline__ Columns<COUNT> columns_of(const Taps& taps, int from, int width) {
     Columns<COUNT> columns;
@@ -99,7 +100,7 @@ __device__ __forceinline__ Columns<COUNT> columns_of(const Taps& taps, int from,
     return columns;
 }
 
-// Weighted sums over one plane of luma, or over Cb and Cr.
+// Weighted sums over a plane of luma, or over Cb and Cr.
 template <typename Sample>
 struct Luma {
     static constexpr int CHANNELS = 1;
@@ -122,14 +123,15 @@ struct Plane {
     int height;
 };
 
-// Adds `ROWS` rows from `from` on. All samples are read before the first is used, so that they come together.
+// Adds `ROWS` rows from `from` on. All samples are read before the first one is used, so that the reads
+// overlap.
 template <typename Of, int ROWS, int COLUMNS>
 __device__ __forceinline__ void add_rows(
     const Plane& plane, const Columns<COLUMNS>& x, const Taps& y, int from, float (&sums)[Of::CHANNELS]) {
     typename Of::Element samples[ROWS][COLUMNS];
 #pragma unroll
     for (int j = 0; j < ROWS; j++) {
-        // One address for all: the rest of it is part of the instructions.
+        // One address is used for all columns, since the rest of it is part of the instructions.
         const auto* row =
             row_at<typename Of::Element>(plane.samples, plane.pitch, within(from + j, plane.height)) + x.from;
 #pragma unroll
@@ -150,7 +152,7 @@ __device__ __forceinline__ void add_rows(
     }
 }
 
-// What a pixel takes of a plane. `first` are the first of its columns.
+// Computes a pixel's value from a plane. `first` are the first of its columns.
 template <typename Of, int COLUMNS>
 __device__ __forceinline__ void sample_plane(
     const Plane& plane, const Columns<COLUMNS>& first, const Taps& x, const Taps& y, float (&sums)[Of::CHANNELS]) {
@@ -175,7 +177,7 @@ __device__ __forceinline__ void sample_plane(
     for (int c = 0; c < Of::CHANNELS; c++) sums[c] = __fmul_rn(sums[c], norm);
 }
 
-// A pixel's normalised channels.
+// Computes a pixel's normalised channels.
 __device__ __forceinline__ void pixel_of(const YuvToModel& p, float luma, float cb, float cr, float (&value)[3]) {
     const FloatToRgb& by = p.colour;
     const float red = fmaf(by.luma, luma, fmaf(by.red_cr, cr, by.red));
@@ -196,7 +198,7 @@ __device__ __forceinline__ void store_element(void* output, int64_t at, uint32_t
     }
 }
 
-// The pixels of a column. LUMA and CHROMA are the samples of a row that are read at once.
+// Converts the pixels of a column. LUMA and CHROMA are the numbers of samples of a row that are read at once.
 template <typename Sample, typename T, int LUMA, int CHROMA>
 __device__ __forceinline__ void convert_column(const YuvToModel& p, uint32_t x) {
     const Surface& source = p.source;
@@ -238,7 +240,7 @@ __device__ __forceinline__ void convert_columns(const YuvToModel& p) {
     }
 }
 
-// Eight pixels of luma or four pairs of chroma.
+// Loads eight pixels of luma or four pairs of chroma.
 template <typename Sample>
 __device__ __forceinline__ void load_eight(const uint8_t* from, uint32_t (&words)[2 * sizeof(Sample)]) {
     note_access(16);
@@ -255,8 +257,9 @@ __device__ __forceinline__ void load_eight(const uint8_t* from, uint32_t (&words
     }
 }
 
-// Eight pixels of a picture that keeps its size, of the two rows between which chroma row `y` begins: 2y - 1 and 2y.
-// Even columns have chroma of their own, odd ones the mean of their neighbours'; down, it is a quarter and three.
+// Converts eight pixels of a picture that keeps its size, in the two rows between which chroma row `y`
+// begins: 2y - 1 and 2y. Even columns have their own chroma and odd ones the mean of their neighbours'.
+// Vertically, the weights are a quarter and three quarters.
 template <typename Sample, typename T>
 __device__ __forceinline__ void convert_same(const YuvToModel& p, uint32_t x, uint32_t y) {
     using Bits = typename Pair<Sample>::Bits;
@@ -326,8 +329,8 @@ __device__ __forceinline__ void yuv_to_model(const YuvToModel& p) {
         }
         return;
     }
-    // A pixel takes two samples across where it enlarges, up to three where it shrinks to a half. Very narrow pictures have
-    // no four side by side.
+    // A pixel needs two samples per row when enlarging, and up to three when shrinking by up to a half. Very
+    // narrow pictures do not have four adjacent samples.
     const float luma = p.luma_x.scale;
     const float chroma = p.chroma_x.scale;
     if (p.source.width < 8) {

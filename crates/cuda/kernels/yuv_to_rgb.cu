@@ -1,9 +1,10 @@
-// NV12 or P010 to R'G'B' of 8 bits, HWC, at full resolution. Leaves resizing and floats to yuv_to_model.cu.
+// NV12 or P010 to 8-bit R'G'B', HWC, at full resolution. Resizing and floats are left to yuv_to_model.cu.
 //
-// Chroma is repeated: the sample of a 2x2 block serves its four pixels. That is what the CPU path does, and the exact
-// counterpart of the mean that rgb_to_nv12.cu takes, so that flat blocks survive a round trip. H.264's default siting
-// (E.2.1, chroma_sample_loc_type 0; Chroma420SampleLocType 0 of H.273) puts the sample on the left column, midway
-// between the rows: the left pixels get their own chroma, and for the right ones it is one of the two nearest.
+// Chroma is repeated: the sample of a 2x2 block is used for all of its four pixels. The CPU path does the
+// same, and it is the exact counterpart of the mean that rgb_to_nv12.cu computes, so that flat blocks survive
+// a round trip. H.264's default siting (E.2.1, chroma_sample_loc_type 0; Chroma420SampleLocType 0 of H.273)
+// puts the sample on the left column, midway between the rows. The left pixels therefore get their own
+// chroma, and the right ones get one of the two nearest samples.
 #include "pixel.cuh"
 
 struct ChromaTerms {
@@ -26,7 +27,7 @@ __device__ __forceinline__ void rgb_of(int scaled_luma, const ChromaTerms& chrom
     rgb[2] = clamp_to_byte((scaled_luma + chroma.blue) >> 16);
 }
 
-// Sixteen pixels of a row.
+// Converts sixteen pixels of a row.
 template <typename Sample, int WORDS>
 __device__ __forceinline__ void convert_row(
     const YuvToRgb& p,
@@ -42,7 +43,8 @@ __device__ __forceinline__ void convert_row(
     }
 }
 
-// Sixteen pixels of up to two rows by each of a warp's first `blocks` threads; the others only help to write.
+// Converts sixteen pixels of up to two rows in each of a warp's first `blocks` threads. The other threads
+// only help to write.
 template <typename Sample>
 __device__ __forceinline__ void convert_blocks(const YuvToRgb& p, uint32_t x, uint32_t y, uint32_t blocks) {
     constexpr int WORDS = BLOCK * sizeof(Sample) / 4;
@@ -50,7 +52,7 @@ __device__ __forceinline__ void convert_blocks(const YuvToRgb& p, uint32_t x, ui
     uint32_t above[BLOCK * 3 / 4] = {};
     uint32_t below[BLOCK * 3 / 4] = {};
     if (lane() < blocks) {
-        // All is read before anything is written, so that it is on its way together.
+        // Everything is read before anything is written, so that the reads overlap.
         uint32_t pairs[WORDS];
         uint32_t luma_above[WORDS];
         uint32_t luma_below[WORDS] = {};
@@ -73,7 +75,7 @@ __device__ __forceinline__ void convert_blocks(const YuvToRgb& p, uint32_t x, ui
     if (two) store_by_warp(row + p.rgb_pitch, below, blocks);
 }
 
-// What is left of a row on the right, pixel by pixel.
+// Converts the remaining pixels on the right of a row, one by one.
 template <typename Sample>
 __device__ __forceinline__ void convert_rest(const YuvToRgb& p, uint32_t x, uint32_t y) {
     const Sample* chroma_row = row_at<Sample>(p.source.chroma, p.source.chroma_pitch, y / 2);
@@ -97,7 +99,7 @@ __device__ __forceinline__ void yuv_to_rgb(const YuvToRgb& p) {
     const uint32_t whole = p.source.width / BLOCK;
     const uint32_t rows = (p.source.height + 1) / 2;
     for (uint32_t row = first_row(); row < rows; row += row_step()) {
-        // A warp's threads go on together, with those beyond the row's end.
+        // A warp's threads continue together, including those beyond the end of the row.
         for (uint32_t column = first_column(); column - lane() < columns; column += column_step()) {
             const uint32_t first = column - lane();
             convert_blocks<Sample>(p, column * BLOCK, 2 * row, first < whole ? min(whole - first, WARP) : 0);

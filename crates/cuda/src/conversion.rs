@@ -1,4 +1,4 @@
-//! The kernels, launched: between a picture and tensors' pixels.
+//! Launches the kernels that convert between pictures and the pixels of tensors.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use crate::device::driver;
 use crate::kernels::{OverlayBlend, Pixels, RgbToNv12, SurfaceFormat, YuvToModel, YuvToRgb};
 use crate::{Error, Gpu, Picture, Result, Stage};
 
-/// A type of a tensor's elements.
+/// A type of tensor elements.
 pub trait Sample: DeviceRepr + sealed::Sealed {
-    /// The kernels' word for it.
+    /// The kernels' name for this type.
     const ELEMENT: Element;
 }
 
@@ -32,7 +32,7 @@ macro_rules! samples {
 
 samples!(u8 => U8, f16 => F16, bf16 => Bf16, f32 => F32);
 
-// SAFETY: these are plain numbers in the layout that kernels/parameters.cuh declares for the kernels.
+// SAFETY: these are plain numbers in the layout that kernels/parameters.cuh declares.
 unsafe impl DeviceRepr for YuvToRgb {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for YuvToModel {}
@@ -41,37 +41,37 @@ unsafe impl DeviceRepr for RgbToNv12 {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for OverlayBlend {}
 
-/// Pixels of a tensor on a device, HWC.
+/// The pixels of a tensor on a device, HWC.
 #[derive(Debug)]
 pub struct TensorPixels<'a, T> {
-    /// The memory that they lie in.
+    /// The memory that contains them.
     pub values: &'a CudaSlice<T>,
-    /// Elements before the first pixel.
+    /// The number of elements before the first pixel.
     pub offset: usize,
-    /// Elements from a row to the next.
+    /// The distance between rows in elements.
     pub row_stride: usize,
-    /// Pixels in a row.
+    /// The width in pixels.
     pub width: u32,
-    /// Rows.
+    /// The height in pixels.
     pub height: u32,
-    /// Elements of a pixel: 1 (grey), 3, or 4 (the last is left out).
+    /// The number of elements of a pixel: 1 (grey), 3, or 4 (the last one is ignored).
     pub channels: u32,
 }
 
-/// Pixels of a tensor on a device, HWC, to be changed.
+/// The pixels of a tensor on a device, HWC, for writing.
 #[derive(Debug)]
 pub struct TensorPixelsMut<'a, T> {
-    /// The memory that they lie in.
+    /// The memory that contains them.
     pub values: &'a mut CudaSlice<T>,
-    /// Elements before the first pixel.
+    /// The number of elements before the first pixel.
     pub offset: usize,
-    /// Elements from a row to the next.
+    /// The distance between rows in elements.
     pub row_stride: usize,
-    /// Pixels in a row.
+    /// The width in pixels.
     pub width: u32,
-    /// Rows.
+    /// The height in pixels.
     pub height: u32,
-    /// Elements of a pixel.
+    /// The number of elements of a pixel.
     pub channels: u32,
 }
 
@@ -95,11 +95,12 @@ fn check_lie_in(elements: usize, offset: usize, stride: usize, size: [u32; 3]) -
 }
 
 impl Gpu {
-    /// Blends `picture` (RGBA, alpha straight) over `target` (R'G'B') in place, its first pixel at column and row `at` of
-    /// the target.
+    /// Blends `picture` (RGBA with straight alpha) over `target` (R'G'B') in place, with the first pixel of
+    /// `picture` at the column and row `at` of the target.
     ///
     /// # Errors
-    /// Pixels of other channels, or that do not lie in their memory; what [`OverlayBlend::new`] refuses; the driver's.
+    /// The number of channels is wrong, the pixels exceed their memory, [`OverlayBlend::new`] rejects them,
+    /// or a driver call fails.
     pub fn overlay(
         &self,
         target: TensorPixelsMut<'_, u8>,
@@ -123,26 +124,27 @@ impl Gpu {
         let (under, _under) = values.device_ptr_mut(self.stream());
         let under = pixels(under, offset, row_stride, width, height);
         let Some(parameters) = OverlayBlend::new(over, under, at)? else { return Ok(()) };
-        // SAFETY: both lie in their memory, as checked, which is freed on the stream; the target is borrowed alone.
+        // SAFETY: both are within their memory, as checked, which is freed on the stream. The target is
+        // borrowed exclusively.
         unsafe { self.launch(OverlayBlend::kernel(), parameters.grid(), &parameters) }
     }
 }
 
 impl Picture {
-    /// The picture as R'G'B' u8, (height, width, 3), packed.
+    /// Converts the picture to packed R'G'B' u8 of shape (height, width, 3).
     ///
     /// # Errors
-    /// The driver's.
+    /// A driver call fails.
     pub fn to_rgb(&self, colour: ColourSpace) -> Result<CudaSlice<u8>> {
         let mut rgb = allocate::<u8>(self.gpu(), self.rgb_length())?;
         self.write_rgb(colour, &mut rgb)?;
         Ok(rgb)
     }
 
-    /// The same into the beginning of memory that is there.
+    /// Like [`to_rgb`](Self::to_rgb), but writes to the beginning of existing memory.
     ///
     /// # Errors
-    /// Less memory, or memory of another stream than the picture's; the driver's.
+    /// The memory is too small or belongs to a stream other than the picture's, or a driver call fails.
     pub fn write_rgb(&self, colour: ColourSpace, rgb: &mut CudaSlice<u8>) -> Result<()> {
         check_room(self.gpu(), rgb, self.rgb_length())?;
         let _timed = self.gpu().sample(Stage::Convert);
@@ -150,8 +152,8 @@ impl Picture {
             let (address, _guard) = rgb.device_ptr_mut(self.gpu().stream());
             let pitch = 3 * i64::from(self.width());
             let parameters = YuvToRgb::new(surface, self.format(), colour, address, pitch)?;
-            // SAFETY: `surface` is this picture, `address` has `height` rows of `pitch` bytes, and both are freed on the
-            // stream.
+            // SAFETY: `surface` is this picture, `address` has `height` rows of `pitch` bytes, and both are
+            // freed on the stream.
             unsafe { self.gpu().launch(YuvToRgb::kernel(self.format()), parameters.grid(), &parameters) }
         })
     }
@@ -160,20 +162,21 @@ impl Picture {
         self.width() as usize * self.height() as usize * 3
     }
 
-    /// The picture as a model's input: three values a pixel, in `input.layout`.
+    /// Converts the picture to a model's input of three values a pixel, in `input.layout`.
     ///
     /// # Errors
-    /// A `T` that is not `input.element`; what [`YuvToModel::new`] refuses; the driver's.
+    /// `T` is not `input.element`, [`YuvToModel::new`] rejects the parameters, or a driver call fails.
     pub fn to_model<T: Sample>(&self, colour: ColourSpace, input: &ModelInput) -> Result<CudaSlice<T>> {
         let mut output = allocate::<T>(self.gpu(), self.model_length(input))?;
         self.write_model(colour, input, &mut output)?;
         Ok(output)
     }
 
-    /// The same into the beginning of memory that is there.
+    /// Like [`to_model`](Self::to_model), but writes to the beginning of existing memory.
     ///
     /// # Errors
-    /// As [`to_model`](Self::to_model); less memory, or memory of another stream than the picture's.
+    /// The same as for [`to_model`](Self::to_model). In addition, the memory is too small or belongs to a
+    /// stream other than the picture's.
     pub fn write_model<T: Sample>(
         &self,
         colour: ColourSpace,
@@ -189,7 +192,8 @@ impl Picture {
             let (address, _guard) = output.device_ptr_mut(self.gpu().stream());
             let parameters = YuvToModel::new(surface, self.format(), colour, input, address)?;
             let kernel = YuvToModel::kernel(self.format(), input.element)?;
-            // SAFETY: `surface` is this picture, `address` has all the elements, and both are freed on the stream.
+            // SAFETY: `surface` is this picture, `address` has room for all elements, and both are freed on
+            // the stream.
             unsafe { self.gpu().launch(kernel, parameters.grid(), &parameters) }
         })
     }
@@ -199,10 +203,10 @@ impl Picture {
         width as usize * height as usize * 3
     }
 
-    /// A new NV12 picture of `pixels`: u8 from 0 to 255, floats from 0 to 1.
+    /// Creates an NV12 picture from `pixels`, where u8 ranges from 0 to 255 and floats range from 0 to 1.
     ///
     /// # Errors
-    /// Rows that do not lie in their memory; what [`RgbToNv12::new`] refuses; the driver's.
+    /// The rows exceed their memory, [`RgbToNv12::new`] rejects the parameters, or a driver call fails.
     pub fn from_pixels<T: Sample>(
         gpu: &Arc<Gpu>,
         pixels: &TensorPixels<'_, T>,
@@ -213,10 +217,11 @@ impl Picture {
         Ok(picture)
     }
 
-    /// Writes `pixels` into this NV12 picture of the same size.
+    /// Writes `pixels` to this NV12 picture of the same size.
     ///
     /// # Errors
-    /// As [`from_pixels`](Self::from_pixels); another size, or a picture that is no NV12.
+    /// The same as for [`from_pixels`](Self::from_pixels). In addition, the sizes differ or the picture is
+    /// not NV12.
     pub fn fill<T: Sample>(&mut self, pixels: &TensorPixels<'_, T>, colour: ColourSpace) -> Result<()> {
         pixels.check()?;
         let size = (self.width(), self.height(), self.format());
@@ -230,13 +235,15 @@ impl Picture {
             let first = address + pixels.offset as u64 * size;
             let pitch = i64::try_from(pixels.row_stride as u64 * size).unwrap_or(i64::MAX);
             let parameters = RgbToNv12::new(first, pitch, pixels.channels, T::ELEMENT, surface, colour)?;
-            // SAFETY: the rows lie in `values`, as checked; `surface` is this picture. Both are freed on the stream.
+            // SAFETY: the rows are within `values`, as checked, and `surface` is this picture. Both are freed
+            // on the stream.
             unsafe { gpu.launch(RgbToNv12::kernel(T::ELEMENT), parameters.grid(T::ELEMENT), &parameters) }
         })
     }
 }
 
-/// Whether `memory` has so many elements, and is freed in the order of the stream that writes them.
+/// Checks that `memory` has the needed number of elements and is freed in the order of the stream that writes
+/// them.
 fn check_room<T>(gpu: &Gpu, memory: &CudaSlice<T>, needed: usize) -> Result<()> {
     if memory.len() < needed {
         return Err(Error::new(format!("{needed} elements into memory of {}", memory.len())));
@@ -248,6 +255,7 @@ fn check_room<T>(gpu: &Gpu, memory: &CudaSlice<T>, needed: usize) -> Result<()> 
 }
 
 fn allocate<T: Sample>(gpu: &Gpu, length: usize) -> Result<CudaSlice<T>> {
-    // SAFETY: plain numbers have no invalid values, and a kernel writes all of them before anything reads them.
+    // SAFETY: plain numbers have no invalid values, and a kernel writes all of them before anything reads
+    // them.
     unsafe { gpu.stream().alloc(length) }.map_err(|e| driver("cuMemAllocAsync", &e))
 }

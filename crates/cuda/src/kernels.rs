@@ -1,5 +1,5 @@
-//! The kernels: their names, what each is launched with, and (feature `cuda`) their compiled image. Launching
-//! is left to who holds a device.
+//! The kernels: their names, their launch parameters, and (with the feature `cuda`) their compiled image.
+//! Launching them is left to the owner of a device.
 //!
 //! | kernel | parameters | does |
 //! | --- | --- | --- |
@@ -8,10 +8,11 @@
 //! | `rgb_u8_to_nv12` and three more | [`RgbToNv12`] | R'G'B' to NV12 |
 //! | `overlay_blend` | [`OverlayBlend`] | RGBA over R'G'B' |
 //!
-//! Each takes its struct by value as its only argument and works with any grid of blocks of two dimensions
-//! (threads go on to the next pixels in steps of the whole grid), of up to four warps, each along a row. [`Grid`]
-//! is what the struct's `grid` proposes. Rows need no alignment but their elements' own, pairs of chroma theirs;
-//! more is moved at once where addresses allow.
+//! Each kernel takes its struct by value as its only argument. It works with any two-dimensional grid of
+//! blocks, because threads advance to the next pixels in steps of the whole grid. A block has up to four
+//! warps, each along a row. The struct's `grid` method proposes a [`Grid`]. Rows only need the alignment of
+//! their elements, and pairs of chroma samples that of a pair, but wider accesses are used where addresses
+//! allow.
 
 mod colour;
 mod model;
@@ -23,7 +24,7 @@ pub use parameters::{OverlayBlend, Pixels, RgbToNv12, Surface, YuvToRgb, covered
 
 use crate::{Error, Result};
 
-/// Every kernel's name.
+/// The names of all kernels.
 pub const NAMES: [&str; 13] = [
     "nv12_to_rgb",
     "p010_to_rgb",
@@ -40,31 +41,31 @@ pub const NAMES: [&str; 13] = [
     "overlay_blend",
 ];
 
-/// Machine code of every kernel for every supported GPU, as `cuModuleLoadData` takes it.
+/// The machine code of every kernel for every supported GPU, in the form that `cuModuleLoadData` expects.
 #[cfg(feature = "cuda")]
 pub static IMAGE: &[u8] = {
-    /// The driver reads the image's head as 64-bit words.
+    /// The driver reads the header of the image as 64-bit words.
     #[repr(C, align(16))]
     struct Aligned<T: ?Sized>(T);
     static ALIGNED: &Aligned<[u8]> = &Aligned(*include_bytes!(env!("CUTRICKLE_KERNEL_IMAGE")));
     &ALIGNED.0
 };
 
-/// Largest width or height of a picture, in pixels: up to it the kernels' 32-bit numbers and floats are exact
-/// enough.
+/// The largest width or height of a picture in pixels. Up to this size, the kernels' 32-bit integers and
+/// floats are exact enough.
 pub const MAX_SIDE: u32 = 16_384;
 
-/// How a picture's samples are stored.
+/// The format in which a picture's samples are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SurfaceFormat {
-    /// 8 bits.
+    /// Samples of 8 bits.
     Nv12,
-    /// 10 bits, in the upper end of 16.
+    /// Samples of 10 bits, in the upper bits of 16.
     P010,
 }
 
 impl SurfaceFormat {
-    /// Bytes of a sample as it is stored.
+    /// Returns the size of a stored sample in bytes.
     pub fn sample_size(self) -> u64 {
         match self {
             Self::Nv12 => 1,
@@ -72,7 +73,7 @@ impl SurfaceFormat {
         }
     }
 
-    /// Bits of a sample that mean something.
+    /// Returns the number of significant bits of a sample.
     pub fn depth(self) -> u32 {
         match self {
             Self::Nv12 => 8,
@@ -81,22 +82,22 @@ impl SurfaceFormat {
     }
 }
 
-/// How many threads a kernel is launched with, across and down.
+/// The number of threads that a kernel is launched with, horizontally and vertically.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
-    /// Blocks of threads.
+    /// The number of blocks of threads.
     pub blocks: [u32; 2],
-    /// Threads of a block.
+    /// The number of threads of a block.
     pub threads: [u32; 2],
 }
 
 impl Grid {
-    /// A warp goes along a row, so that its accesses are neighbours.
+    /// A warp spans part of a row, so that its accesses are adjacent.
     const THREADS: [u32; 2] = [32, 4];
-    /// CUDA's limit of blocks down; threads step on to what lies beyond.
+    /// CUDA's limit on the vertical number of blocks. Threads advance to the rows beyond it.
     const MAX_DOWN: u32 = 65_535;
 
-    /// One thread each for `across` x `down` pieces of work.
+    /// Launches one thread for each of `across` x `down` pieces of work.
     fn for_each(across: u32, down: u32) -> Self {
         let [x, y] = Self::THREADS;
         let blocks = [across.div_ceil(x).max(1), down.div_ceil(y).clamp(1, Self::MAX_DOWN)];
@@ -104,7 +105,7 @@ impl Grid {
     }
 }
 
-/// Pixels of a row that a thread takes of R'G'B' of 8 bits, as `BLOCK` in kernels/pixel.cuh.
+/// The number of pixels in a row of 8-bit R'G'B' that a thread processes, like `BLOCK` in kernels/pixel.cuh.
 const BLOCK: u32 = 16;
 
 fn check_size(what: &str, width: u32, height: u32) -> Result<()> {
@@ -114,7 +115,8 @@ fn check_size(what: &str, width: u32, height: u32) -> Result<()> {
     Err(Error::new(format!("{what} of {width}x{height} pixels: sides are 1 to {MAX_SIDE}")))
 }
 
-/// Checks rows of `row` bytes each, `pitch` apart, whose elements take `element` bytes.
+/// Checks the address and pitch of rows of `row` bytes each, `pitch` apart, whose elements have `element`
+/// bytes.
 fn check_rows(what: &str, address: u64, pitch: i64, row: u64, element: u64) -> Result<()> {
     if address == 0 {
         return Err(Error::new(format!("{what} at the null address")));

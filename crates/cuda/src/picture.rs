@@ -9,22 +9,23 @@ use crate::device::{Rows, driver};
 use crate::kernels::{MAX_SIDE, Surface, SurfaceFormat};
 use crate::{Error, Gpu, Result, Stage};
 
-/// Bytes that the rows of a picture begin at a multiple of: what a thread of the kernels moves at once.
+/// The alignment of a picture's rows in bytes, which is the width of the kernels' largest memory access.
 const ALIGNMENT: usize = 16;
 
-/// Where a picture's memory comes from, and so how it is freed.
+/// The origin of a picture's memory, which determines how it is freed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// What the stream allocates and frees in its order.
+    /// Allocated from the pool and freed in the order of the stream.
     Pool,
-    /// An allocation of its own, which takes the whole device's time to free.
+    /// A separate allocation. Freeing it stalls the whole device.
     Device,
 }
 
-/// A 4:2:0 picture in memory of its own on a device: rows of luma, then half as many, rounded up, of Cb and Cr in turn.
+/// A 4:2:0 picture in its own device memory: rows of luma, followed by half as many rows, rounded up, of
+/// interleaved Cb and Cr.
 ///
-/// Its pixels are those of the last work that was enqueued to write them; whatever reads them is enqueued on the same
-/// stream. Its memory is freed on that stream as well, after all that uses it.
+/// Its pixels are those of the last write that was enqueued, and whatever reads them is enqueued on the same
+/// stream. Its memory is freed on that stream as well, after all work that uses it.
 #[derive(Debug)]
 pub struct Picture {
     gpu: Arc<Gpu>,
@@ -37,19 +38,19 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Memory for a picture, with whatever is in it.
+    /// Allocates memory for a picture, with undefined content.
     ///
     /// # Errors
-    /// A side of 0 or above [`MAX_SIDE`]; out of memory.
+    /// A side is 0 or above [`MAX_SIDE`], or memory is exhausted.
     pub fn new(gpu: &Arc<Gpu>, format: SurfaceFormat, width: u32, height: u32) -> Result<Self> {
         Self::allocate(gpu, format, width, height, Origin::Pool)
     }
 
-    /// The same outside of the pool that the stream allocates from, whose memory NVENC does not register
-    /// (`NV_ENC_ERR_RESOURCE_REGISTER_FAILED`). Slow to allocate and to free.
+    /// Allocates a picture outside of the stream's pool, because NVENC does not register memory from the pool
+    /// (`NV_ENC_ERR_RESOURCE_REGISTER_FAILED`). It is slow to allocate and to free.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// The same as for [`new`](Self::new).
     pub(crate) fn outside_of_pool(
         gpu: &Arc<Gpu>,
         format: SurfaceFormat,
@@ -82,8 +83,8 @@ impl Picture {
             }
             Origin::Device => {
                 gpu.bind()?;
-                // SAFETY: the device's context is current; the address is that of so many bytes, which have no invalid
-                // values, and `drop` frees them as they were allocated.
+                // SAFETY: the device's context is current. The address points to this many bytes, which have
+                // no invalid values, and `drop` frees them with the matching function.
                 unsafe {
                     let address =
                         cudarc::driver::result::malloc_sync(bytes).map_err(|e| driver("cuMemAlloc", &e))?;
@@ -95,32 +96,32 @@ impl Picture {
         Ok(Self { gpu: Arc::clone(gpu), memory, origin, format, width, height, pitch })
     }
 
-    /// The device.
+    /// Returns the device.
     pub fn gpu(&self) -> &Arc<Gpu> {
         &self.gpu
     }
 
-    /// How samples are stored.
+    /// Returns how samples are stored.
     pub fn format(&self) -> SurfaceFormat {
         self.format
     }
 
-    /// Pixels in a row.
+    /// Returns the width in pixels.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Rows.
+    /// Returns the height in pixels.
     pub fn height(&self) -> u32 {
         self.height
     }
 
-    /// Bytes from a row to the next, of luma and of chroma.
+    /// Returns the distance between rows in bytes, for luma and chroma alike.
     pub fn pitch(&self) -> usize {
         self.pitch
     }
 
-    /// Bytes of all rows of luma.
+    /// Returns the size of all rows of luma in bytes.
     pub(crate) fn luma_bytes(&self) -> usize {
         self.pitch * self.height as usize
     }
@@ -147,7 +148,8 @@ impl Picture {
 
     /// Enqueues work that reads the picture.
     pub(crate) fn read<T>(&self, work: impl FnOnce(Surface) -> Result<T>) -> Result<T> {
-        // What the driver is told of the memory's use is told when the guard goes, so after the work is enqueued.
+        // Dropping the guard reports the use of the memory to the driver, so it must happen after the work is
+        // enqueued.
         let (address, _guard) = self.memory.device_ptr(self.gpu.stream());
         work(self.at(address))
     }
@@ -163,14 +165,15 @@ impl Picture {
     /// Enqueues a copy of the upper left part of `from` into this picture.
     ///
     /// # Safety
-    /// `from`, of this picture's format and at least its size, is memory of this device, and stays as it is until the
-    /// stream has come this far.
+    /// `from` must have this picture's format and at least its size, point to memory of this device, and
+    /// remain unchanged until the stream has executed the copy.
     pub(crate) unsafe fn copy_from(&mut self, from: Surface) -> Result<()> {
         let width = self.width.next_multiple_of(2) as usize * self.format.sample_size() as usize;
         let rows = self.height as usize;
         self.write(|gpu, to| {
             let at = |address, pitch: i64| Rows { address, pitch: usize::try_from(pitch).unwrap_or(0) };
-            // SAFETY: the caller answers for `from`; `to` is this picture's memory, which the stream frees.
+            // SAFETY: the caller guarantees `from`. `to` is this picture's memory, which is freed on the
+            // stream.
             unsafe {
                 gpu.copy_rows(at(from.luma, from.luma_pitch), at(to.luma, to.luma_pitch), width, rows)?;
                 let (from, to) = (at(from.chroma, from.chroma_pitch), at(to.chroma, to.chroma_pitch));
@@ -179,11 +182,11 @@ impl Picture {
         })
     }
 
-    /// Enqueues a copy into an encoder's input: the upper left part of another picture of the same device and format, which is at least as
-    /// large, into this one.
+    /// Enqueues a copy of the upper left part of another picture into this one, which is the input of an
+    /// encoder. The other picture must be on the same device, have the same format, and be at least as large.
     ///
     /// # Errors
-    /// Another device or format, or a smaller picture; the driver's.
+    /// The other picture is on another device, has another format, or is smaller, or a driver call fails.
     pub fn copy_picture(&mut self, from: &Self) -> Result<()> {
         let shape = |picture: &Self| (picture.width, picture.height, picture.format);
         let large = from.width >= self.width && from.height >= self.height;
@@ -191,14 +194,14 @@ impl Picture {
             return Err(Error::new(format!("a copy of {:?} into {:?}", shape(from), shape(self))));
         }
         let _timed = self.gpu.sample(Stage::Encode);
-        // SAFETY: `from`'s memory is its own and is freed on the same stream, behind this copy.
+        // SAFETY: `from` owns its memory, which is freed on the same stream after this copy.
         from.read(|surface| unsafe { self.copy_from(surface) })
     }
 }
 
 impl Drop for Picture {
     fn drop(&mut self) {
-        // SAFETY: nobody looks at it after this.
+        // SAFETY: nothing uses it after this.
         let memory = unsafe { ManuallyDrop::take(&mut self.memory) };
         if self.origin == Origin::Pool {
             drop(memory);
@@ -207,7 +210,8 @@ impl Drop for Picture {
         let stream = self.gpu.stream();
         let freed = self.gpu.bind().and_then(|()| {
             stream.synchronize().map_err(|e| driver("cuStreamSynchronize", &e))?;
-            // SAFETY: it was allocated so, this is its only owner, and all work that uses it was enqueued on the stream.
+            // SAFETY: the memory was allocated by the matching function, this is its only owner, and all work
+            // that uses it was enqueued on the stream.
             unsafe { cudarc::driver::result::free_sync(memory.leak()) }.map_err(|e| driver("cuMemFree", &e))
         });
         if let Err(e) = freed {

@@ -14,11 +14,11 @@ use crate::{Error, Gpu, Picture, Result, Stage};
 /// The stage of a stream that pixels are copied for. Each stage has its own threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyStage {
-    /// The host decodes because the device cannot.
+    /// The host decodes in place of the device.
     Decode,
     /// A processor copies pictures.
     Process,
-    /// The host encodes because the device cannot.
+    /// The host encodes in place of the device.
     Encode,
     /// A thread that has not declared its stage.
     Other,

@@ -1,22 +1,23 @@
-//! The one shape of error that the crates share, and how an error is printed.
+//! The common shape of all crates' errors, and how to print them.
 //!
-//! [`declare!`] makes a crate's error type: opaque, with a text that says where, a cause, and a question for each kind
-//! that a caller may want to tell apart. The `Display` of an error is its own text without its cause, which `source()`
-//! gives. Whoever prints an error for a person prints [`chain`] of it, so that each cause is said exactly once. What
-//! went wrong is for the other crates to say.
+//! [`declare!`] makes a crate's error type: opaque, with a message that says what failed, a cause, and a
+//! predicate for each kind that callers may want to distinguish. An error's `Display` is its own message
+//! without the cause, which `source()` returns. Code that prints an error for a person should print its
+//! [`chain`], so that each cause appears exactly once. The errors themselves are declared by the other
+//! crates.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::fmt::{self, Display};
 
-/// The cause of an error, and what functions return that may fail in any way.
+/// The cause of an error, and the error type of functions that may fail in any way.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Declares a crate's error type.
 ///
-/// Each kind has a variant, a constructor and, where callers may ask for it, a question. The type has `because`, which
-/// adds a cause; its `Display` is its own text, and its `Debug` the whole [`chain`], since that is what `main` prints of
-/// an error that it returns.
+/// Each kind has a variant, a constructor and, if callers need it, a predicate. The method `because` adds a
+/// cause. `Display` prints the error's own message; `Debug` prints the whole [`chain`], because that is what
+/// `main` prints for an error that it returns.
 ///
 /// ```
 /// cutrickle_error::declare! {
@@ -108,7 +109,7 @@ macro_rules! declare {
     };
 }
 
-/// `error` and what caused it as one line: `what: its cause: the cause of that`.
+/// Returns `error` and its causes as one line: `what: its cause: the cause of that`.
 ///
 /// ```
 /// # use cutrickle_error::chain;
@@ -119,7 +120,7 @@ pub fn chain<'a>(error: &'a (dyn Error + 'static)) -> Chain<'a> {
     Chain(error)
 }
 
-/// Displays an error and its causes. From [`chain`].
+/// Displays an error and its causes. Created by [`chain`].
 #[derive(Clone, Copy)]
 pub struct Chain<'a>(&'a (dyn Error + 'static));
 
@@ -129,7 +130,7 @@ impl Display for Chain<'_> {
         let mut below = self.0.source();
         while let Some(cause) = below {
             let text = one_line(cause);
-            // Errors of other libraries may say their cause themselves.
+            // Errors of other libraries may include their cause in their own message.
             if !line.contains(&text) {
                 line = format!("{line}: {text}");
             }
@@ -145,8 +146,8 @@ impl fmt::Debug for Chain<'_> {
     }
 }
 
-/// A text as one line: its lines with colons between, up to a backtrace. candle's errors bring their context as lines,
-/// and a backtrace where `RUST_BACKTRACE` asks for one.
+/// Joins the lines of a text with colons into one line, and stops at a backtrace. candle's errors have
+/// several lines of context, and a backtrace if `RUST_BACKTRACE` requests one.
 pub fn one_line(text: impl Display) -> String {
     let text = text.to_string();
     let mut line = String::with_capacity(text.len());
@@ -166,7 +167,7 @@ pub fn one_line(text: impl Display) -> String {
 mod tests {
     use super::*;
 
-    /// An error that may say its cause itself, as some libraries' do.
+    /// An error that may include its cause in its own message, as those of some libraries do.
     #[derive(Debug)]
     struct Told {
         text: &'static str,

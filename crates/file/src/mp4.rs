@@ -3,6 +3,7 @@
 
 mod annexb;
 mod description;
+mod form;
 mod parameter_sets;
 mod reader;
 mod sample_table;

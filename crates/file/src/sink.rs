@@ -106,35 +106,38 @@ impl FileSink {
     /// Runs on a thread that may block, until the channel is closed.
     fn write(self, mut coded: mpsc::Receiver<Coded>, outlet: &Outlet) -> Result<()> {
         let Self { file, format, mut tally } = self;
-        let name = file.target.display().to_string();
-        let mut write = || -> Result<(), BoxError> {
-            let mut container = Container::new(format, file.open()?)?;
-            while let Some(coded) = coded.blocking_recv() {
-                let before = container.position();
-                let taken = container.write(&coded);
-                if taken.is_err() {
-                    outlet.dropped(size(&coded));
-                }
-                taken?;
-                outlet.sent(container.position() - before);
-                tally.reached(container.position());
-                if let Coded::Unit(unit) = &coded {
-                    tally.unit(unit);
-                }
-            }
-            if tally.written().units() == 0 {
-                return file.discard();
-            }
-            tally.reached(container.finish()?);
-            file.complete()
-        };
-        let written = write();
+        let written = fill(&file, format, &mut coded, outlet, &mut tally);
         coded.close();
         while let Some(coded) = coded.blocking_recv() {
             outlet.dropped(size(&coded));
         }
-        written.map_err(|e| Error::failed(name).because(e))
+        written.map_err(|e| Error::failed(file.target.display().to_string()).because(e))
     }
+}
+
+/// Writes everything that comes, and completes the file.
+fn fill(
+    file: &Part,
+    format: Format,
+    coded: &mut mpsc::Receiver<Coded>,
+    outlet: &Outlet,
+    tally: &mut Tally,
+) -> Result<(), BoxError> {
+    let mut container = Container::new(format, file.open()?)?;
+    while let Some(coded) = coded.blocking_recv() {
+        let before = container.position();
+        container.write(&coded).inspect_err(|_| outlet.dropped(size(&coded)))?;
+        outlet.sent(container.position() - before);
+        tally.reached(container.position());
+        if let Coded::Unit(unit) = &coded {
+            tally.unit(unit);
+        }
+    }
+    if tally.written().units() == 0 {
+        return file.discard();
+    }
+    tally.reached(container.finish()?);
+    file.complete()
 }
 
 fn size(coded: &Coded) -> u64 {

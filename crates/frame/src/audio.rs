@@ -1,4 +1,4 @@
-//! A stretch of audio of a live stream.
+//! A piece of audio of a live stream.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -9,16 +9,16 @@ use cutrickle_media::Timestamp;
 
 use crate::{Error, Result};
 
-/// Decodes the packets of one audio track, in order, when a frame's samples are asked for.
+/// Decodes the packets of one audio track, in order, when a frame's samples are requested.
 pub trait DecodeAudio: Send + Sync {
-    /// The samples of `packet`: one row a channel, all of equal length, -1.0 to 1.0.
+    /// Decodes the samples of `packet`: one row per channel, all of equal length, -1.0 to 1.0.
     ///
     /// # Errors
-    /// What the decoder says.
+    /// Fails if the decoder does.
     fn decode(&self, packet: &Bytes) -> Result<Vec<Vec<f32>>>;
 }
 
-/// A stretch of audio with its time. Until its samples are replaced it carries the packet it came in, and is
+/// A piece of audio with its time. Until its samples are replaced, it carries the packet it came in and is
 /// sent on as that packet.
 #[derive(Clone)]
 pub struct AudioFrame {
@@ -34,7 +34,7 @@ enum Content {
 }
 
 impl AudioFrame {
-    /// A frame from one encoded packet; `sample_rate` in Hz.
+    /// Creates a frame from one encoded packet; `sample_rate` is in Hz.
     pub fn from_packet(
         data: Bytes,
         timestamp: Timestamp,
@@ -45,10 +45,10 @@ impl AudioFrame {
         Self { content, timestamp, sample_rate }
     }
 
-    /// A frame from samples of shape (channels, samples), float, -1.0 to 1.0.
+    /// Creates a frame from float samples of shape (channels, samples), -1.0 to 1.0.
     ///
     /// # Errors
-    /// Another shape or type; a rate outside 8-192 kHz; more than 8 channels.
+    /// Fails for another shape or type, a rate outside 8-192 kHz, or more than 8 channels.
     pub fn from_tensor(samples: Tensor, sample_rate: u32, timestamp: Timestamp) -> Result<Self> {
         if !(8_000..=192_000).contains(&sample_rate) {
             return Err(Error::new(format!("audio at {sample_rate} Hz: 8000 to 192000 are possible")));
@@ -56,10 +56,11 @@ impl AudioFrame {
         Ok(Self { content: Content::Samples(accept_samples(samples)?), timestamp, sample_rate })
     }
 
-    /// The samples: (channels, samples), f32, -1.0 to 1.0. Decoded on first use, then shared.
+    /// Returns the samples: (channels, samples), f32, -1.0 to 1.0. They are decoded on first use, then
+    /// shared.
     ///
     /// # Errors
-    /// The decoder's.
+    /// Fails if the decoder does.
     pub fn tensor(&self) -> Result<Tensor> {
         match &self.content {
             Content::Samples(samples) => Ok(samples.clone()),
@@ -76,15 +77,15 @@ impl AudioFrame {
         }
     }
 
-    /// The same frame with new samples of shape (channels, samples), float. It is encoded anew.
+    /// Replaces the samples with floats of shape (channels, samples). The frame is then re-encoded.
     ///
     /// # Errors
-    /// Another shape or type; the text says which.
+    /// Fails for another shape or type; the message says which.
     pub fn replace_tensor(self, samples: Tensor) -> Result<Self> {
         Ok(Self { content: Content::Samples(accept_samples(samples)?), ..self })
     }
 
-    /// The packet that the frame came in, unless its samples were replaced.
+    /// The packet the frame came in, unless its samples were replaced.
     pub fn packet(&self) -> Option<&Bytes> {
         match &self.content {
             Content::Packet { data, .. } => Some(data),
@@ -102,7 +103,7 @@ impl AudioFrame {
         self.timestamp.seconds()
     }
 
-    /// Presentation time of the first sample, exact.
+    /// The exact presentation time of the first sample.
     pub fn timestamp(&self) -> Timestamp {
         self.timestamp
     }

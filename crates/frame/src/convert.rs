@@ -1,4 +1,4 @@
-//! Between I420 pictures and RGB tensors on the host, by the SIMD kernels of the `yuv` crate.
+//! Conversion between I420 pictures and RGB tensors on the CPU, with the SIMD kernels of the `yuv` crate.
 
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use cutrickle_media::{Colour, Matrix};
@@ -8,7 +8,7 @@ use yuv::{
 
 use crate::{Error, I420, Result, range};
 
-/// `picture` as a tensor of shape (H, W, 3), u8, RGB.
+/// Converts `picture` to a tensor of shape (H, W, 3), u8, RGB.
 pub(crate) fn i420_to_rgb(picture: &I420, colour: Colour) -> Result<Tensor> {
     let (width, height) = (picture.width(), picture.height());
     let [y, u, v] = picture.planes();
@@ -28,8 +28,8 @@ pub(crate) fn i420_to_rgb(picture: &I420, colour: Colour) -> Result<Tensor> {
     Ok(Tensor::from_vec(rgb, (height as usize, width as usize, 3), &Device::Cpu)?)
 }
 
-/// A tensor of shape (H, W, 1|3|4), u8, as a picture of colour `colour`. Chroma is the mean of 2x2 pixels;
-/// a fourth channel is left out, a single one is grey.
+/// Converts a tensor of shape (H, W, 1|3|4), u8, to a picture of colour `colour`. Chroma is the mean of 2x2
+/// pixels; a fourth channel is ignored, and a single channel is grey.
 pub(crate) fn rgb_to_i420(tensor: &Tensor, colour: Colour) -> Result<I420> {
     let (height, width, channels) = tensor.dims3()?;
     let tensor = match channels {
@@ -68,7 +68,7 @@ pub(crate) fn rgb_to_i420(tensor: &Tensor, colour: Colour) -> Result<I420> {
     Ok(picture)
 }
 
-/// Checks that `tensor` can be a frame's pixels: (H, W, 1|3|4), u8 0-255 or float 0-1.
+/// Checks that `tensor` can be a frame's pixels: (H, W, 1|3|4), u8 from 0 to 255 or float from 0 to 1.
 pub(crate) fn accept_pixels(tensor: Tensor) -> Result<Tensor> {
     let dims = tensor.dims();
     let [height, width, 1 | 3 | 4] = *dims else {
@@ -90,12 +90,12 @@ pub(crate) fn accept_pixels(tensor: Tensor) -> Result<Tensor> {
     Ok(pixels)
 }
 
-/// Pixels that [`accept_pixels`] took, as u8.
+/// Converts pixels that passed [`accept_pixels`] to u8.
 pub(crate) fn to_u8(pixels: &Tensor) -> Result<Tensor> {
     if pixels.dtype() == DType::U8 {
         return Ok(pixels.clone());
     }
-    // Half of a step is added because the cast truncates.
+    // Adding 0.5 rounds, because the cast truncates.
     let scaled = (pixels.to_dtype(DType::F32)?.clamp(0f32, 1f32)? * 255.0)?;
     Ok((scaled + 0.5)?.to_dtype(DType::U8)?)
 }
@@ -116,7 +116,7 @@ fn matrix(colour: Colour) -> YuvStandardMatrix {
 mod tests {
     use super::*;
 
-    /// The formula of H.273, 8.3, in f64: what the kernels are held against.
+    /// The formula of H.273, 8.3, in f64, which the kernels are compared with.
     fn reference(y: f64, u: f64, v: f64, colour: Colour) -> [f64; 3] {
         let (kr, kb) = match colour.matrix {
             Matrix::Bt601 => (0.299, 0.114),

@@ -1,7 +1,7 @@
-//! Pictures in a CUDA device's memory, and tensors made of them without a copy.
+//! Pictures in CUDA device memory, and tensors made from them without a copy.
 //!
-//! candle's device and the framework's own work share one stream, by which everything is ordered; the device's
-//! per-thread default stream, which candle would take by itself, orders nothing between threads.
+//! candle's device and the framework's own work share one stream, which keeps them in order. candle's default
+//! choice, the per-thread default stream of the device, would not order work across threads.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,12 +18,13 @@ use cutrickle_media::{Colour, Element, ModelInput};
 
 use crate::{Error, I420, Result};
 
-/// The CUDA device `ordinal` for tensors and pictures.
+/// Opens the CUDA device `ordinal` for tensors and pictures.
 ///
 /// # Errors
-/// No driver, no such device, or one that does not take the kernels; the text says which.
+/// Fails if there is no driver, no such device, or a device that does not support the kernels; the message
+/// says which.
 pub fn cuda_device(ordinal: usize) -> Result<Device> {
-    // Asked first: what candle says of a machine without a driver is a code.
+    // Checked first, because on a machine without a driver candle's error is only a code.
     let count = Gpu::count().map_err(|e| Error::new(format!("cuda:{ordinal}")).because(e))?;
     if ordinal >= count {
         return Err(Error::new(format!("cuda:{ordinal}: no such GPU, the driver knows of {count}")));
@@ -34,15 +35,15 @@ pub fn cuda_device(ordinal: usize) -> Result<Device> {
     Ok(device)
 }
 
-/// What runs kernels, decoder and encoder on the device that tensors are on. One for each of candle's devices; it lives
-/// as long as the process.
+/// Returns the object that runs kernels, decoders and encoders on the tensors' device. There is one per
+/// candle device, and it lives as long as the process.
 ///
 /// # Errors
-/// A device that is none of CUDA's; a default stream; the driver's.
+/// Fails if the device is not a CUDA device, if it uses the default stream, or if the driver fails.
 pub fn gpu(device: &Device) -> Result<Arc<Gpu>> {
     let device = cuda(device)?;
     let stream = device.cuda_stream();
-    // Taken when a stream of video is opened, and once for a frame whose pixels were replaced.
+    // The lock is taken when a video stream is opened, and once per frame whose pixels were replaced.
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(gpu) = open.iter().find(|gpu| Arc::ptr_eq(gpu.stream(), &stream)) {
         return Ok(Arc::clone(gpu));
@@ -54,27 +55,27 @@ pub fn gpu(device: &Device) -> Result<Arc<Gpu>> {
 
 static OPEN: Mutex<Vec<Arc<Gpu>>> = Mutex::new(Vec::new());
 
-/// What an open CUDA device has to say of itself.
+/// Counters of an open CUDA device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GpuFigures {
     /// The device's number.
     pub ordinal: usize,
-    /// Bytes of pixels that went between the host and the device, by stage.
+    /// Bytes of pixels copied between the CPU and the device, by stage.
     pub copied: [Copied; CopyStage::ALL.len()],
     /// How often a picture had to wait for one of its decoder's surfaces.
     pub surface_waits: u64,
-    /// What it took over each stage of those pictures that were timed.
+    /// The time spent in each stage, for the pictures that were timed.
     pub stages: [(Stage, StageTime); Stage::ALL.len()],
 }
 
-/// Bytes of memory that are in use on the devices that were opened, by whomever; without those where the driver does not
-/// tell. Asks the driver, which takes microseconds when all is well, and has no limit when it is not.
+/// Bytes of memory in use on the open devices, by any process; devices whose driver does not answer are left
+/// out. The query normally takes microseconds, but has no time limit if the driver hangs.
 pub fn gpu_memory_used() -> u64 {
     let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     open.iter().filter_map(|gpu| gpu.memory().ok()).map(|(used, _)| used).sum()
 }
 
-/// The figures of every device that was opened.
+/// The counters of every open device.
 pub fn gpu_figures() -> Vec<GpuFigures> {
     let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     open.iter()
@@ -91,7 +92,7 @@ fn cuda(device: &Device) -> Result<&CudaDevice> {
     device.as_cuda_device().map_err(|e| Error::new("a picture on a device that is none of CUDA's").because(e))
 }
 
-/// Counts a tensor in host memory that goes to `device`.
+/// Counts the upload of a tensor in CPU memory to `device`.
 pub(crate) fn count_upload(tensor: &Tensor, device: &Device) {
     if let Ok(gpu) = gpu(device) {
         let bytes = tensor.elem_count() * tensor.dtype().size_in_bytes();
@@ -99,12 +100,12 @@ pub(crate) fn count_upload(tensor: &Tensor, device: &Device) {
     }
 }
 
-/// Whether `picture` is in the memory that `device`'s tensors are in.
+/// Whether `picture` is in the memory of `device`.
 pub(crate) fn is_on(picture: &Picture, device: &Device) -> bool {
     matches!(device, Device::Cuda(device) if Arc::ptr_eq(picture.gpu().stream(), &device.cuda_stream()))
 }
 
-/// `picture` as a tensor of shape (H, W, 3), u8, RGB, on `device`, which it is on.
+/// Converts `picture` to a tensor of shape (H, W, 3), u8, RGB, on `device`, which must hold the picture.
 pub(crate) fn rgb_of(picture: &Picture, colour: Colour, device: &Device) -> Result<Tensor> {
     let rgb = picture.to_rgb(colour.space()).map_err(|e| Error::new("a picture to RGB").because(e))?;
     let storage = CudaStorage::wrap_cuda_slice(rgb, cuda(device)?.clone());
@@ -112,7 +113,8 @@ pub(crate) fn rgb_of(picture: &Picture, colour: Colour, device: &Device) -> Resu
     Ok(Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false))
 }
 
-/// `picture` as a model takes it, on `device`, which it is on; none for u8, which no kernel makes.
+/// Converts `picture` to a model's input on `device`, which must hold the picture. Returns `None` for u8,
+/// which no kernel produces.
 pub(crate) fn model_of(
     picture: &Picture,
     colour: Colour,
@@ -135,7 +137,7 @@ pub(crate) fn model_of(
     Ok(Some(Tensor::from_storage(Storage::Cuda(storage), &shape, BackpropOp::none(), false)))
 }
 
-/// Pixels of shape (H, W, 1|3|4) on a CUDA device as an NV12 picture.
+/// Converts pixels of shape (H, W, 1|3|4) on a CUDA device to an NV12 picture.
 pub(crate) fn picture_of(pixels: &Tensor, colour: Colour) -> Result<Picture> {
     let gpu = gpu(pixels.device())?;
     let (height, width, _) = pixels.dims3()?;
@@ -145,10 +147,12 @@ pub(crate) fn picture_of(pixels: &Tensor, colour: Colour) -> Result<Picture> {
     Ok(picture)
 }
 
-/// Writes pixels of shape (H, W, 1|3|4) into a picture that is at most as large: their upper left part.
+/// Fills a picture with the upper left part of pixels of shape (H, W, 1|3|4), which must be at least as
+/// large.
 ///
 /// # Errors
-/// A type that is none of u8, f16, bf16, f32; a picture that is larger; the driver's.
+/// Fails if the type is not one of u8, f16, bf16 and f32, if the picture is larger than the pixels, or if the
+/// driver fails.
 pub fn fill(picture: &mut Picture, pixels: &Tensor, colour: Colour) -> Result<()> {
     match pixels.dtype() {
         DType::U8 => fill_with::<u8>(picture, pixels, colour),
@@ -163,7 +167,7 @@ fn fill_with<T>(picture: &mut Picture, pixels: &Tensor, colour: Colour) -> Resul
 where
     T: Sample + candle_core::cuda_backend::CudaDType,
 {
-    // Rows may lie apart, but a pixel's channels and a row's pixels may not.
+    // Rows need not be adjacent, but the pixels of a row and the channels of a pixel must be.
     let (_, _, channels) = pixels.dims3()?;
     let packed = matches!(pixels.stride(), [_, pixel, 1] if *pixel == channels);
     let pixels = if packed { pixels.clone() } else { pixels.contiguous()? };
@@ -205,11 +209,11 @@ pub(crate) fn overlay(
     gpu.overlay(target, &picture, at).map_err(candle_core::Error::wrap)
 }
 
-/// `picture` in host memory: one copy through page-locked memory, for which this waits.
+/// Copies `picture` to CPU memory through page-locked memory, and waits for it.
 pub(crate) fn i420_of(picture: &Picture) -> Result<I420> {
-    // As many as pictures are fetched at the same time: an encoder of each stream's.
+    // Idle buffers for as many pictures as are downloaded at the same time: one per stream's encoder.
     static IDLE: Mutex<Vec<Download>> = Mutex::new(Vec::new());
-    const MOST_IDLE: usize = 8;
+    const MAX_IDLE: usize = 8;
     let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     let place = |downloads: &[Download]| downloads.iter().position(|of| Arc::ptr_eq(of.gpu(), picture.gpu()));
     let taken = {
@@ -220,17 +224,17 @@ pub(crate) fn i420_of(picture: &Picture) -> Result<I420> {
     let host = download.fetch(picture).map_err(|e| Error::new("a picture to the host").because(e))?;
     let i420 = planes_of(&host)?;
     let mut idle = idle();
-    if idle.len() < MOST_IDLE {
+    if idle.len() < MAX_IDLE {
         idle.push(download);
     }
     Ok(i420)
 }
 
-/// Three planes of 8 bits.
+/// Converts to three planes of 8 bits.
 fn planes_of(host: &HostPicture<'_>) -> Result<I420> {
     let mut i420 = I420::new(host.width, host.height)?;
     let [y, u, v] = i420.planes_mut();
-    // P010 has its ten bits at the upper end of 16, little-endian: the upper byte is the picture in 8 bits.
+    // P010 has its ten bits in the upper end of 16, little-endian, so the upper byte is the 8-bit sample.
     let (step, high) = match host.format {
         SurfaceFormat::Nv12 => (1, 0),
         SurfaceFormat::P010 => (2, 1),

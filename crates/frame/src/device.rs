@@ -1,4 +1,4 @@
-//! Where a worker's tensors are: the choice that a user makes, and what comes of it.
+//! The device that a worker's tensors are on: the user's choice, and opening it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,35 +8,35 @@ use cutrickle_error::chain;
 
 use crate::{Error, Result};
 
-/// Why a program that was built for no GPU finds none.
+/// Why a program built without GPU support finds no GPU.
 pub const WITHOUT_CUDA: &str = "this program was built without CUDA; `cargo build --release --features cuda` builds it with, and needs nvcc";
 
-/// What a user asks for: `auto`, `cpu`, or `cuda:0`, several of them with commas between.
+/// The user's choice: `auto`, `cpu`, or one or more devices such as `cuda:0`, separated by commas.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first CUDA device where there is one, else the CPU.
+    /// The first CUDA device, or the CPU if there is none.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// These CUDA devices and no other.
+    /// Exactly these CUDA devices.
     Cuda(Vec<usize>),
 }
 
-/// Devices that were opened.
+/// The devices that were opened.
 #[derive(Debug, Clone)]
 pub struct OpenedDevices {
-    /// At least one.
+    /// The devices; at least one.
     pub devices: Vec<Device>,
-    /// Why `auto` is not a GPU.
+    /// Why `auto` did not choose a GPU.
     pub fallback: Option<String>,
 }
 
 impl DeviceChoice {
-    /// Opens what was chosen.
+    /// Opens the chosen devices.
     ///
     /// # Errors
-    /// A CUDA device that was asked for by number and cannot be had; the text says why. `Auto` never fails.
+    /// Fails if a CUDA device chosen by number cannot be opened; the message says why. `Auto` never fails.
     pub fn open(&self) -> Result<OpenedDevices> {
         match self {
             Self::Cpu => Ok(OpenedDevices { devices: vec![Device::Cpu], fallback: None }),

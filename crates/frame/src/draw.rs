@@ -1,4 +1,4 @@
-//! Rectangles and text, painted on the CPU and laid over a frame where its pixels are.
+//! Rectangles and text, painted on the CPU and blended over a frame on the frame's device.
 
 use candle_core::{Device, Tensor};
 use cutrickle_media::Size;
@@ -9,12 +9,12 @@ use embedded_graphics::text::{Baseline, Text};
 
 use crate::{I420, Result, VideoFrame};
 
-/// A colour with its opacity: red, green, blue and alpha, 0 to 255 each.
+/// A colour with opacity: red, green, blue and alpha, each from 0 to 255.
 pub type Rgba = [u8; 4];
 
-/// A transparent sheet to paint on, laid over a frame by [`VideoFrame::draw`].
+/// A transparent canvas that [`VideoFrame::draw`] blends over a frame.
 ///
-/// Only the part that was painted on travels to a frame's device. Whatever lies outside of the canvas is left out.
+/// Only the painted part is copied to a frame's device. Anything outside the canvas is clipped.
 ///
 /// ```
 /// # use cutrickle_frame::{Canvas, I420, VideoFrame};
@@ -31,38 +31,38 @@ pub struct Canvas {
     width: u32,
     height: u32,
     pixels: Vec<Rgba>,
-    /// First column and row that were painted on, and those after the last.
+    /// The painted part: first column and row, then the column and row after the last.
     painted: Option<[u32; 4]>,
 }
 
-/// Smallest first; any whole multiple can be drawn.
+/// Smallest first. Text is drawn at whole multiples of these sizes.
 const FONTS: [&MonoFont<'static>; 5] =
     [&fonts::FONT_4X6, &fonts::FONT_5X8, &fonts::FONT_6X10, &fonts::FONT_9X15, &fonts::FONT_10X20];
 
 impl Canvas {
-    /// A transparent canvas.
+    /// Creates a transparent canvas.
     ///
     /// # Errors
-    /// A side of 0 or above 16384.
+    /// Fails if a side is 0 or above 16384.
     pub fn new(width: u32, height: u32) -> Result<Self> {
         I420::check_size(width as usize, height as usize)?;
         let pixels = vec![[0; 4]; width as usize * height as usize];
         Ok(Self { width, height, pixels, painted: None })
     }
 
-    /// A transparent canvas of the size of `frame`.
+    /// Creates a transparent canvas of the size of `frame`.
     pub fn over(frame: &VideoFrame) -> Self {
         let (width, height) = (frame.width(), frame.height());
         let pixels = vec![[0; 4]; width as usize * height as usize];
         Self { width, height, pixels, painted: None }
     }
 
-    /// Paints all of it.
+    /// Fills the whole canvas.
     pub fn fill(&mut self, colour: Rgba) {
         self.block([0, 0], [self.width, self.height], colour);
     }
 
-    /// Paints a rectangle that is filled, its first pixel at column and row `at`, `size` pixels wide and high.
+    /// Paints a filled rectangle whose first pixel is at column and row `at`, `size` pixels wide and high.
     pub fn block(&mut self, at: [i32; 2], size: [u32; 2], colour: Rgba) {
         let within = |at: i32, size: u32, side: u32| {
             let (begin, end) = (i64::from(at), i64::from(at) + i64::from(size));
@@ -84,7 +84,7 @@ impl Canvas {
         self.painted = Some([l.min(left), t.min(top), r.max(right), b.max(bottom)]);
     }
 
-    /// Paints the outline of a rectangle, `line` pixels thick and inside of it.
+    /// Paints the outline of a rectangle, `line` pixels thick, on its inside.
     pub fn rectangle(&mut self, at: [i32; 2], size: [u32; 2], line: u32, colour: Rgba) {
         let [x, y] = at;
         let [width, height] = size;
@@ -96,14 +96,15 @@ impl Canvas {
         self.block([end(x, width), y], [line, height], colour);
     }
 
-    /// Writes a line of text whose top left corner is at column and row `at`, at most `height` pixels high, which must be
-    /// 6 for the smallest font. It has the letters of Western European languages (ISO 8859-1); others become question
-    /// marks.
+    /// Writes a line of text with its top left corner at column and row `at`. It is at most `height` pixels
+    /// high; the smallest font needs 6. The fonts cover Western European languages (ISO 8859-1); other
+    /// characters become question marks.
     pub fn text(&mut self, text: &str, at: [i32; 2], height: u32, colour: Rgba) {
         self.lettered(text, at, Size::new(u32::MAX, height), false, colour);
     }
 
-    /// Writes a line of text in the middle, as large as fits into `limit`; nothing where the smallest font does not fit.
+    /// Writes a line of text in the middle, as large as fits into `limit`. Writes nothing if the smallest
+    /// font does not fit.
     pub fn centred_text(&mut self, text: &str, limit: Size, colour: Rgba) {
         let middle = [self.width as i32 / 2, self.height as i32 / 2];
         self.lettered(text, middle, limit, true, colour);
@@ -130,10 +131,10 @@ impl Canvas {
         let Ok(_) = Text::with_baseline(&text, Point::zero(), style, Baseline::Top).draw(&mut pen);
     }
 
-    /// The pixels: (H, W, 4), u8, RGBA, on `device`.
+    /// Returns the pixels as (H, W, 4), u8, RGBA, on `device`.
     ///
     /// # Errors
-    /// The device's.
+    /// Fails if the device does.
     pub fn tensor(&self, device: &Device) -> Result<Tensor> {
         self.part([0, 0, self.width, self.height], device)
     }
@@ -149,10 +150,11 @@ impl Canvas {
 }
 
 impl VideoFrame {
-    /// The frame with `canvas` laid over it from the top left corner on; as it was where nothing was painted.
+    /// Blends `canvas` over the frame, from the top left corner on. Returns the frame unchanged if nothing
+    /// was painted.
     ///
     /// # Errors
-    /// The conversion's, or the device's.
+    /// Fails if the conversion or the device does.
     pub fn draw(self, canvas: &Canvas) -> Result<Self> {
         let Some(painted) = canvas.painted else { return Ok(self) };
         let picture = canvas.part(painted, self.device())?;
@@ -199,7 +201,7 @@ mod tests {
 
     const RED: Rgba = [255, 0, 0, 255];
 
-    /// The canvas in letters: `#` where it was painted.
+    /// The canvas as text: `#` for painted pixels.
     fn seen(canvas: &Canvas) -> Vec<String> {
         let row = |row: &[Rgba]| row.iter().map(|p| if p[3] == 0 { '.' } else { '#' }).collect();
         canvas.pixels.chunks(canvas.width as usize).map(row).collect()

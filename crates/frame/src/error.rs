@@ -1,9 +1,9 @@
-//! What can go wrong with a frame.
+//! The errors of frames.
 
 cutrickle_error::declare! {
-    /// Why a frame could not be built, converted or scaled.
+    /// A frame could not be built, converted or scaled.
     pub struct Error: Kind {
-        /// An error with a text of its own: what was asked, and of what.
+        /// Creates an error with a message that says what was requested, and of what.
         Failed => pub new;
     }
 }

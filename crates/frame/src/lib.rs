@@ -1,12 +1,12 @@
 //! Video and audio frames as a processor sees them.
 //!
-//! A [`VideoFrame`] holds either the picture that the decoder produced ([`I420`]) or an RGB tensor that a
-//! processor put there. Pixels are converted when they are asked for and never before: a frame that nobody
-//! looked at reaches the encoder as the decoder made it. An [`AudioFrame`] follows the same rule, and still
-//! carries its encoded packet until its samples are replaced. Each video frame carries its [`Origin`], which
-//! says which frame of its stream it is and when it arrived, from the decoder to the encoder.
+//! A [`VideoFrame`] holds either the picture that the decoder produced ([`I420`]) or an RGB tensor set by a
+//! processor. Pixels are converted only when they are requested, so a frame that nobody reads reaches the
+//! encoder exactly as the decoder made it. An [`AudioFrame`] follows the same rule and carries its encoded
+//! packet until its samples are replaced. From the decoder to the encoder, each video frame carries its
+//! [`Origin`], which identifies the frame and says when it arrived.
 //!
-//! Decoding, encoding and timing policy are other crates' jobs.
+//! Decoding, encoding and timing are left to other crates.
 #![forbid(unsafe_code)]
 
 mod audio;

@@ -1,4 +1,4 @@
-//! A frame brought to what a model takes. The loops over pixels are in `model_pass`, the arithmetic of samples is in
+//! Converts a frame to a model's input. The loops over pixels are in `model_pass`, the resampling in
 //! `resample`.
 
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use crate::model_pass::{self, Source};
 use crate::{Error, I420, Result, VideoFrame};
 
-/// candle's type of tensors whose elements are `element`.
+/// candle's type for tensors with elements of type `element`.
 pub fn dtype_of(element: Element) -> DType {
     match element {
         Element::U8 => DType::U8,
@@ -18,7 +18,7 @@ pub fn dtype_of(element: Element) -> DType {
     }
 }
 
-/// The elements of tensors of candle's type `dtype`; none for types that no pixels have here.
+/// The element type of tensors of candle's type `dtype`; `None` for types that are not used for pixels.
 pub fn element_of(dtype: DType) -> Option<Element> {
     match dtype {
         DType::U8 => Some(Element::U8),
@@ -30,15 +30,16 @@ pub fn element_of(dtype: DType) -> Option<Element> {
 }
 
 impl VideoFrame {
-    /// The pixels as a model takes them, on the frame's device, in one pass: colour, cropping, size,
-    /// normalisation, order and type. From the decoder's own picture where the frame's pixels were not replaced.
+    /// Converts the pixels to a model's input on the frame's device, in one pass over colour, cropping, size,
+    /// normalisation, order and type. If the pixels were not replaced, it reads the decoder's own picture.
     ///
-    /// Each axis is bilinear where it grows and the mean of what a pixel covers where it shrinks. Chroma is taken
-    /// from where H.264 says it lies if the stream does not (E.2.1, `chroma_sample_loc_type` 0): on the even
-    /// columns, midway between two rows.
+    /// Each axis is scaled bilinearly when enlarging and by averaging the covered pixels when shrinking. If
+    /// the stream does not give the chroma position, H.264's default is used (E.2.1, `chroma_sample_loc_type`
+    /// 0): on the even columns, midway between two rows.
     ///
     /// # Errors
-    /// A side of 0 or above 16384; a `std` of 0; a `mean` or `std` for u8; the conversion's, or the device's.
+    /// Fails for a side of 0 or above 16384, a `std` of 0, a `mean` or `std` for u8, or if the conversion or
+    /// the device fails.
     pub fn to_model(&self, input: &ModelInput) -> Result<Tensor> {
         if let Some(Size { width, height }) = input.size {
             I420::check_size(width as usize, height as usize)?;

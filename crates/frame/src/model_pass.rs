@@ -1,8 +1,9 @@
-//! The one pass over a picture's pixels that makes a model's input: rows are resampled into floats, coloured,
-//! normalised, and stored in the model's type and order. Checks and tensors are `model_input`'s.
+//! The single pass over a picture's pixels that makes a model's input: rows are resampled to floats,
+//! converted to RGB, normalised, and stored in the model's type and order. Checks and tensors are left to
+//! `model_input`.
 //!
-//! The loops are written so that the compiler makes SIMD of them; a large output is cut into bands of rows for the
-//! thread pool that candle computes on, so there are never more threads than that has.
+//! The loops are written for the compiler to vectorize. A large output is split into bands of rows for
+//! candle's thread pool, so no extra threads are created.
 
 use cutrickle_cuda::kernels::{FloatToRgb, SurfaceFormat};
 use cutrickle_media::{Colour, Fit, Layout, ModelInput, Size, Span};
@@ -13,13 +14,13 @@ use rayon::prelude::*;
 use crate::resample::{Axis, down};
 use crate::{I420, Plane};
 
-/// Fewer pixels of output than this are not worth a second thread.
+/// Outputs with fewer pixels than this are not worth a second thread.
 const BAND_PIXELS: usize = 65_536;
 
-/// Where pixels come from.
+/// The source of the pixels.
 pub(crate) enum Source<'a> {
     Picture(&'a I420, Colour),
-    /// Rows of `channels` (1, 3 or 4) bytes a pixel.
+    /// Rows of pixels with `channels` (1, 3 or 4) bytes each.
     Rgb {
         pixels: &'a [u8],
         width: usize,
@@ -37,7 +38,7 @@ impl Source<'_> {
     }
 }
 
-/// A type of a model's elements.
+/// An element type of a model's input.
 pub(crate) trait Element: Copy + Default + Send {
     /// Stores normalised values.
     fn store(values: &[f32], out: &mut [Self]);
@@ -69,7 +70,7 @@ impl Element for u8 {
     }
 }
 
-/// The whole output, in `input`'s order.
+/// Returns the whole output in `input`'s order.
 pub(crate) fn run<T: Element>(source: &Source<'_>, input: &ModelInput) -> Vec<T> {
     let (width, height) = source.size();
     let Size { width, height } = input.size_of(width, height);
@@ -134,10 +135,10 @@ impl<T: Element> Output<'_, T> {
     }
 }
 
-/// Where one plane's samples go.
+/// How one plane is sampled.
 struct Plan<'a> {
     samples: &'a [u8],
-    /// Samples in a row, all channels together.
+    /// Samples per row, all channels together.
     stride: usize,
     across: Axis,
     down: Axis,
@@ -154,23 +155,23 @@ enum Planes<'a> {
     Rgb { plan: Plan<'a>, channels: usize },
 }
 
-/// All that a row of the output needs to know.
+/// Everything that is needed to compute a row of the output.
 struct Pass<'a> {
     planes: Planes<'a>,
     x: Span,
     y: Span,
     width: usize,
-    /// Of R'G'B' 0 to 1.
+    /// Applied to R'G'B' from 0 to 1.
     gain: [f32; 3],
     bias: [f32; 3],
     padding: [f32; 3],
 }
 
-/// A band's working memory.
+/// The working memory of a band.
 struct Scratch {
-    /// Rows of the source, summed up.
+    /// The weighted sum of source rows.
     sums: Vec<f32>,
-    /// Luma and chroma under the pixels that the picture fills.
+    /// Luma and chroma for the pixels covered by the picture.
     yuv: [Vec<f32>; 3],
     /// One row of the output.
     rgb: [Vec<f32>; 3],
@@ -201,8 +202,9 @@ impl<'a> Pass<'a> {
         let planes = match *source {
             Source::Picture(picture, colour) => {
                 let [luma, u, v] = picture.planes();
-                // Half as many samples. Across, a chroma sample's middle lies on the middle of an even column, its
-                // near edge half a pixel before the column's; down, it spans exactly two rows.
+                // Chroma has half as many samples. Horizontally, a chroma sample is centred on an even
+                // column, so its near edge is half a pixel before that column's; vertically, it spans exactly
+                // two rows.
                 let across = || {
                     Axis::new(
                         (x.begin + 0.5) / 2.0,
@@ -240,7 +242,7 @@ impl<'a> Pass<'a> {
         Self { planes, x, y, width, gain, bias, padding }
     }
 
-    /// Row `y` of the output, which is row `row` of its band.
+    /// Computes row `y` of the output, which is row `row` of its band.
     fn row<T: Element>(&self, y: usize, row: usize, scratch: &mut Scratch, output: &mut Output<'_, T>) {
         let filled = self.x.first as usize..(self.x.first + self.x.pixels) as usize;
         for (rgb, &padding) in scratch.rgb.iter_mut().zip(&self.padding) {
@@ -286,7 +288,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// A row of 8-bit Y'CbCr as R'G'B' 0 to 1.
+/// Converts a row of 8-bit Y'CbCr to R'G'B' from 0 to 1.
 fn coloured(to_rgb: &FloatToRgb, yuv: &[Vec<f32>; 3], rgb: [&mut [f32]; 3]) {
     let &FloatToRgb { luma, red_cr, green_cb, green_cr, blue_cb, red: r0, green: g0, blue: b0 } = to_rgb;
     let [y, cb, cr] = yuv;

@@ -1,4 +1,4 @@
-//! One picture over another: the kernel `overlay_blend`, and on the host the same arithmetic.
+//! Blends one picture over another: with the kernel `overlay_blend`, or with the same arithmetic on the CPU.
 
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, bail};
 use cutrickle_cuda::kernels::covered;
@@ -6,12 +6,12 @@ use cutrickle_cuda::kernels::covered;
 use crate::{Error, Result, VideoFrame};
 
 impl VideoFrame {
-    /// The frame with `picture` over its pixels: (H', W', 4), u8, RGBA, alpha straight, on the frame's device. Its first
-    /// pixel lies in column and row `at` of the frame; what lies outside is left out. A frame of 1 or 4 channels has 3
-    /// then.
+    /// Blends `picture` over the frame's pixels. The picture is (H', W', 4), u8, RGBA with straight alpha, on
+    /// the frame's device; its first pixel goes to column and row `at` of the frame, and parts outside the
+    /// frame are clipped. A frame with 1 or 4 channels becomes one with 3.
     ///
     /// # Errors
-    /// Another shape, type or device; the conversion's, or the device's.
+    /// Fails for another shape, type or device, or if the conversion or the device fails.
     pub fn overlay(self, picture: &Tensor, at: [i32; 2]) -> Result<Self> {
         if !matches!(picture.dims(), [_, _, 4]) || picture.elem_count() == 0 || picture.dtype() != DType::U8 {
             return Err(Error::new(format!(
@@ -21,7 +21,7 @@ impl VideoFrame {
             )));
         }
         let pixels = self.tensor()?;
-        // Others may hold the frame's pixels: what is drawn on is a copy.
+        // The frame's pixels may be shared, so the overlay is drawn on a copy.
         let pixels = match pixels.dim(2)? {
             1 => pixels.repeat((1, 1, 3))?,
             4 => pixels.narrow(2, 0, 3)?.force_contiguous()?,
@@ -92,7 +92,7 @@ impl InplaceOp2 for Over {
     }
 }
 
-/// (over * alpha + under * (255 - alpha)) / 255, correctly rounded, as kernels/overlay.cu has it.
+/// (over * alpha + under * (255 - alpha)) / 255, correctly rounded, as in kernels/overlay.cu.
 fn blend(over: u8, under: u8, alpha: u8) -> u8 {
     let (over, under, alpha) = (u32::from(over), u32::from(under), u32::from(alpha));
     let sum = over * alpha + under * (255 - alpha) + 128;
@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    /// A picture whose every byte is another.
+    /// A picture in which every byte is different.
     fn bytes(height: usize, width: usize, channels: usize, seed: usize) -> Tensor {
         let byte = |i: usize| (i.wrapping_mul(2_654_435_761).wrapping_add(seed * 977) >> 7) as u8;
         let all: Vec<u8> = (0..height * width * channels).map(byte).collect();

@@ -1,11 +1,11 @@
-//! A planar 4:2:0 picture in host memory.
+//! A planar 4:2:0 picture in CPU memory.
 
 use crate::{Error, Result};
 
-/// Largest width or height that a picture may have, in pixels: H.264's and H.265's highest levels stay below.
+/// The largest width or height of a picture in pixels, above the highest levels of H.264 and H.265.
 const MAX_SIDE: u32 = 16_384;
 
-/// An 8-bit 4:2:0 picture: a plane of luma (width x height) and two of chroma, each half as wide and half as
+/// An 8-bit 4:2:0 picture: a luma plane (width x height) and two chroma planes, each half as wide and half as
 /// high, rounded up. Rows are packed, so a plane's stride is its width.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct I420 {
@@ -14,35 +14,35 @@ pub struct I420 {
     samples: Vec<u8>,
 }
 
-/// One plane, read: `stride` bytes from a row to the next, `width` of them pixels.
+/// A plane to read from. Rows are `stride` bytes apart, and their first `width` bytes are pixels.
 #[derive(Debug, Clone, Copy)]
 pub struct Plane<'a> {
-    /// The samples, `stride * (height - 1) + width` of them at least.
+    /// The samples, at least `stride * (height - 1) + width` of them.
     pub data: &'a [u8],
-    /// Bytes from a row to the next.
+    /// Bytes from one row to the next.
     pub stride: usize,
-    /// Samples in a row.
+    /// Samples per row.
     pub width: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
 }
 
-/// One packed plane, written: its stride is its width.
+/// A packed plane to write to, whose stride is its width.
 #[derive(Debug)]
 pub struct PlaneMut<'a> {
     /// The samples, `width * height` of them.
     pub data: &'a mut [u8],
-    /// Samples in a row.
+    /// Samples per row.
     pub width: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
 }
 
 impl I420 {
-    /// A black picture (limited range: luma 16, chroma 128) of `width` x `height` pixels.
+    /// Creates a black picture (limited range: luma 16, chroma 128) of `width` x `height` pixels.
     ///
     /// # Errors
-    /// A side of 0 or above 16384.
+    /// Fails if a side is 0 or above 16384.
     pub fn new(width: u32, height: u32) -> Result<Self> {
         let (luma, chroma) = plane_sizes(width, height)?;
         let mut samples = vec![16; luma + 2 * chroma];
@@ -50,11 +50,11 @@ impl I420 {
         Ok(Self { width, height, samples })
     }
 
-    /// Copies the picture out of three planes of any stride, as decoders lend them.
+    /// Copies a picture from three planes of any stride, as decoders lend them.
     ///
     /// # Errors
-    /// A side of 0 or above 16384; a plane whose size is not the one that `width` and `height` ask for, or
-    /// that is shorter than its rows.
+    /// Fails if a side is 0 or above 16384, if a plane does not have the size that `width` and `height`
+    /// require, or if a plane is shorter than its rows.
     pub fn copy_from(width: u32, height: u32, planes: [Plane<'_>; 3]) -> Result<Self> {
         let (luma, chroma) = plane_sizes(width, height)?;
         let mut samples = Vec::with_capacity(luma + 2 * chroma);
@@ -82,7 +82,7 @@ impl I420 {
         Ok(Self { width, height, samples })
     }
 
-    /// Whether a picture of this size can be.
+    /// Checks that a picture may have this size.
     pub(crate) fn check_size(width: usize, height: usize) -> Result<()> {
         let side = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         plane_sizes(side(width), side(height)).map(|_| ())
@@ -116,7 +116,7 @@ impl I420 {
         ]
     }
 
-    /// The planes Y, U, V, to write to.
+    /// The planes Y, U, V, for writing.
     pub fn planes_mut(&mut self) -> [PlaneMut<'_>; 3] {
         let luma = self.width as usize * self.height as usize;
         let (width, height) = chroma_size(self.width, self.height);
@@ -134,7 +134,7 @@ fn chroma_size(width: u32, height: u32) -> (usize, usize) {
     (width.div_ceil(2) as usize, height.div_ceil(2) as usize)
 }
 
-/// Samples of the luma plane and of one chroma plane.
+/// The number of samples in the luma plane and in one chroma plane.
 fn plane_sizes(width: u32, height: u32) -> Result<(usize, usize)> {
     if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
         return Err(Error::new(format!(

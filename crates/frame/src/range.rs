@@ -1,20 +1,21 @@
-//! Notices float pixels that are not from 0 to 1, which would leave as white or black without a word.
+//! Detects float pixels outside 0 to 1, which would otherwise silently be clipped to black or white.
 //!
-//! A few values of each picture are looked at where they are in host memory. On a device looking means waiting for it, so
-//! one row is fetched of the first picture, the second, the fourth, and so on: of a million pictures, twenty.
+//! In CPU memory, a few values of each picture are checked. On a device, reading means waiting for it, so one
+//! row is fetched from the first picture, the second, the fourth, and so on: twenty times in a million
+//! pictures.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 
-/// Values looked at in a picture.
+/// Values checked per picture.
 const SAMPLES: usize = 64;
-/// Networks overshoot: what is outside of this was meant for another range.
+/// Networks overshoot a little; values outside this range mean that another range was intended.
 const PLAUSIBLE: std::ops::RangeInclusive<f32> = -0.5..=2.0;
 
 static WATCH: Watch = Watch::new();
 
-/// Says once in the life of the program that float pixels are of another range than is wanted.
+/// Warns once in the life of the program if float pixels have the wrong range.
 pub(crate) fn watch(pixels: &Tensor) {
     if let Some((lowest, highest)) = WATCH.look(pixels) {
         tracing::warn!(
@@ -34,7 +35,7 @@ impl Watch {
         Self { pictures: AtomicU64::new(0), said: AtomicBool::new(false) }
     }
 
-    /// The range that was seen where it is a wrong one, once.
+    /// Returns the range seen if it is wrong, once.
     fn look(&self, pixels: &Tensor) -> Option<(f32, f32)> {
         if pixels.dtype() == DType::U8 || self.said.load(Ordering::Relaxed) {
             return None;
@@ -49,14 +50,14 @@ impl Watch {
     }
 }
 
-/// The lowest and the highest of some values of `pixels`.
+/// The lowest and highest of a few values of `pixels`.
 fn range(pixels: &Tensor) -> Option<(f32, f32)> {
     let fetched;
     let pixels = if pixels.device().is_cpu() {
         pixels
     } else {
         let row = pixels.narrow(0, pixels.dim(0).ok()? / 2, 1).ok()?;
-        // What is fetched is a tensor's whole memory, which a row that is cut out shares with its picture.
+        // A transfer copies a tensor's whole storage, which a narrowed row shares with its picture.
         fetched = row.force_contiguous().ok()?.to_device(&Device::Cpu).ok()?;
         &fetched
     };
@@ -74,7 +75,7 @@ fn range(pixels: &Tensor) -> Option<(f32, f32)> {
     };
     (0..SAMPLES)
         .filter_map(|n| {
-            // Neither along a row nor along a diagonal: edges and bars are.
+            // The positions follow neither a row nor a diagonal, because edges and bars do.
             let (y, x) = (height * n / SAMPLES, width * (n * 37 % SAMPLES) / SAMPLES);
             value(layout.start_offset() + y * down + x * across + n % channels * deep)
         })
@@ -119,7 +120,7 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(watch.look(&picture(0.0, 0.001, DType::F32)), None);
         }
-        // The left half black, then the right half alone, channels first in memory.
+        // The left half is black; then only the right half, with channels first in memory.
         let (black, bright) = (picture(0.0, 0.001, DType::F32), picture(100.0, 255.0, DType::F32));
         let both = Tensor::cat(&[black, bright], 1).unwrap();
         assert_eq!(watch.look(&both.narrow(1, 0, 64).unwrap()), None);

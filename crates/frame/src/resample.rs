@@ -1,8 +1,8 @@
-//! Where the pixels of one axis come from: bilinear where the axis grows, the mean of what a pixel covers where it
-//! shrinks. Knows samples and weights, nothing of colour.
+//! Resampling along one axis: bilinear when enlarging, and the mean of the covered samples when shrinking. It
+//! deals with samples and weights and knows nothing of colour.
 
-/// The samples `first..=last`, the ends with weights of their own, those between with one of theirs; the weights
-/// add up to 1.
+/// The weighted samples `first..=last`. The two ends have their own weights, and those between share one; the
+/// weights add up to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Taps {
     pub first: u32,
@@ -18,26 +18,28 @@ impl Taps {
     }
 }
 
-/// The taps of each pixel of one axis.
+/// The taps of every pixel along one axis.
 #[derive(Debug)]
 pub(crate) struct Axis {
     taps: Vec<Taps>,
     shape: Shape,
 }
 
-/// The shapes that need no table.
+/// Shapes that need no table of taps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     /// Each pixel is its sample.
     Same,
-    /// Two pixels a sample, the first on it, the second midway to the next: chroma of a picture that keeps its size.
+    /// Two pixels per sample, the first on it and the second midway to the next: chroma of a picture that
+    /// keeps its size.
     Double,
     Any,
 }
 
 impl Axis {
-    /// `pixels` of output from `length` of `count` samples, the first beginning at `begin` (0: the first sample's
-    /// near edge). Beyond an edge its sample repeats.
+    /// Creates an axis with `pixels` output pixels from a range of `length` samples out of `count`. The range
+    /// begins at `begin`, where 0 is the near edge of the first sample. Beyond an edge, its sample is
+    /// repeated.
     pub(crate) fn new(begin: f64, length: f64, pixels: usize, count: usize) -> Self {
         let scale = length / pixels as f64;
         let top = count.saturating_sub(1) as f64;
@@ -81,7 +83,7 @@ impl Axis {
         self.taps[index]
     }
 
-    /// Resamples `row`, of which every `step`-th sample from `offset` belongs to the axis.
+    /// Resamples `row`, in which every `step`-th sample from `offset` on belongs to the axis.
     pub(crate) fn across(&self, row: &[f32], step: usize, offset: usize, out: &mut [f32]) {
         match self.shape {
             Shape::Same if step == 1 => out.copy_from_slice(&row[..out.len()]),
@@ -115,7 +117,7 @@ impl Axis {
     }
 }
 
-/// The weighted sum of rows of `samples`, each `stride` long.
+/// Computes the weighted sum of rows of `samples`, each `stride` long.
 pub(crate) fn down(samples: &[u8], stride: usize, taps: Taps, sum: &mut [f32]) {
     let row = |index: u32| &samples[index as usize * stride..][..sum.len()];
     let (first, last) = (row(taps.first), row(taps.last));

@@ -1,11 +1,11 @@
-//! Scaling with centre-crop, on the decoder's own planes: half the bytes of RGB, and no colour arithmetic.
+//! Scaling with centre-crop on the decoder's own planes: half the bytes of RGB, and no colour conversion.
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::{Error, I420, Result};
 
-/// Scales pictures to one size. Keeps its working memory between pictures.
+/// Scales pictures to one size, and keeps its working memory between pictures.
 #[derive(Debug)]
 pub struct Scaler {
     width: u32,
@@ -14,16 +14,16 @@ pub struct Scaler {
 }
 
 impl Scaler {
-    /// A scaler to `width` x `height` pixels.
+    /// Creates a scaler to `width` x `height` pixels.
     pub fn new(width: u32, height: u32) -> Self {
         Self { width, height, resizer: Resizer::new() }
     }
 
-    /// `picture` filling the scaler's size: cropped around its centre to the wanted shape, then scaled by
-    /// bilinear interpolation, whose support grows when shrinking (no aliasing).
+    /// Scales `picture` to fill the scaler's size: crops it around its centre to the target shape, then
+    /// scales it with bilinear interpolation, whose support grows when shrinking (no aliasing).
     ///
     /// # Errors
-    /// A size that no picture can have.
+    /// Fails for a size that no picture can have.
     pub fn fill(&mut self, picture: &I420) -> Result<I420> {
         let mut scaled = I420::new(self.width, self.height)?;
         let options = ResizeOptions::new()

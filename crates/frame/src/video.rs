@@ -1,4 +1,4 @@
-//! One picture of a live stream on its way from the decoder to the encoder.
+//! A video frame of a live stream, on its way from the decoder to the encoder.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use cutrickle_cuda::Picture;
 use crate::cuda;
 use crate::{Error, FrameId, I420, Origin, Result, convert};
 
-/// One picture with its time and its [`Origin`], which new pixels do not change.
+/// A video frame with its time and its [`Origin`]; both stay the same when the pixels are replaced.
 ///
 /// Cloning is cheap: pixels are shared by reference count.
 #[derive(Debug, Clone)]
@@ -23,15 +23,15 @@ pub struct VideoFrame {
     origin: Origin,
     colour: Colour,
     device: Device,
-    /// The pixels as RGB, once somebody asked for them.
+    /// The pixels as RGB, once they were requested.
     rgb: OnceLock<Tensor>,
 }
 
-/// Where a frame's truth lies.
+/// The pixels in the form they were last set.
 #[derive(Debug, Clone)]
 enum Pixels {
     I420(Arc<I420>),
-    /// As the GPU decoded it, on the device of the frame.
+    /// As the GPU decoded it, on the frame's device.
     #[cfg(feature = "cuda")]
     Device(Arc<Picture>),
     /// (H, W, 1|3|4), u8 or a float.
@@ -39,7 +39,7 @@ enum Pixels {
 }
 
 impl VideoFrame {
-    /// A frame from a decoder's picture, of an origin of its own.
+    /// Creates a frame from a decoder's picture, with a new origin.
     pub fn from_i420(picture: I420, colour: Colour, timestamp: Timestamp) -> Self {
         Self {
             pixels: Pixels::I420(Arc::new(picture)),
@@ -51,10 +51,10 @@ impl VideoFrame {
         }
     }
 
-    /// A frame from a picture that a decoder left in the memory of `device`, of an origin of its own.
+    /// Creates a frame from a picture in the memory of `device`, with a new origin.
     ///
     /// # Errors
-    /// A picture that is not on `device`.
+    /// Fails if the picture is not on `device`.
     #[cfg(feature = "cuda")]
     pub fn from_picture(
         picture: Picture,
@@ -69,10 +69,10 @@ impl VideoFrame {
         Ok(Self { pixels, timestamp, origin: Origin::now(), colour, device, rgb: OnceLock::new() })
     }
 
-    /// A frame from pixels of shape (H, W, 1|3|4), u8 (0-255) or float (0-1), of an origin of its own.
+    /// Creates a frame from pixels of shape (H, W, 1|3|4), u8 (0-255) or float (0-1), with a new origin.
     ///
     /// # Errors
-    /// Another shape or type; the text says which.
+    /// Fails for another shape or type; the message says which.
     pub fn from_tensor(pixels: Tensor, timestamp: Timestamp) -> Result<Self> {
         let pixels = convert::accept_pixels(pixels)?;
         let colour = Colour::unspecified(pixels.dims()[0] as u32);
@@ -81,11 +81,11 @@ impl VideoFrame {
         Ok(Self { pixels, timestamp, origin: Origin::now(), colour, device, rgb: OnceLock::new() })
     }
 
-    /// The pixels: (H, W, 3), u8, 0-255, RGB, on the frame's device. Converted on first use, then shared. A frame
-    /// whose pixels were replaced by 1 or 4 channels gives those back.
+    /// Returns the pixels as (H, W, 3), u8, 0-255, RGB, on the frame's device. They are converted on first
+    /// use, then shared. If they were replaced by 1 or 4 channels, those are returned.
     ///
     /// # Errors
-    /// The conversion's, or the device's.
+    /// Fails if the conversion or the device does.
     pub fn tensor(&self) -> Result<Tensor> {
         if let Pixels::Rgb(tensor) = &self.pixels
             && tensor.dtype() == DType::U8
@@ -109,23 +109,23 @@ impl VideoFrame {
         Ok(self.rgb.get_or_init(|| rgb).clone())
     }
 
-    /// The same frame with new pixels: (H, W, 1|3|4), u8 (0-255) or float (0-1). Another size than before is
-    /// allowed and changes the output's.
+    /// Replaces the pixels: (H, W, 1|3|4), u8 (0-255) or float (0-1). A different size is allowed and changes
+    /// the output's size.
     ///
     /// # Errors
-    /// Another shape or type; the text says which.
+    /// Fails for another shape or type; the message says which.
     pub fn replace_tensor(self, pixels: Tensor) -> Result<Self> {
         let pixels = convert::accept_pixels(pixels)?;
         let device = pixels.device().clone();
         Ok(Self { pixels: Pixels::Rgb(pixels), device, rgb: OnceLock::new(), ..self })
     }
 
-    /// The picture that an encoder on the host takes: the decoder's own where the pixels were not replaced, else
-    /// converted with the frame's colour. What is on a device is converted there, and one copy of 1.5 bytes a pixel is
-    /// waited for.
+    /// Returns the picture for an encoder on the CPU: the decoder's own if the pixels were not replaced,
+    /// otherwise converted with the frame's colour. Pixels on a device are converted there, and one copy of
+    /// 1.5 bytes per pixel is waited for.
     ///
     /// # Errors
-    /// The conversion's, or the device's.
+    /// Fails if the conversion or the device does.
     pub fn i420(&self) -> Result<Arc<I420>> {
         match &self.pixels {
             Pixels::I420(picture) => Ok(Arc::clone(picture)),
@@ -142,8 +142,8 @@ impl VideoFrame {
         }
     }
 
-    /// What [`to_model`](Self::to_model) gives, made by one kernel, where the decoder left the picture in the memory of
-    /// the frame's device and the elements are floats.
+    /// Returns what [`to_model`](Self::to_model) does, made by a single kernel, if the decoder's picture is
+    /// in the frame's device memory and the elements are floats.
     #[cfg(feature = "cuda")]
     pub(crate) fn to_model_on_device(&self, input: &cutrickle_media::ModelInput) -> Result<Option<Tensor>> {
         match &self.pixels {
@@ -152,11 +152,11 @@ impl VideoFrame {
         }
     }
 
-    /// Enqueues the frame's pixels into `input`, an encoder's NV12 picture on the frame's device that is at most as large
-    /// as the frame. No pixel leaves the device.
+    /// Enqueues a copy of the frame's pixels to `input`, an encoder's NV12 picture on the frame's device that
+    /// is at most as large as the frame. No pixel leaves the device.
     ///
     /// # Errors
-    /// A frame whose pixels are not on a CUDA device; the device's.
+    /// Fails if the frame's pixels are not on a CUDA device, or if the device fails.
     #[cfg(feature = "cuda")]
     pub fn write_to(&self, input: &mut Picture) -> Result<()> {
         match &self.pixels {
@@ -171,10 +171,10 @@ impl VideoFrame {
         }
     }
 
-    /// The frame with its pixels handed over on `device` from now on.
+    /// Returns the frame with its pixels on `device` from now on.
     ///
     /// # Errors
-    /// The device's.
+    /// Fails if the device does.
     pub fn to(self, device: &Device) -> Result<Self> {
         let pixels = match self.pixels {
             Pixels::Rgb(tensor) => Pixels::Rgb(tensor.to_device(device)?),
@@ -184,40 +184,40 @@ impl VideoFrame {
             }
             decoded => decoded,
         };
-        // What was converted for the same device stays.
+        // Pixels already converted on the same device are kept.
         let rgb = if self.device.same_device(device) { self.rgb } else { OnceLock::new() };
         Ok(Self { pixels, device: device.clone(), rgb, ..self })
     }
 
-    /// The same picture at another time.
+    /// The same picture with another timestamp.
     #[must_use]
     pub fn at(self, timestamp: Timestamp) -> Self {
         Self { timestamp, ..self }
     }
 
-    /// The same picture of another origin.
+    /// The same picture with another origin.
     #[must_use]
     pub fn of(self, origin: Origin) -> Self {
         Self { origin, ..self }
     }
 
-    /// The same picture in the place of `other`: at its time, and of its origin.
+    /// The same picture with the timestamp and origin of `other`.
     #[must_use]
     pub fn in_place_of(self, other: &Self) -> Self {
         Self { timestamp: other.timestamp, origin: other.origin, ..self }
     }
 
-    /// Which frame it is, and when it arrived.
+    /// The frame's identity and arrival time.
     pub fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// Which frame it is. New pixels do not change it.
+    /// The frame's id, which does not change when the pixels are replaced.
     pub fn id(&self) -> FrameId {
         self.origin.id()
     }
 
-    /// When its access unit arrived.
+    /// When the frame's access unit arrived.
     pub fn arrived(&self) -> Instant {
         self.origin.arrived()
     }
@@ -247,17 +247,17 @@ impl VideoFrame {
         self.timestamp.seconds()
     }
 
-    /// Presentation time, exact.
+    /// The exact presentation time.
     pub fn timestamp(&self) -> Timestamp {
         self.timestamp
     }
 
-    /// What the samples mean, as the stream signalled it.
+    /// The colour of the samples, as signalled by the stream.
     pub fn colour(&self) -> Colour {
         self.colour
     }
 
-    /// Where `tensor()` puts the pixels.
+    /// The device on which `tensor()` returns the pixels.
     pub fn device(&self) -> &Device {
         &self.device
     }

@@ -6,24 +6,25 @@ use cutrickle_pipeline::{Client, Error, Result, StreamOptions};
 
 use crate::{StreamRequest, TrickleOptions};
 
-/// Frames out of one channel, and into another: a [`Client`] between two trickle channels.
+/// Receives frames from one channel and sends frames to another: a [`Client`] between two trickle channels.
 #[derive(Debug)]
 pub struct TrickleClient(Client);
 
 impl TrickleClient {
-    /// A client that reads from `subscribe_url` and writes to `publish_url`. Must be called on a tokio runtime.
+    /// Connects a client that reads from `subscribe_url` and writes to `publish_url`. Must be called on a
+    /// tokio runtime.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: a malformed URL.
+    /// [`Error::is_invalid`] for a malformed URL.
     pub fn connect(subscribe_url: &str, publish_url: &str) -> Result<Self, Error> {
         let (options, trickle) = (StreamOptions::default(), TrickleOptions::default());
         Self::connect_with(Some(subscribe_url), Some(publish_url), options, &trickle)
     }
 
-    /// The same with either side left out, and with options.
+    /// Connects with options; either URL may be left out.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: a malformed URL, or none at all.
+    /// [`Error::is_invalid`] for a malformed URL, or if both are missing.
     pub fn connect_with(
         subscribe_url: Option<&str>,
         publish_url: Option<&str>,
@@ -38,7 +39,7 @@ impl TrickleClient {
         Client::open(request.ends(trickle)?, options).map(Self)
     }
 
-    /// Ends both sides in order: what was published is flushed, and its channel closed.
+    /// Closes both sides in order: flushes what was published, then closes its channel.
     pub async fn close(self) {
         self.0.close().await;
     }

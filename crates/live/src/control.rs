@@ -1,4 +1,4 @@
-//! The control channel: parameters that come over trickle instead of REST.
+//! The control channel: parameter updates over trickle instead of REST.
 
 use cutrickle_error::{BoxError, chain};
 use cutrickle_pipeline::ends::{Control, ControlSource};
@@ -8,18 +8,18 @@ use serde_json::Value;
 
 use crate::TrickleOptions;
 
-/// Largest message, as for a POST of parameters.
+/// The largest message in bytes, the same as for a POST of parameters.
 const MAX_MESSAGE: usize = 10 << 20;
 
-/// A channel whose segments are objects of JSON: new parameters for a stream.
+/// A channel whose segments are JSON objects with new parameters for a stream.
 #[derive(Debug)]
 pub struct TrickleControl(Subscriber);
 
 impl TrickleControl {
-    /// The channel at `url`, from the segment on that is being written.
+    /// Subscribes to the channel at `url`, starting with the segment that is being written.
     ///
     /// # Errors
-    /// A malformed URL.
+    /// Fails for a malformed URL.
     pub fn new(url: &str, options: &TrickleOptions) -> Result<Self, Error> {
         Subscriber::new(url, Start::Current, options.input()).map(Self)
     }
@@ -44,7 +44,7 @@ async fn message(control: &Control, segment: &mut SegmentReader) -> Result<()> {
     Ok(())
 }
 
-/// The parameters in a message; none in one that only keeps the channel alive.
+/// Returns the parameters in a message, or `None` for a keep-alive.
 fn parse(message: &[u8]) -> Result<Option<Params>, BoxError> {
     if message.trim_ascii().is_empty() {
         return Ok(None);

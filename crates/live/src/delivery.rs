@@ -1,11 +1,11 @@
-//! Whether what a stream publishes gets to its server.
+//! Tracks whether a stream's output reaches its server.
 
 use cutrickle_pipeline::Result;
 use cutrickle_pipeline::ends::{Outlet, SinkEnd};
 use cutrickle_trickle::Delivery;
 use tokio::sync::watch;
 
-/// Tells the stream how its channel is doing. Returns when nothing can be published there any more.
+/// Reports the channel's condition to the stream. Returns once nothing can be published to it any more.
 pub(crate) async fn follow(outlet: &Outlet, mut delivery: watch::Receiver<Delivery>) -> Result<SinkEnd> {
     loop {
         let now = delivery.borrow_and_update().clone();
@@ -17,7 +17,7 @@ pub(crate) async fn follow(outlet: &Outlet, mut delivery: watch::Receiver<Delive
             Delivery::Failed(error) => return Err(error.into()),
         }
         if delivery.changed().await.is_err() {
-            // The publisher is gone, by our own doing.
+            // The publisher is gone because the stream dropped it.
             return std::future::pending().await;
         }
     }

@@ -1,4 +1,4 @@
-//! Events and data: channels whose segments are documents, each written whole.
+//! The events and data channels, whose segments are documents, each written whole.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use cutrickle_trickle::{Error, Publisher};
 use crate::TrickleOptions;
 use crate::delivery::follow;
 
-/// Closing a channel discards what nobody has asked for yet. Readers of documents, several of which may come at once,
-/// get so long to ask for the last one.
+/// Closing a channel discards what has not been requested yet. Readers get this much time to request the last
+/// document, because several documents may come at once.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// A channel whose segments are documents.
@@ -20,10 +20,10 @@ const LINGER: Duration = Duration::from_millis(500);
 pub struct TrickleDocuments(Publisher);
 
 impl TrickleDocuments {
-    /// The channel at `url`, whose documents are of `content_type`.
+    /// Opens the channel at `url`, whose documents have the type `content_type`.
     ///
     /// # Errors
-    /// A malformed URL.
+    /// Fails for a malformed URL.
     pub fn new(url: &str, content_type: &str, options: &TrickleOptions) -> Result<Self, Error> {
         Publisher::new(url, content_type, options.output()).map(Self)
     }
@@ -37,8 +37,8 @@ impl TrickleDocuments {
         }
     }
 
-    /// Sends one document and waits until the server has it, also through an outage of the server. An error means that
-    /// it is lost.
+    /// Sends one document and waits until the server has it, even through an outage of the server. An error
+    /// means that the document is lost.
     async fn send(&mut self, body: Bytes) -> Result<(), Error> {
         let mut segment = self.0.segment().await?;
         segment.write(body).await?;

@@ -1,8 +1,9 @@
-//! Live streams over trickle. Each end of a stream is a channel: media come and go as segments of MPEG-TS, parameters
-//! come and events and data go as JSON documents.
+//! Live streams over trickle. Each input and output of a stream is a channel: media are segments of MPEG-TS,
+//! and parameters, events and data are JSON documents.
 //!
-//! [`start`] runs a processor between the channels that a [`StreamRequest`] names. [`TrickleClient`] puts the caller in
-//! the processor's place. What trickle is on the wire is `cutrickle-trickle`, what a stream does `cutrickle-pipeline`.
+//! [`start`] runs a processor between the channels that a [`StreamRequest`] names. [`TrickleClient`] puts the
+//! caller in the processor's place. The trickle protocol is in `cutrickle-trickle`, the stream itself in
+//! `cutrickle-pipeline`.
 #![forbid(unsafe_code)]
 
 mod client;

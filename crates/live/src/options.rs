@@ -1,15 +1,15 @@
-//! How trickle servers are reached.
+//! Options for connecting to trickle servers.
 
 use std::time::Duration;
 
 use cutrickle_trickle::ClientConfig;
 
-/// For how long a trickle server that is out of reach is tried again before the stream ends.
+/// How long to retry an unreachable trickle server before the stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    /// The server of the input and of the control channel. 30 s.
+    /// For the server of the input and of the control channel. Default: 30 s.
     pub input: Duration,
-    /// The servers that the stream publishes to: output, events, and data. 10 min.
+    /// For the servers the stream publishes to: output, events, and data. Default: 10 min.
     pub output: Duration,
 }
 
@@ -19,13 +19,13 @@ impl Default for Retry {
     }
 }
 
-/// How trickle servers are reached. Made from its default, and changed field by field.
+/// Options for connecting to trickle servers. Start from the default and change individual fields.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct TrickleOptions {
     /// How connections are made.
     pub client: ClientConfig,
-    /// For how long a server that is out of reach is tried again, in the place of [`ClientConfig::retry_window`].
+    /// How long to retry an unreachable server; replaces [`ClientConfig::retry_window`].
     pub retry: Retry,
 }
 

@@ -1,33 +1,33 @@
-//! What a stream over trickle is started with.
+//! The request that starts a stream over trickle.
 
 use cutrickle_pipeline::{Ends, Error, MetricsRegistry, Params, Result, Session, Stage, StreamOptions};
 
 use crate::{TrickleControl, TrickleDocuments, TrickleOptions, TrickleSink, TrickleSource};
 
-/// What a stream is started with.
+/// The request that starts a stream.
 #[derive(Debug, Clone, Default)]
 pub struct StreamRequest {
-    /// The stream's name; unique among a worker's streams.
+    /// The stream's name, unique among a worker's streams.
     pub id: String,
-    /// Where input comes from; none for a stream without input.
+    /// The URL to read input from; `None` for a stream without input.
     pub subscribe_url: Option<String>,
-    /// Where output goes; none for a stream without output.
+    /// The URL to publish output to; `None` for a stream without output.
     pub publish_url: Option<String>,
-    /// Where parameters come from, beside [`Session::update_params`].
+    /// The URL to read parameters from, in addition to [`Session::update_params`].
     pub control_url: Option<String>,
-    /// Where events and heartbeats go.
+    /// The URL to publish events and heartbeats to.
     pub events_url: Option<String>,
-    /// Where the data goes that the processor emits.
+    /// The URL to publish the processor's data to.
     pub data_url: Option<String>,
-    /// The framework's own parameters and the processor's, as they came.
+    /// The framework's own parameters and the processor's, as they were received.
     pub params: Params,
 }
 
 impl StreamRequest {
-    /// The channels that it names, as the ends of a stream.
+    /// Returns the channels of the request as the ends of a stream.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: a malformed URL, or none to read from or to write to.
+    /// [`Error::is_invalid`] for a malformed URL, or if there is no URL to read from or write to.
     pub fn ends(&self, options: &TrickleOptions) -> Result<Ends, Error> {
         if self.subscribe_url.is_none() && self.publish_url.is_none() && self.data_url.is_none() {
             return Err(Error::invalid(
@@ -60,12 +60,12 @@ fn in_field(field: &'static str) -> impl Fn(cutrickle_trickle::Error) -> Error {
     move |error| Error::invalid(field).because(error)
 }
 
-/// Starts a stream with an instance of `stage` between the channels of `request`. Returns at once; the stream goes on in
-/// threads and tasks of its own. Must be called on a tokio runtime.
+/// Starts a stream with an instance of `stage` between the channels of `request`. Returns at once; the stream
+/// runs in its own threads and tasks. Must be called on a tokio runtime.
 ///
 /// # Errors
-/// [`Error::is_invalid`]: a malformed URL, none at all, a parameter of the wrong type, or one of a name that no part of the
-/// processor takes. Otherwise a thread that could not be started.
+/// [`Error::is_invalid`] for a malformed URL, no URL at all, a parameter of the wrong type, or a parameter
+/// that no part of the processor takes. Also fails if a thread cannot be started.
 pub fn start<S: Stage>(
     stage: &S,
     request: StreamRequest,

@@ -1,4 +1,4 @@
-//! The output: access units to segments.
+//! The output: turns access units into segments.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use cutrickle_ts::Writer;
 use crate::TrickleOptions;
 use crate::delivery::follow;
 
-/// How long a stream that was asked to end waits for a server that is away to take a new segment.
+/// How long a stream that was asked to stop waits for an unreachable server to accept a new segment.
 const LAST_TRY: Duration = Duration::from_secs(1);
 
 /// A channel whose segments are MPEG-TS, as the output of a stream.
@@ -20,10 +20,10 @@ const LAST_TRY: Duration = Duration::from_secs(1);
 pub struct TrickleSink(Publisher);
 
 impl TrickleSink {
-    /// The channel at `url`, which is created with the first segment.
+    /// Opens the channel at `url`, which is created with the first segment.
     ///
     /// # Errors
-    /// A malformed URL.
+    /// Fails for a malformed URL.
     pub fn new(url: &str, options: &TrickleOptions) -> Result<Self, Error> {
         Publisher::new(url, "video/MP2T", options.output()).map(Self)
     }
@@ -58,7 +58,7 @@ struct Publishing {
     counters: Arc<PublishCounters>,
     writer: Writer,
     segment: Option<SegmentWriter>,
-    /// What has been accounted for of the bytes that were sent, and of those that were lost.
+    /// How many of the bytes sent and of the bytes lost have been reported.
     sent: u64,
     lost: u64,
 }
@@ -75,16 +75,17 @@ impl Publishing {
                 self.begin().await;
             }
             self.writer.write(&coded)?;
-            // What came in one piece goes out in one.
+            // What arrived in one piece is sent in one piece.
             while let Some(coded) = output.rest() {
                 self.writer.write(&coded)?;
             }
             let bytes = self.writer.take();
             match &mut self.segment {
-                // What it refuses it counts.
+                // The segment counts the bytes that it refuses.
                 Some(segment) => {
                     if let Err(e) = segment.try_write(bytes) {
-                        // The publisher closes a segment that it cannot finish; what is left of it has no reader.
+                        // The publisher closes a segment that it cannot finish; the rest of it would have no
+                        // reader.
                         self.segment = None;
                         self.outlet.error(chain(&e));
                     }
@@ -106,13 +107,13 @@ impl Publishing {
         };
         self.segment = tokio::select! {
             biased;
-            // Why there is none any more, `follow` says.
+            // If there is no segment, `follow` reports why.
             segment = self.publisher.segment() => segment.ok(),
             () = given_up => None,
         };
     }
 
-    /// Passes on what the publisher counts.
+    /// Reports what the publisher counted.
     fn account(&mut self) {
         let (sent, lost) = (self.counters.bytes(), self.counters.bytes_dropped());
         self.outlet.sent(sent.saturating_sub(self.sent));
@@ -124,7 +125,7 @@ impl Publishing {
         if let Some(done) = self.segment.take() {
             done.finish();
         }
-        // A channel that takes nothing any more has been told of.
+        // If the channel accepts nothing more, that was reported already.
         let closed = self.publisher.close().await;
         self.outlet.sent(self.counters.bytes().saturating_sub(self.sent));
         self.outlet.dropped(self.counters.bytes_dropped().saturating_sub(self.lost));

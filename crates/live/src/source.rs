@@ -1,4 +1,4 @@
-//! The input: segments to access units.
+//! The input: turns segments into access units.
 
 use cutrickle_pipeline::Result;
 use cutrickle_pipeline::ends::{Input, Source};
@@ -12,10 +12,10 @@ use crate::TrickleOptions;
 pub struct TrickleSource(Subscriber);
 
 impl TrickleSource {
-    /// The channel at `url`, from the segment on that is being written.
+    /// Subscribes to the channel at `url`, starting with the segment that is being written.
     ///
     /// # Errors
-    /// A malformed URL.
+    /// Fails for a malformed URL.
     pub fn new(url: &str, options: &TrickleOptions) -> Result<Self, Error> {
         Subscriber::new(url, Start::Current, options.input()).map(Self)
     }

@@ -55,7 +55,7 @@ async fn one_damaged_packet_in_a_hundred_does_not_end_the_stream() {
     assert_eq!(last_second(&seen), 30, "the good segment comes out whole");
 }
 
-/// Pictures of the last segment's second.
+/// Frames of the last segment's second.
 fn last_second(seen: &Seen) -> usize {
     let key = seen.units.iter().rposition(|(codec, _, key)| codec.is_video() && *key).unwrap();
     seen.units[key..].iter().filter(|(codec, ..)| codec.is_video()).count()

@@ -11,7 +11,9 @@ use live::{Channels, Clip, Viewer, every_frame, judge};
 async fn connect(channels: &Channels, options: StreamOptions) -> (TrickleClient, Viewer) {
     channels.open("out").await;
     let (input, output) = (channels.url("in"), channels.url("out"));
-    let client = TrickleClient::connect_with(Some(&input), Some(&output), options, &TrickleOptions::default()).unwrap();
+    let client =
+        TrickleClient::connect_with(Some(&input), Some(&output), options, &TrickleOptions::default())
+            .unwrap();
     (client, Viewer::new(&output))
 }
 

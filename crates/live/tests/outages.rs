@@ -196,7 +196,8 @@ async fn events_data_and_parameters_go_on_after_an_outage() {
     until_state(&session, StreamState::DegradedOutput).await;
     let _server = Mortal::live(address).await;
 
-    let (mut events, mut data) = (Documents::new(&channels.url("events")), Documents::new(&channels.url("data")));
+    let (mut events, mut data) =
+        (Documents::new(&channels.url("events")), Documents::new(&channels.url("data")));
     parameters(&mut control, json!({"n": 2}).to_string()).await;
     tokio::time::timeout(live::DEADLINE, shown(2)).await.expect("the new parameters");
     assert!(data.next().await.is_some());

@@ -1,4 +1,4 @@
-//! Pictures that pause, come once a second, or that nobody takes: audio goes on, whole and in sync.
+//! Video that pauses, that has one frame a second, or that nobody takes: audio goes on, whole and in sync.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -15,8 +15,8 @@ use cutrickle_media::Timestamp;
 use cutrickle_pipeline::{FrameProcessor, Generated, Params, Result, StreamContext, StreamState};
 use cutrickle_trickle::Publisher;
 use live::{
-    Channels, Clip, DEADLINE, Documents, Untouched, Viewer, assert_accounted, ended, every_frame, judge, until,
-    with,
+    Channels, Clip, DEADLINE, Documents, Untouched, Viewer, assert_accounted, ended, every_frame, judge,
+    until, with,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;

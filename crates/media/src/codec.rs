@@ -1,4 +1,4 @@
-//! Which codecs there are, and which kind of track each belongs to.
+//! The supported codecs, and the kind of track each belongs to.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ pub enum AudioCodec {
     Opus,
 }
 
-/// What a track is coded in.
+/// The codec of a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// A video track.
@@ -43,7 +43,7 @@ impl VideoCodec {
     /// Every video codec.
     pub const ALL: [Self; 2] = [Self::H264, Self::H265];
 
-    /// The usual short name in lower case: `h264`, `hevc`.
+    /// The usual short name in lower case: `h264` or `hevc`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::H264 => "h264",
@@ -51,7 +51,7 @@ impl VideoCodec {
         }
     }
 
-    /// The name of the standard, for people: `H.264`, `H.265`.
+    /// The name of the standard, for display: `H.264` or `H.265`.
     pub const fn title(self) -> &'static str {
         match self {
             Self::H264 => "H.264",
@@ -64,7 +64,7 @@ impl AudioCodec {
     /// Every audio codec.
     pub const ALL: [Self; 2] = [Self::Aac, Self::Opus];
 
-    /// The usual short name in lower case: `aac`, `opus`.
+    /// The usual short name in lower case: `aac` or `opus`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Aac => "aac",
@@ -72,7 +72,7 @@ impl AudioCodec {
         }
     }
 
-    /// The codec's name, for people: `AAC`, `Opus`.
+    /// The codec's name, for display: `AAC` or `Opus`.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Aac => "AAC",
@@ -157,7 +157,7 @@ impl fmt::Display for TrackKind {
     }
 }
 
-/// A name that is none of the known codecs.
+/// A name that is not one of the known codecs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownCodec(String);
 
@@ -172,7 +172,7 @@ impl std::error::Error for UnknownCodec {}
 impl FromStr for VideoCodec {
     type Err = UnknownCodec;
 
-    /// Takes `h264` or `avc`, and `h265` or `hevc`, in either case.
+    /// Accepts `h264` or `avc`, and `h265` or `hevc`, in any case.
     fn from_str(name: &str) -> Result<Self, UnknownCodec> {
         match name.to_ascii_lowercase().as_str() {
             "h264" | "avc" => Ok(Self::H264),
@@ -185,7 +185,7 @@ impl FromStr for VideoCodec {
 impl FromStr for AudioCodec {
     type Err = UnknownCodec;
 
-    /// Takes `aac` and `opus`, in either case.
+    /// Accepts `aac` and `opus`, in any case.
     fn from_str(name: &str) -> Result<Self, UnknownCodec> {
         match name.to_ascii_lowercase().as_str() {
             "aac" => Ok(Self::Aac),

@@ -1,5 +1,5 @@
-//! Which colours a picture's numbers mean: the video usability information of H.264 (Annex E) and H.265
-//! (Annex E), whose code points are those of ITU-T H.273.
+//! The colour of a picture's samples: the video usability information of H.264 and H.265 (both Annex E),
+//! whose code points are those of ITU-T H.273.
 
 /// The matrix between R'G'B' and Y'CbCr (H.273, table 4, `MatrixCoefficients`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,23 +23,24 @@ impl Matrix {
     }
 }
 
-/// What the numbers of a picture mean, as far as its R'G'B' depends on it.
+/// The part of a picture's colour that conversion to R'G'B' needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ColourSpace {
-    /// Matrix between R'G'B' and Y'CbCr.
+    /// The matrix between R'G'B' and Y'CbCr.
     pub matrix: Matrix,
-    /// All codes are used (`VideoFullRangeFlag`), not 16..=235 and 16..=240 of 8 bits.
+    /// Whether samples use all codes (`VideoFullRangeFlag`) instead of 16..=235 and 16..=240 in 8 bits.
     pub full_range: bool,
 }
 
-/// How a picture's samples are to be understood.
+/// How to interpret a picture's samples.
 ///
-/// `primaries` and `transfer` are carried, not interpreted: a processor sees the stream's own R'G'B'.
+/// `primaries` and `transfer` are passed on without being interpreted: a processor sees the stream's own
+/// R'G'B'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Colour {
-    /// Matrix between R'G'B' and Y'CbCr.
+    /// The matrix between R'G'B' and Y'CbCr.
     pub matrix: Matrix,
-    /// Samples use all of 0..=255 (`VideoFullRangeFlag`), not 16..=235 and 16..=240.
+    /// Whether samples use all of 0..=255 (`VideoFullRangeFlag`) instead of 16..=235 and 16..=240.
     pub full_range: bool,
     /// `ColourPrimaries` of H.273, table 2; 2 is "unspecified".
     pub primaries: u8,
@@ -55,10 +56,10 @@ impl Colour {
     /// BT.2020 non-constant luminance, limited range.
     pub const BT2020: Self = Self { matrix: Matrix::Bt2020, full_range: false, primaries: 9, transfer: 14 };
 
-    /// The colour that a stream signals by its H.273 code points.
+    /// Returns the colour that a stream signals with its H.273 code points.
     ///
-    /// A stream that leaves the matrix unspecified (code point 2), or names one that 8-bit Y'CbCr video does
-    /// not use, is taken as players take it: BT.709 from 720 lines up, BT.601 below.
+    /// If the matrix is unspecified (code point 2) or one that 8-bit Y'CbCr video does not use, the usual
+    /// default of players applies: BT.709 from 720 lines up, BT.601 below.
     pub fn from_vui(matrix: u8, primaries: u8, transfer: u8, full_range: bool, height: u32) -> Self {
         let matrix = match matrix {
             1 => Matrix::Bt709,
@@ -70,17 +71,17 @@ impl Colour {
         Self { matrix, full_range, primaries, transfer }
     }
 
-    /// The colour of a stream that says nothing about it, `height` lines high.
+    /// Returns the colour of a stream with `height` lines that does not signal any.
     pub fn unspecified(height: u32) -> Self {
         Self::from_vui(2, 2, 2, false, height)
     }
 
-    /// What conversion to R'G'B' needs to know of it.
+    /// Returns the part that conversion to R'G'B' needs.
     pub fn space(&self) -> ColourSpace {
         ColourSpace { matrix: self.matrix, full_range: self.full_range }
     }
 
-    /// `MatrixCoefficients` of H.273 for an encoder to signal.
+    /// The `MatrixCoefficients` of H.273 that an encoder signals.
     pub fn matrix_code(&self) -> u8 {
         match self.matrix {
             Matrix::Bt601 => 6,

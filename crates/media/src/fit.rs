@@ -1,23 +1,23 @@
-//! Where a picture lies on an output of another shape: the kernels, the loops on the CPU and the way back to the frame
-//! all read it from here.
+//! How a picture is placed on an output of another shape. The kernels, the loops on the CPU and the mapping
+//! back to the frame all use these definitions.
 
 use crate::{Fit, ModelInput, Size};
 
-/// Which part of a picture fills which pixels of an output, on one axis.
+/// Which part of a picture fills which pixels of an output, along one axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Span {
-    /// Where the part that is taken begins, in pixels of the picture.
+    /// Where the used part begins, in pixels of the picture.
     pub begin: f64,
-    /// How long it is, in pixels of the picture.
+    /// The length of that part, in pixels of the picture.
     pub length: f64,
-    /// The first pixel of the output that is filled.
+    /// The first pixel of the output that it fills.
     pub first: u32,
-    /// How many of them are filled.
+    /// The number of pixels that it fills.
     pub pixels: u32,
 }
 
 impl Span {
-    /// Both axes of a picture of `from` pixels on an output of `to`, none of which is 0.
+    /// Returns both axes for a picture of `from` pixels on an output of `to` pixels; no side may be 0.
     pub fn both(from: [u32; 2], to: [u32; 2], fit: Fit) -> [Self; 2] {
         let scales = [0, 1].map(|axis| f64::from(to[axis]) / f64::from(from[axis]));
         [0, 1].map(|axis| {
@@ -38,15 +38,15 @@ impl Span {
         })
     }
 
-    /// The position in the picture, in its pixels, of the position `at` of the output, in the output's pixels.
+    /// Maps the position `at` in the output to the position in the picture, each in its own pixels.
     pub fn in_picture(&self, at: f64) -> f64 {
         self.begin + (at - f64::from(self.first)) * self.length / f64::from(self.pixels)
     }
 }
 
 impl ModelInput {
-    /// The point of a frame of size `frame` that the point (x, y) of the model's input shows, each in pixels from the top
-    /// left. The bars of a letterbox lie outside of the frame, and are moved to its edge.
+    /// Maps the point (x, y) of the model's input to a point of a frame of size `frame`, both in pixels from
+    /// the top left. Points on letterbox bars lie outside the frame and are moved to its edge.
     ///
     /// ```
     /// use cutrickle_media::{Fit, ModelInput, Size};

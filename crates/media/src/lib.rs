@@ -1,9 +1,9 @@
-//! The vocabulary of live media, shared by every crate that speaks of it.
+//! The basic types of live media, shared by all crates.
 //!
-//! [`VideoCodec`] and [`AudioCodec`] name what a track is coded in, [`AccessUnit`] is one coded frame or packet of it,
-//! [`Timestamp`] and [`Ticks`] are points and spans on the 90 kHz clock, [`Colour`] says what a picture's samples mean,
-//! and [`ModelInput`] what a model wants to be given. There is no I/O here and no pixel is touched: containers, codecs
-//! and conversions are other crates' jobs.
+//! [`VideoCodec`] and [`AudioCodec`] name a track's codec, [`AccessUnit`] is one coded frame or packet of it,
+//! [`Timestamp`] and [`Ticks`] are points and spans on the 90 kHz clock, [`Colour`] describes the meaning of
+//! a picture's samples, and [`ModelInput`] describes the input of a model. This crate does no I/O and touches
+//! no pixels; containers, codecs and conversions are left to other crates.
 #![forbid(unsafe_code)]
 
 mod codec;

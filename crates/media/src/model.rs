@@ -1,18 +1,18 @@
-//! What a model takes: size, fit, order and type of elements, normalisation.
+//! The description of a model's input: size, fit, order and type of elements, normalisation.
 
 use std::fmt;
 
 /// Width and height in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Size {
-    /// Pixels in a row.
+    /// Pixels per row.
     pub width: u32,
-    /// Rows.
+    /// Number of rows.
     pub height: u32,
 }
 
 impl Size {
-    /// A size of `width` x `height` pixels.
+    /// Creates a size of `width` x `height` pixels.
     pub const fn new(width: u32, height: u32) -> Self {
         Self { width, height }
     }
@@ -24,21 +24,21 @@ impl From<(u32, u32)> for Size {
     }
 }
 
-/// As `1280x720`.
+/// Formatted as `1280x720`.
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x{}", self.width, self.height)
     }
 }
 
-/// How a picture is brought to a size of another shape.
+/// How a picture is fitted to a size of another shape.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fit {
-    /// All of it, its shape given up.
+    /// Stretch the whole picture, without keeping its shape.
     Stretch,
-    /// All of it, its shape kept, in the middle; the rest has this colour, R'G'B' 0 to 1.
+    /// Keep the whole picture and its shape, centred; the rest has this colour, R'G'B' from 0 to 1.
     Letterbox([f32; 3]),
-    /// As much of its middle as fills the size.
+    /// Keep as much of the middle as fills the size.
     Crop,
 }
 
@@ -65,7 +65,7 @@ pub enum Element {
 }
 
 impl Element {
-    /// Bytes of one element.
+    /// The size of one element in bytes.
     pub const fn size(self) -> u64 {
         match self {
             Self::U8 => 1,
@@ -75,7 +75,7 @@ impl Element {
     }
 }
 
-/// What a model takes: R'G'B' 0 to 1, less `mean`, divided by `std`.
+/// The input of a model: R'G'B' from 0 to 1, minus `mean`, divided by `std`.
 ///
 /// ```
 /// use cutrickle_media::{Fit, ModelInput};
@@ -90,17 +90,17 @@ impl Element {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ModelInput {
-    /// The size in pixels; `None` takes each frame's own.
+    /// The size in pixels; `None` uses each frame's own size.
     pub size: Option<Size>,
     /// How a picture of another shape is fitted.
     pub fit: Fit,
-    /// Order of elements.
+    /// The order of the elements.
     pub layout: Layout,
-    /// Type of elements. [`Element::U8`] is R'G'B' 0 to 255 and has no `mean` and `std`.
+    /// The type of the elements. [`Element::U8`] is R'G'B' from 0 to 255, without `mean` and `std`.
     pub element: Element,
-    /// Subtracted from R'G'B' 0 to 1.
+    /// Subtracted from R'G'B' in the range 0 to 1.
     pub mean: [f32; 3],
-    /// Divides what is left.
+    /// Divides the result.
     pub std: [f32; 3],
 }
 
@@ -124,12 +124,12 @@ impl ModelInput {
         Self { size: Some(Size { width, height }), ..Self::default() }
     }
 
-    /// The tensor's size for a frame of `width` x `height`.
+    /// The size of the tensor for a frame of `width` x `height`.
     pub fn size_of(&self, width: u32, height: u32) -> Size {
         self.size.unwrap_or(Size { width, height })
     }
 
-    /// The tensor's shape for a frame of `width` x `height`.
+    /// The shape of the tensor for a frame of `width` x `height`.
     pub fn shape(&self, width: u32, height: u32) -> [usize; 3] {
         let Size { width, height } = self.size_of(width, height);
         match self.layout {
@@ -138,10 +138,11 @@ impl ModelInput {
         }
     }
 
-    /// Whether the normalisation makes sense; the error says what does not.
+    /// Checks the normalisation.
     ///
     /// # Errors
-    /// A `mean` or `std` that is not finite, a `std` of 0, or either for u8.
+    /// Fails if a `mean` or `std` is not finite, if a `std` is 0, or if either is set for u8; the message
+    /// says which.
     pub fn check(&self) -> Result<(), String> {
         let Self { element, mean, std, .. } = self;
         if !std.iter().all(|std| std.is_normal()) || !mean.iter().all(|mean| mean.is_finite()) {

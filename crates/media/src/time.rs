@@ -1,5 +1,5 @@
-//! The 90 kHz clock (ISO/IEC 13818-1, 2.4.2.1): points and spans of it. Unwrapping the 33 bits that a transport stream
-//! carries, and jumps of the clock, are left to who reads them.
+//! Points and spans on the 90 kHz clock (ISO/IEC 13818-1, 2.4.2.1). Unwrapping the 33 bits that a transport
+//! stream carries, and handling jumps of the clock, are left to the demuxer.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// A point in time on a stream's clock, in ticks of 90 kHz.
 ///
-/// Arithmetic saturates: timestamps come from input, and no input may make it overflow.
+/// Arithmetic saturates, because timestamps come from untrusted input and must not overflow.
 ///
 /// ```
 /// use cutrickle_media::{Ticks, Timestamp};
@@ -20,15 +20,15 @@ use std::time::Duration;
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// A span of time in ticks of 90 kHz, which may be negative. Arithmetic saturates, as a [`Timestamp`]'s does.
+/// A span of time in ticks of 90 kHz, which may be negative. Arithmetic saturates, as for [`Timestamp`].
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticks(i64);
 
 impl Timestamp {
-    /// Where clocks begin.
+    /// The zero of the clock.
     pub const ZERO: Self = Self(0);
 
-    /// The point `ticks` after zero.
+    /// Creates the point `ticks` after zero.
     pub const fn from_ticks(ticks: i64) -> Self {
         Self(ticks)
     }
@@ -48,51 +48,51 @@ impl Timestamp {
         Ticks(self.0)
     }
 
-    /// The span from `other` to here, whichever comes first, without its sign.
+    /// The absolute span between `other` and this point.
     pub fn distance(self, other: Self) -> Ticks {
         (self - other).abs()
     }
 }
 
 impl Ticks {
-    /// None.
+    /// An empty span.
     pub const ZERO: Self = Self(0);
     /// One second.
     pub const PER_SECOND: Self = Self(90_000);
-    /// The longest span there is.
+    /// The longest span.
     pub const MAX: Self = Self(i64::MAX);
 
-    /// A span of so many ticks.
+    /// Creates a span of `ticks` ticks.
     pub const fn new(ticks: i64) -> Self {
         Self(ticks)
     }
 
-    /// A span of so many milliseconds.
+    /// Creates a span of `millis` milliseconds.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis.saturating_mul(90))
     }
 
-    /// How many ticks these are.
+    /// The number of ticks.
     pub const fn get(self) -> i64 {
         self.0
     }
 
-    /// The same in seconds.
+    /// The span in seconds.
     pub fn seconds(self) -> f64 {
         self.0 as f64 / Self::PER_SECOND.0 as f64
     }
 
-    /// The same without its sign.
+    /// The absolute value of the span.
     #[must_use]
     pub const fn abs(self) -> Self {
         Self(self.0.saturating_abs())
     }
 
-    /// The same as a duration, rounded down to a nanosecond; a negative span is none at all.
+    /// The span as a duration, rounded down to a nanosecond; zero if the span is negative.
     pub fn duration(self) -> Duration {
         let ticks = u64::try_from(self.0).unwrap_or_default();
         let (seconds, rest) = (ticks / 90_000, ticks % 90_000);
-        // Below 10^9, as the rest is below a second.
+        // Below 10^9, because the rest is less than a second.
         Duration::new(seconds, (rest * 100_000 / 9) as u32)
     }
 }
@@ -175,13 +175,13 @@ impl Mul<i64> for Ticks {
 impl Div<i64> for Ticks {
     type Output = Self;
 
-    /// Rounded towards zero. A division by zero gives the longest span of the same sign.
+    /// Rounds towards zero. Division by zero gives the longest span of the same sign.
     fn div(self, by: i64) -> Self {
         Self(self.0.checked_div(by).unwrap_or(if self.0 < 0 { i64::MIN } else { i64::MAX }))
     }
 }
 
-/// In seconds, as errors and logs name a time: `1.234 s`.
+/// In seconds, as used in errors and logs: `1.234 s`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3} s", self.seconds())

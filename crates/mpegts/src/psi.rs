@@ -1,5 +1,5 @@
-//! Program specific information: sections over packets, PAT and PMT in both directions
-//! (ISO/IEC 13818-1, 2.4.4). Which PID is listened to is `demux`'s business.
+//! Program-specific information (ISO/IEC 13818-1, 2.4.4): reassembles sections from packets, and reads and
+//! writes the PAT and the PMT. Which PIDs carry them is decided in `demux`.
 
 use cutrickle_media::Codec;
 
@@ -7,7 +7,7 @@ use crate::listing::{self, Descriptors, Entry};
 use crate::program::Track;
 
 const MAX_SECTION: usize = 1024;
-/// Elementary streams of one program; those beyond are passed over.
+/// The maximum number of elementary streams of one program; further ones are ignored.
 const MAX_TRACKS: usize = 32;
 const REGISTRATION: u8 = 0x05;
 const EXTENSION: u8 = 0x7F;
@@ -28,13 +28,13 @@ const fn crc_table() -> [u32; 256] {
     table
 }
 
-/// CRC_32 of ISO/IEC 13818-1 annex A; 0 over a section that ends in its own.
+/// CRC_32 of ISO/IEC 13818-1, annex A. It is 0 over a section that ends in its own CRC.
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     static TABLE: [u32; 256] = crc_table();
     bytes.iter().fold(u32::MAX, |crc, &byte| (crc << 8) ^ TABLE[usize::from((crc >> 24) as u8 ^ byte)])
 }
 
-/// Joins the sections of one PID.
+/// Reassembles the sections of one PID.
 #[derive(Debug, Default)]
 pub(crate) struct Sections {
     buf: Vec<u8>,
@@ -43,13 +43,13 @@ pub(crate) struct Sections {
 }
 
 impl Sections {
-    /// Drops the section in progress.
+    /// Discards the section in progress.
     pub(crate) fn reset(&mut self) {
         self.buf.clear();
         self.active = false;
     }
 
-    /// Takes a packet's payload and hands on every section that it completes and whose CRC holds.
+    /// Takes a packet's payload and passes on every section that it completes and whose CRC is right.
     pub(crate) fn push(&mut self, start: bool, payload: &[u8], each: &mut dyn FnMut(&[u8])) {
         if !start {
             return self.extend(payload, each);
@@ -83,7 +83,7 @@ impl Sections {
     }
 }
 
-/// The part between a current long section's header and its CRC, with the table's id extension.
+/// Returns the table's id extension, and the part of a current long section between its header and its CRC.
 fn body(section: &[u8], table: u8) -> Option<(u16, &[u8])> {
     match section {
         [id, flags, _, high, low, version, _, _, rest @ ..]
@@ -95,7 +95,7 @@ fn body(section: &[u8], table: u8) -> Option<(u16, &[u8])> {
     }
 }
 
-/// The programs of a PAT section as (program number, PMT PID); the network PID is left out.
+/// Returns the programs of a PAT section as (program number, PMT PID), without the network PID.
 pub(crate) fn parse_pat(section: &[u8]) -> Option<Vec<(u16, u16)>> {
     let (_, entries) = body(section, 0x00)?;
     let programs = entries.chunks_exact(4).filter_map(|entry| match *entry {
@@ -109,7 +109,7 @@ const fn is_stream_pid(pid: u16) -> bool {
     pid >= 0x10 && pid < 0x1FFF
 }
 
-/// The elementary streams of a PMT section, if it is the one of program `number`.
+/// Returns the elementary streams of a PMT section if it describes program `number`.
 pub(crate) fn parse_pmt(section: &[u8], number: u16) -> Option<Vec<Entry>> {
     let (id, rest) = body(section, 0x02)?;
     if id != number {
@@ -133,14 +133,14 @@ pub(crate) fn parse_pmt(section: &[u8], number: u16) -> Option<Vec<Entry>> {
     Some(entries)
 }
 
-/// A PAT section of one program.
+/// Writes a PAT section with one program.
 pub(crate) fn write_pat(number: u16, pmt_pid: u16) -> Vec<u8> {
     let mut content = number.to_be_bytes().to_vec();
     content.extend((0xE000 | pmt_pid).to_be_bytes());
     section(0x00, 1, 0, &content)
 }
 
-/// A PMT section; `tracks` are few, so it always fits one section.
+/// Writes a PMT section. There are few `tracks`, so one section always suffices.
 pub(crate) fn write_pmt(number: u16, version: u8, pcr_pid: u16, tracks: &[Track]) -> Vec<u8> {
     let mut content = (0xE000 | pcr_pid).to_be_bytes().to_vec();
     content.extend([0xF0, 0x00]);

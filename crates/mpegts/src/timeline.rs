@@ -1,6 +1,5 @@
-//! The owner of a session's timestamps: maps those of the input to ones that never jump back and never
-//! leave a hole that the input did not have, video and audio alike. Unwrapping is in `clock`; pacing is
-//! for others.
+//! Maps the input's timestamps to output timestamps that never jump back and never leave a gap that the input
+//! did not have, for video and audio together. Unwrapping is in `clock`; pacing is left to others.
 
 use std::time::Duration;
 
@@ -8,47 +7,47 @@ use cutrickle_media::{Ticks, Timestamp, TrackKind};
 
 use crate::clock::{TICKS_PER_SECOND, WRAP};
 
-/// A unit may lie this far before its track's last one; further back is a new clock.
+/// A unit may be this far before its track's last one; anything further back is a new clock.
 const MAX_BACK: i64 = TICKS_PER_SECOND / 2;
-/// A unit that lies no further than this after its track's last one is simply the next.
+/// A unit that is at most this far after its track's last one simply follows it.
 const NEXT: i64 = TICKS_PER_SECOND / 5;
-/// A unit may lie this far after its track's last one without anything that explains it.
+/// A unit may be this far after its track's last one without any explanation.
 const MAX_STEP: i64 = TICKS_PER_SECOND;
-/// The same where nobody says when units arrive.
+/// The same when arrival times are not known.
 const MAX_UNTIMED_STEP: i64 = 10 * TICKS_PER_SECOND;
-/// Video and audio are not interleaved by time: this is how far apart units of the same moment may come.
+/// How far apart units of the same moment may arrive, since video and audio are not interleaved by time.
 const MAX_LAG: i64 = 3 * TICKS_PER_SECOND;
-/// No picture is shown later than this after it was decoded; what says so has a damaged stamp.
+/// The longest delay between decoding and presentation; a longer one means a damaged timestamp.
 const MAX_REORDERING: i64 = 10 * TICKS_PER_SECOND;
-/// One for each track, and one for the clock that a wrong stamp seems to begin.
+/// One epoch for each track, and one for the clock that a wrong timestamp seems to begin.
 const EPOCHS: usize = 3;
-/// How many units after its last one an epoch may still turn out to go on after a wrong stamp.
+/// How many units after an epoch's last one a track may still return to it after a wrong timestamp.
 const MAX_ASIDE: u64 = 64;
 
 /// A unit's place in the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// When to present it; never before `dts`.
+    /// When to present the unit; never before `dts`.
     pub pts: Timestamp,
-    /// When to decode it; later than that of the unit before on the same track.
+    /// When to decode the unit; always later than the previous unit of the same track.
     pub dts: Timestamp,
-    /// Whether the input's clock jumped here, and a new one begins with this unit.
+    /// Whether the input's clock jumped here, so that a new one begins with this unit.
     pub jumped: bool,
 }
 
-/// A span of input whose stamps belong to one clock.
+/// A span of input whose timestamps belong to one clock.
 #[derive(Debug, Clone, Copy)]
 struct Epoch {
-    /// What is added to the input's stamps, modulo the period of 33 bits.
+    /// What is added to the input's timestamps, modulo 2^33.
     offset: i64,
-    /// Where in the output it began.
+    /// The output time at which it began.
     began_at: i64,
-    /// When it began and was last used, in units mapped.
+    /// When it began and was last used, counted in mapped units.
     begun: u64,
     used: u64,
 }
 
-/// Where a track has got to.
+/// The current position of a track.
 #[derive(Debug, Clone, Copy)]
 struct Position {
     epoch: usize,
@@ -61,21 +60,23 @@ struct Position {
 
 /// Maps the input's timestamps to a continuous output.
 ///
-/// The output begins as the input does, so that stamps stay comparable until the first jump.
+/// The output starts at the input's first timestamp, so that input and output stay comparable until the first
+/// jump.
 ///
-/// **Pauses and jumps.** A track that goes on more than a second after its last unit has paused, if the
-/// other track shows that the clock went on, or the time of arrival does
-/// ([`map_arrived`](Self::map_arrived)): the pause is kept, however long. Anything else, and a unit more
-/// than 0.5 s before its track's last one, is a jump and begins a new epoch: it is put right behind what
-/// came before, and the epoch's offset is kept. The other track takes the same offset when it gets there, so
-/// video and audio stay together; until then its late units are mapped as before, and so are the units
-/// after a single wrong stamp.
+/// **Pauses and jumps.** When a track continues more than a second after its last unit, the gap counts as a
+/// pause if the other track, or the arrival time ([`map_arrived`](Self::map_arrived)), shows that the clock
+/// kept running. A pause is kept, however long. Any other gap, and any unit more than 0.5 s before its
+/// track's last one, is a jump and begins a new epoch: the unit is placed right after the previous one, and
+/// the offset is kept for the epoch. The other track uses the same offset once it gets there, so video and
+/// audio stay in sync. Until then its late units are mapped as before, and so are the units after a single
+/// wrong timestamp.
 ///
-/// **When that was wrong**, stamps of both tracks lie beside each other in the input, but belong to
-/// different epochs. After three seconds of it the track with the smaller offset takes the other's.
+/// **Correcting a wrong split.** If timestamps of both tracks lie close together in the input but belong to
+/// different epochs, the split was wrong. After three seconds the track with the smaller offset takes the
+/// other's.
 ///
-/// A unit that goes back by 0.5 s or less is put one tick behind the last one: every unit of the input
-/// comes out, and decoding times strictly increase.
+/// A unit that goes back by 0.5 s or less is placed one tick after the last one, so that no unit is lost and
+/// decoding times strictly increase.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
     epochs: [Option<Epoch>; EPOCHS],
@@ -85,7 +86,7 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// A timeline whose output will begin as the input does.
+    /// Creates a timeline whose output starts at the input's first timestamp.
     pub fn new() -> Self {
         Self::default()
     }
@@ -95,13 +96,13 @@ impl Timeline {
         self.jumps
     }
 
-    /// Places the next unit of a track when nobody knows when it arrived, as with a file. A pause of both tracks is
-    /// kept up to 10 s; a longer one is a jump.
+    /// Maps the next unit of a track when its arrival time is not known, as with a file. A pause of both
+    /// tracks is kept if it is at most 10 s; a longer one is a jump.
     pub fn map(&mut self, track: TrackKind, pts: Timestamp, dts: Timestamp) -> Stamp {
         self.place(track, pts.ticks(), dts.ticks(), None)
     }
 
-    /// Places the next unit of a track, which arrived at `arrived` of any clock that never goes back.
+    /// Maps the next unit of a track, which arrived at `arrived` on any clock that never goes back.
     pub fn map_arrived(
         &mut self,
         track: TrackKind,
@@ -156,13 +157,13 @@ impl Timeline {
         self.epochs.get(index).copied().flatten()
     }
 
-    /// How far after `output` a unit would come to lie in an epoch.
+    /// Returns how far after `output` a unit would be placed in an epoch.
     fn step(&self, epoch: usize, dts: i64, output: i64) -> i64 {
         let offset = self.epoch(epoch).map_or(0, |epoch| epoch.offset);
         apart(dts.wrapping_add(offset), output)
     }
 
-    /// The epoch that the next unit of a track belongs to, if it is one of those that are known.
+    /// Returns the known epoch that the next unit of a track belongs to, if there is one.
     fn fitting(
         &self,
         own: Position,
@@ -180,7 +181,7 @@ impl Timeline {
         }
         if let Some(other) = other {
             if other.epoch == own.epoch {
-                // The other track has shown that the clock got there.
+                // The other track has shown that the clock got this far.
                 let shown = other.output.saturating_sub(own.output).saturating_add(MAX_STEP);
                 if (0..=shown).contains(&step) {
                     return Some(own.epoch);
@@ -199,12 +200,12 @@ impl Timeline {
         self.elsewhere(own, dts, most)
     }
 
-    /// Another epoch of late in which a unit would lie up to `most` after its track's last one.
+    /// Returns another recently used epoch that would place a unit at most `most` after its track's last one.
     fn elsewhere(&self, own: Position, dts: i64, most: i64) -> Option<usize> {
         let used = |index: &usize| self.epoch(*index).map_or(0, |epoch| epoch.used);
         let fits = |index: &usize| {
-            // Into a newer epoch the other track has gone ahead; into an older one leads only the way back
-            // from a wrong stamp.
+            // A newer epoch means that the other track has gone ahead; an older one is only returned to after
+            // a wrong timestamp.
             let back = if self.is_newer(*index, own.epoch) { MAX_LAG } else { MAX_BACK };
             *index != own.epoch
                 && self.epoch(*index).is_some_and(|epoch| self.mapped - epoch.used <= MAX_ASIDE)
@@ -213,7 +214,7 @@ impl Timeline {
         (0..EPOCHS).filter(fits).max_by_key(used)
     }
 
-    /// The epoch that the first unit of a track belongs to, if it is the other track's.
+    /// Returns the epoch for the first unit of a track, if it fits one that the other track uses.
     fn joining(&self, other: Position, dts: i64, arrived: Option<Duration>) -> Option<usize> {
         let most = plausible_step(other.arrived, arrived).max(MAX_UNTIMED_STEP);
         let fits = |epoch: &usize| (-MAX_UNTIMED_STEP..=most).contains(&self.step(*epoch, dts, other.output));
@@ -221,7 +222,8 @@ impl Timeline {
         known.filter(fits).max_by_key(|epoch| *epoch == other.epoch)
     }
 
-    /// Whether the tracks have one clock in the input and two in the output, and it is for this one to follow.
+    /// Whether the tracks share one clock in the input but have two in the output, and this track has to
+    /// follow.
     fn is_torn_from(&self, own: Position, other: Position, dts: i64, step: i64) -> bool {
         if own.epoch == other.epoch || apart(dts, other.input).abs() > MAX_LAG {
             return false;
@@ -236,8 +238,8 @@ impl Timeline {
         begun(one) > begun(than)
     }
 
-    /// Begins an epoch in which the unit lies one step behind what came before, in place of one that no track
-    /// is in. The very first one takes the input as it is.
+    /// Begins an epoch that places the unit one step after the previous one, replacing an epoch that no track
+    /// uses. The very first epoch takes the input's timestamps as they are.
     fn begin_epoch(
         &mut self,
         own: Option<Position>,
@@ -250,8 +252,8 @@ impl Timeline {
         let used = |index: &usize| self.epoch(*index).map_or(0, |epoch| epoch.used);
         let index = (0..EPOCHS).filter(|index| !held(*index)).min_by_key(used).unwrap_or(0);
         let last = match (own, other) {
-            // The other track tells how far the time has got that this one was silent in. Of a track that was
-            // not, it is only ahead in the order of arrival.
+            // If this track was silent, the other one shows how much time has passed. If it was not, the
+            // other one is only ahead in the order of arrival.
             (Some(own), Some(other)) if was_silent(own, other, arrived) => Some(own.output.max(other.output)),
             (own, other) => own.or(other).map(|last| last.output),
         };
@@ -265,7 +267,7 @@ impl Timeline {
     }
 }
 
-/// The way from `from` to `to`, of stamps whose period is that of 33 bits.
+/// The signed distance from `from` to `to`, for timestamps that wrap at 33 bits.
 const fn apart(to: i64, from: i64) -> i64 {
     let ahead = to.wrapping_sub(from) & (WRAP - 1);
     if ahead >= WRAP / 2 { ahead - WRAP } else { ahead }
@@ -275,7 +277,7 @@ fn since(last: Option<Duration>, now: Option<Duration>) -> Option<i64> {
     Some(Ticks::from(now?.saturating_sub(last?)).get())
 }
 
-/// How far a clock may have got between two arrivals, of which the first may have been late.
+/// How far a clock may have advanced between two arrivals, the first of which may have been late.
 fn plausible_step(last: Option<Duration>, now: Option<Duration>) -> i64 {
     since(last, now).map_or(MAX_UNTIMED_STEP, |passed| {
         passed.saturating_add(passed.min(MAX_LAG)).saturating_add(MAX_STEP)

@@ -1,4 +1,4 @@
-//! The audio of a stream on its way out: packets as they came, or encoded anew.
+//! The audio of a stream on its way to the output: packets passed through, or re-encoded.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,12 +10,12 @@ use cutrickle_media::{AccessUnit, AudioCodec};
 use crate::AudioOutput;
 use crate::stream::Stream;
 
-/// Decodes the packets of one track when their samples are asked for. Opened on first use: audio that nobody touches
-/// costs no decoder.
+/// Decodes the packets of one track when their samples are requested. The decoder is opened on first use, so
+/// audio that is passed through costs no decoder.
 pub(crate) struct LazyDecoder {
     codec: AudioCodec,
     stream: Arc<Stream>,
-    // One user at a time: the processing thread, or the encoding thread after it. Never contended.
+    // Used by one thread at a time: the processing thread, then the encoding thread. Never contended.
     decoder: Mutex<Option<Box<dyn AudioDecoder>>>,
 }
 
@@ -42,14 +42,14 @@ impl DecodeAudio for LazyDecoder {
     }
 }
 
-/// Decides what becomes of audio, and does it.
+/// Decides whether audio is passed through or encoded, and does it.
 pub(crate) struct AudioPath {
     wanted: AudioOutput,
     way: Way,
 }
 
 enum Way {
-    /// No audio has come yet: it will leave as it came, unless the output asks for something else.
+    /// No audio has arrived yet. It will be passed through unless the output requires otherwise.
     Open,
     Copy(AudioCodec),
     Encode(Box<dyn AudioEncoder>, u8),
@@ -60,7 +60,7 @@ impl AudioPath {
         Self { wanted, way: Way::Open }
     }
 
-    /// How many channels the packets have that are encoded here; none while they are sent on as they came.
+    /// The number of channels of the packets encoded here; `None` while audio is passed through.
     pub(crate) fn channels(&self) -> Option<u8> {
         match &self.way {
             Way::Encode(_, channels) => Some(*channels),
@@ -68,12 +68,12 @@ impl AudioPath {
         }
     }
 
-    /// Whether audio has shown which way it takes.
+    /// Whether it is decided to pass audio through or to encode it.
     pub(crate) fn is_decided(&self) -> bool {
         !matches!(self.way, Way::Open)
     }
 
-    /// The codec that audio leaves in, given the one it comes in.
+    /// The codec of the output audio, given that of the input.
     pub(crate) fn codec(&self, source: Option<AudioCodec>) -> Option<AudioCodec> {
         match (&self.way, self.wanted) {
             (Way::Copy(codec), _) => Some(*codec),
@@ -83,7 +83,7 @@ impl AudioPath {
         }
     }
 
-    /// The packets that `frame` makes. `source` is the codec that the input announced.
+    /// Returns the packets for `frame`. `source` is the codec that the input announced.
     pub(crate) fn packets(
         &mut self,
         frame: &AudioFrame,
@@ -100,7 +100,7 @@ impl AudioPath {
         let samples =
             Samples { sample_rate: frame.sample_rate(), channels: frame.tensor()?.to_vec2::<f32>()? };
         if !matches!(self.way, Way::Encode(..)) {
-            // More than two are mixed down.
+            // More than two channels are mixed down.
             let channels = if samples.channels.len() == 1 { 1 } else { 2 };
             let encoder = self.open(source, usize::from(channels), stream)?;
             let name = encoder.backend().to_owned();
@@ -114,7 +114,8 @@ impl AudioPath {
         Ok(packets)
     }
 
-    /// An encoder for the codec that the output asks for: Opus where the input's own cannot be encoded here.
+    /// Opens an encoder for the codec that the output requires, or for Opus if the input's own codec cannot
+    /// be encoded here.
     fn open(
         &self,
         source: Option<AudioCodec>,
@@ -133,7 +134,7 @@ impl AudioPath {
         }
     }
 
-    /// What the encoder still holds, at the end of the stream.
+    /// Returns what the encoder still holds, at the end of the stream.
     pub(crate) fn flush(&mut self) -> cutrickle_codec::Result<Vec<AccessUnit>> {
         let mut packets = Vec::new();
         if let Way::Encode(encoder, _) = &mut self.way {

@@ -17,10 +17,10 @@ use crate::session::{Parts, supervise};
 use crate::stream::Stream;
 use crate::{EndReason, Error, MetricsRegistry, Params, StreamOptions, StreamStatus};
 
-/// Frames out of a source, and into a sink: a stream with the caller in the processor's place. Audio goes from one to the
-/// other untouched.
+/// A stream in which the caller takes the processor's place: it receives the frames of a source and sends
+/// frames to a sink. Audio passes from one to the other untouched.
 ///
-/// Dropping it, or [`close`](Self::close), ends both sides in order.
+/// Dropping the client or calling [`close`](Self::close) ends both sides in order.
 #[derive(Debug)]
 pub struct Client {
     stream: Arc<Stream>,
@@ -28,31 +28,33 @@ pub struct Client {
     frames: Option<VideoFrames>,
 }
 
-/// The frames of a [`Client`], in order, as a `Stream`. When they are taken too slowly, those that wait are dropped as [`StreamOptions::queueing`] says, and counted.
+/// The frames of a [`Client`], in order, as a `Stream`. If they are consumed too slowly, waiting frames are
+/// dropped according to [`StreamOptions::queueing`], and counted.
 pub struct VideoFrames {
-    /// None once the input has ended.
+    /// `None` once the input has ended.
     source: Option<Arc<Source>>,
-    /// A frame that was asked for and is not there yet.
+    /// The pending request for the next frame.
     taking: Option<Taking>,
 }
 
-/// Boxed, since a stream has to keep what it waits for: one small allocation a frame.
+/// Boxed because a stream must store the future it waits for; this is one small allocation per frame.
 type Taking = Pin<Box<dyn Future<Output = Option<VideoFrame>> + Send + Sync>>;
 
-/// Where frames come from.
+/// The source of the frames.
 struct Source {
     stream: Arc<Stream>,
     queue: Arc<FrameQueue>,
 }
 
 impl Client {
-    /// A client between `ends`. Must be called on a tokio runtime.
+    /// Opens a client between `ends`. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: neither a source nor a sink. Otherwise a thread that could not be started.
+    /// [`Error::is_invalid`] if there is neither a source nor a sink. Also fails if a thread cannot be
+    /// started.
     pub fn open(ends: Ends, options: StreamOptions) -> Result<Self, Error> {
         let registry = MetricsRegistry::new().map_err(|e| Error::failed("metrics").because(e))?;
-        // Nobody but the caller touches video, and nobody touches audio.
+        // Only the caller processes video, and audio is passed through.
         let Parts { stream, threads, tasks, frames, items } =
             Parts::start("client".into(), Params::new(), ends, options, &registry, Vec::new(), false)?;
         supervise(&stream, threads, tasks);
@@ -60,15 +62,15 @@ impl Client {
         Ok(Self { stream, items: Some(items), frames })
     }
 
-    /// The frames that come in. There is one such stream; a second call gives an ended one.
+    /// The frames of the input. They can be taken once; a second call returns a stream that has ended.
     pub fn video_frames(&mut self) -> VideoFrames {
         self.frames.take().unwrap_or(VideoFrames { source: None, taking: None })
     }
 
-    /// Sends a frame. Waits while the encoder is busy.
+    /// Sends a frame, and waits while the encoder is busy.
     ///
     /// # Errors
-    /// The client was closed, or its output has ended.
+    /// Fails if the client was closed or its output has ended.
     pub async fn publish_video_frame(&self, frame: VideoFrame) -> Result<(), Error> {
         let item = Item::Video(frame.of(Origin::now()));
         match &self.items {
@@ -77,12 +79,12 @@ impl Client {
         }
     }
 
-    /// How the two sides are doing.
+    /// The status of both sides.
     pub fn status(&self) -> StreamStatus {
         self.stream.status()
     }
 
-    /// Ends both sides in order: what was published is flushed, and its channel closed.
+    /// Closes both sides in order: flushes what was published, then closes its channel.
     pub async fn close(mut self) {
         self.items = None;
         self.frames = None;
@@ -102,7 +104,7 @@ impl VideoFrames {
         Self { source: Some(Arc::new(Source { stream: Arc::clone(stream), queue })), taking: None }
     }
 
-    /// The next frame; `None` when the input has ended.
+    /// Returns the next frame, or `None` when the input has ended.
     pub async fn next(&mut self) -> Option<VideoFrame> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -144,7 +146,7 @@ impl Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        // Frames that nobody will take are dropped as they come, and counted.
+        // Frames that nobody will take are dropped as they arrive, and counted.
         self.queue.discard();
     }
 }

@@ -1,4 +1,4 @@
-//! Processors made of processors.
+//! Processors composed of processors.
 //!
 //! ```
 //! # use cutrickle_pipeline::{Stage, compose::*};
@@ -12,9 +12,9 @@
 //! # }
 //! ```
 //!
-//! Each combinator is a [`Stage`] and knows nothing of the others. None of them looks at pixels that it does not need: a
-//! frame that no part touched reaches the encoder as it came. What each does with time, order, audio and parameters is
-//! said with its type.
+//! Each combinator is a [`Stage`] and is independent of the others. None of them reads pixels that it does
+//! not need, so a frame that no part changed reaches the encoder as it arrived. Each type documents how it
+//! handles time, order, audio and parameters.
 
 mod batched;
 mod buffered;
@@ -53,24 +53,24 @@ use serde_json::Value;
 
 use crate::Stage;
 
-/// What every processor can do with others.
+/// Composition methods that every processor has.
 pub trait Compose: Stage {
-    /// This processor, then `next` on what it returns.
+    /// Runs this processor, then `next` on what it returns.
     fn then<N: Stage>(self, next: N) -> Then<Self, N> {
         Then::new(self, next)
     }
 
-    /// The same processor under a name, by which parameters reach it: `{"name": {"strength": 0.5}}`.
+    /// Names the processor, so that parameters can address it: `{"name": {"strength": 0.5}}`.
     fn named(self, name: impl Into<String>) -> Named<Self> {
         Named::new(self, name.into())
     }
 
-    /// The same processor with its type erased, for a choice at run time.
+    /// Erases the processor's type, for a choice at run time.
     fn boxed(self) -> DynProcessor {
         DynProcessor::new(self)
     }
 
-    /// The JSON schema of the parameters that it takes, those of its named parts under their names.
+    /// The JSON schema of the parameters it accepts, with those of named parts under their names.
     fn params_schema(&self) -> Value {
         parts::schema(&self.parts())
     }

@@ -1,7 +1,7 @@
-//! Data beside the media: JSON lines that a processor emits, sent in batches.
+//! The data channel: JSON lines emitted by a processor, sent in batches.
 //!
-//! A line never waits for the network: what the publishing side does not take in time makes room for newer lines, and
-//! is counted.
+//! A line never waits for the network. Lines that are not published in time make room for newer ones, and are
+//! counted.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,17 +19,17 @@ use crate::ends::DocumentQueue;
 use crate::metrics::Counter;
 use crate::stream::Stream;
 
-/// Longest line, its end included: what readers of the data channel accept.
+/// The longest line in bytes, including its newline; readers of the data channel accept no more.
 const MAX_LINE: usize = 64 << 10;
-/// Lines go out together this long after the first of them.
+/// How long after the first line of a batch it is sent.
 const BATCH: Duration = Duration::from_millis(333);
-/// After so long without a line an empty batch shows that the channel lives.
+/// After this long without a line, an empty batch shows that the channel is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
-/// Bytes of lines that may wait for the publisher, and of the memory that they take: at least one batch of the longest
-/// lines, and seconds of usual ones.
+/// How many bytes of lines may wait for the publisher, which also bounds the memory they use: at least one
+/// batch of the longest lines, and seconds of usual ones.
 const MAX_WAITING: usize = 1 << 20;
 
-/// Where a processor puts its data. Cheap to clone; all clones are the same stream's.
+/// The processor's handle for emitting data. Cheap to clone; all clones belong to the same stream.
 #[derive(Clone)]
 pub(crate) struct Emitter(Option<Arc<Lines>>);
 
@@ -38,20 +38,20 @@ pub(crate) struct Emitter(Option<Arc<Lines>>);
 pub(crate) struct Lines {
     waiting: Mutex<Waiting>,
     arrived: Notify,
-    /// Lines that were taken from a processor, and those of them that nobody will see.
+    /// Lines accepted from the processor, and how many of them were lost.
     pub(crate) emitted: Counter,
     pub(crate) dropped: Counter,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// The lines one after the other, each with its end: what a line takes is its own bytes.
+    /// The lines one after another, each with its newline, so that a line uses only its own bytes.
     text: VecDeque<u8>,
     lines: u64,
 }
 
 impl Emitter {
-    /// An emitter whose lines nobody reads.
+    /// An emitter whose lines are discarded.
     pub(crate) fn nowhere() -> Self {
         Self(None)
     }
@@ -83,7 +83,7 @@ impl fmt::Debug for Emitter {
 }
 
 impl Lines {
-    // Taken once per line by the processor and once per batch by the publisher: never contended.
+    // Locked once per line by the processor and once per batch by the publisher; never contended.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,7 +97,7 @@ impl Lines {
             dropped += 1;
         }
         if waiting.text.capacity().saturating_sub(waiting.text.len()) < line.len() {
-            // Doubling, but never beyond what may wait.
+            // Double the capacity, but not beyond the limit on waiting bytes.
             let length = waiting.text.len();
             let doubled = waiting.text.capacity().saturating_mul(2).min(MAX_WAITING);
             waiting.text.reserve_exact(doubled.saturating_sub(length).max(line.len()));
@@ -110,14 +110,14 @@ impl Lines {
         self.arrived.notify_one();
     }
 
-    /// Everything that waits, as the body of a segment, and how many lines that is.
+    /// Takes all waiting lines as the body of a segment, with their number.
     fn take(&self) -> (Bytes, u64) {
         let taken = std::mem::take(&mut *self.waiting());
         (Bytes::from(Vec::from(taken.text)), taken.lines)
     }
 }
 
-/// Publishes a stream's data until its media have ended, then what is left.
+/// Publishes a stream's data until its media have ended, then the remaining lines.
 pub(crate) async fn run(stream: Arc<Stream>, lines: Arc<Lines>, channel: DocumentQueue) {
     let mut finished = false;
     while !finished && !channel.is_closed() {
@@ -137,12 +137,13 @@ pub(crate) async fn run(stream: Arc<Stream>, lines: Arc<Lines>, channel: Documen
             break;
         }
         let (body, count) = lines.take();
-        // At the end there is nothing to keep alive.
+        // At the end, there is no channel to keep alive.
         if finished && count == 0 {
             break;
         }
         let batch = Batch { lines: &lines, count, delivered: false };
-        // An empty line is an empty batch to a reader of lines, and yet a byte that wakes the channel's readers.
+        // Readers of lines see an empty line as an empty batch, but its byte still wakes the channel's
+        // readers.
         let body = if count == 0 { Bytes::from_static(b"\n") } else { body };
         match channel.send(body).await {
             Ok(()) => batch.delivered(),
@@ -150,13 +151,13 @@ pub(crate) async fn run(stream: Arc<Stream>, lines: Arc<Lines>, channel: Documen
             Err(e) => stream.error(format_args!("data: {}", chain(&*e))),
         }
     }
-    // Where the channel takes nothing more, what the processor emits until the end is counted as dropped.
+    // If the channel accepts nothing more, lines emitted until the end are counted as dropped.
     stream.media_ended().await;
     lines.dropped.add(lines.take().1);
 }
 
-/// Lines on their way to the server. They are counted as dropped unless it is known to have them, also when the sending
-/// is given up.
+/// Lines on their way to the server. They count as dropped unless the server is known to have them, even if
+/// sending is cancelled.
 struct Batch<'a> {
     lines: &'a Lines,
     count: u64,
@@ -197,7 +198,7 @@ mod tests {
     fn a_line_that_no_reader_takes_is_refused_to_its_emitter() {
         let lines = Arc::new(Lines::default());
         let emitter = Emitter::to(&lines);
-        // Two quotes and the line's end come to it.
+        // Two quotes and the newline are added.
         emitter.emit(&"x".repeat(MAX_LINE - 3)).unwrap();
         let error = emitter.emit(&"x".repeat(MAX_LINE - 2)).unwrap_err();
         assert!(error.is_invalid() && error.to_string().contains("65537 bytes"), "{error}");

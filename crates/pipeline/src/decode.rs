@@ -1,4 +1,4 @@
-//! The decoding thread: access units to frames of the size and rate that were asked for.
+//! The decoding thread: turns access units into frames of the requested size and rate.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::stream::Stream;
 
 /// Runs until `units` is closed and empty, then closes `frames`.
 pub(crate) fn run(stream: &Stream, units: &CodedQueue, frames: &FrameQueue, runtime: &Handle) {
-    // Closed even where decoding panics, so that the stream ends instead of hanging.
+    // Closed even if decoding panics, so that the stream ends instead of hanging.
     let _close = CloseOnDrop(frames);
     let mut decoding = Decoding {
         stream,
@@ -41,17 +41,18 @@ struct Decoding<'a> {
     frames: &'a FrameQueue,
     runtime: &'a Handle,
     decoder: Option<(VideoCodec, Box<dyn VideoDecoder>)>,
-    /// The open decoder has been given a keyframe.
+    /// Whether the open decoder has received a keyframe.
     begun: bool,
-    /// A codec that no backend takes: said once, not for every unit.
+    /// A codec that no backend supports, which is reported once instead of for every unit.
     refused: Option<VideoCodec>,
-    /// The units whose frames have not come out.
+    /// The units whose frames have not come out yet.
     within: VecDeque<(FrameId, Timestamp)>,
     pacer: Pacer,
     scaler: Option<(Size, Scaler)>,
 }
 
-/// No decoder reorders over more than 16 frames (H.264, A.3.1; H.265, A.4.2); what is older was lost in it.
+/// No decoder reorders across more than 16 frames (H.264, A.3.1; H.265, A.4.2), so older units were lost in
+/// it.
 const MAX_WITHIN: usize = 32;
 
 impl Decoding<'_> {
@@ -61,7 +62,7 @@ impl Decoding<'_> {
             return;
         };
         if !self.begun && !unit.keyframe {
-            // Nothing can be shown of a stream that is joined in mid-GOP.
+            // Nothing can be shown before the first keyframe of a stream joined in mid-GOP.
             self.decoder = Some((codec, decoder));
             self.stream.recorder.counts.frames_failed.add(1);
             return;
@@ -71,7 +72,7 @@ impl Decoding<'_> {
         decoder.scale_to(self.stream.settings().size);
         let backend = decoder.backend();
         let started = Instant::now();
-        // One frame for nearly every unit; without an allocation while it is empty.
+        // Nearly every unit gives one frame; an empty vector does not allocate.
         let mut ready = Vec::new();
         let result = decoder.decode(unit, origin, &mut |frame| ready.push(frame));
         self.stream.recorder.decode.observe(started.elapsed().as_secs_f64());
@@ -93,7 +94,7 @@ impl Decoding<'_> {
         self.deliver(ready);
     }
 
-    /// The open decoder, taken out, or one opened for `codec`.
+    /// Takes the open decoder, or opens one for `codec`.
     fn decoder_for(&mut self, codec: VideoCodec) -> Option<Box<dyn VideoDecoder>> {
         match self.decoder.take() {
             Some((open, decoder)) if open == codec => return Some(decoder),
@@ -123,7 +124,7 @@ impl Decoding<'_> {
         }
     }
 
-    /// Takes out what the decoder still holds, and lets go of it.
+    /// Emits what the decoder still holds, and drops it.
     fn flush(&mut self) {
         let Some((_, mut decoder)) = self.decoder.take() else { return };
         self.begun = false;
@@ -159,8 +160,8 @@ impl Decoding<'_> {
         }
     }
 
-    /// Notes that the frame of a unit came out. Units that should have come out before it never will, and count as
-    /// failed. A frame that no unit stands for (concealment can make two of one) has no place in the count.
+    /// Records that the frame of a unit came out. Units that should have come out before it never will, and
+    /// count as failed. A frame without a unit (a duplicate made by concealment) is not counted.
     fn came_out(&mut self, frame: &VideoFrame) -> bool {
         let Some(place) = self.within.iter().position(|(id, _)| *id == frame.id()) else { return false };
         self.within.remove(place);

@@ -1,8 +1,8 @@
-//! The encoding thread: frames and audio to access units, in segments.
+//! The encoding thread: turns frames and audio into access units, in segments.
 //!
-//! A segment begins with an IDR frame; audio that is ahead of the first frame waits for it. The first segment waits a
-//! moment for audio to show whether it is sent on or encoded, since a segment names its codecs. Where video does not come,
-//! or comes no more, segments of audio alone begin, and end with the next frame.
+//! A segment begins with an IDR frame; audio ahead of the first frame waits for it. The first segment waits
+//! briefly until it is known whether audio is passed through or encoded, because a segment names its codecs.
+//! If video does not arrive, or stops, audio-only segments are made until the next frame.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,33 +22,33 @@ use crate::queue::{FrameQueue, Work};
 use crate::rate::{self, PictureRate};
 use crate::stream::Stream;
 
-/// What the processing thread hands on.
+/// What the processing thread sends on.
 #[derive(Debug)]
 pub(crate) enum Item {
     Video(VideoFrame),
     Audio(AudioFrame),
 }
 
-/// How long the first frame waits for audio that was announced.
+/// How long the first frame waits for announced audio.
 const AUDIO_PATIENCE: Duration = Duration::from_millis(100);
-/// How much audio waits for video that was announced, before it goes out without it.
+/// How much audio may wait for announced video before it is sent without it.
 const VIDEO_PATIENCE: Ticks = Ticks::from_millis(2_000);
-/// The same while access units of video come and no frame has come out of the decoder yet: of one a second, a decoder that
-/// puts them in order gives out the first after three.
+/// The same while video access units arrive and the decoder has not returned a frame yet. With one unit per
+/// second, a decoder that reorders returns its first frame after three.
 const DECODING_PATIENCE: Ticks = Ticks::from_millis(5_000);
-/// The same where nothing is lost: video may be behind by as much as may wait of it.
+/// The same in a lossless stream, where video may lag by as much as its queues can hold.
 const LOSSLESS_PATIENCE: Ticks = Ticks::from_millis(60_000);
-/// Frames further apart than half of this are not slides whose next one a segment waits for.
+/// Frames more than half of this apart are not treated as slides, so no segment waits for the next one.
 const MAX_SLIDE: Ticks = Ticks::from_millis(10_000);
-/// Audio packets that may wait for a segment to begin: ten seconds' worth of the shortest, and a minute's where nothing is
-/// lost.
+/// How many audio packets may wait for a segment to begin: ten seconds of the shortest packets, or a minute
+/// in a lossless stream.
 const MAX_WAITING_AUDIO: usize = 4_000;
 const MAX_LOSSLESS_AUDIO: usize = 24_000;
-/// Frames that may wait for audio to show its way.
+/// How many frames may wait until the handling of audio is decided.
 const MAX_WAITING_FRAMES: usize = 16;
 
-/// Runs until every sender of `items` is gone and `audio` has ended; dropping `chunks` is what ends the sink. `audio` is
-/// what bypasses the processor; none where the processor takes it.
+/// Runs until every sender of `items` is gone and `audio` has ended; dropping `chunks` ends the sink. `audio`
+/// is the audio that bypasses the processor; `None` if the processor takes it.
 pub(crate) fn run(
     stream: Arc<Stream>,
     mut items: mpsc::Receiver<Item>,
@@ -82,11 +82,11 @@ enum Next {
     Item(Item),
     ItemsEnded,
     AudioEnded,
-    /// The first frames have waited for audio for long enough.
+    /// The first frames have waited for audio long enough.
     Release,
 }
 
-/// The next audio that bypasses the processor.
+/// Returns the next audio that bypasses the processor.
 async fn bypassing(audio: Option<&FrameQueue>) -> Option<Item> {
     loop {
         if let Work::Audio(frame) = audio?.pop().await? {
@@ -95,7 +95,7 @@ async fn bypassing(audio: Option<&FrameQueue>) -> Option<Item> {
     }
 }
 
-/// Waits until `moment`; for ever where there is none.
+/// Waits until `moment`, or for ever if it is `None`.
 async fn reached(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
@@ -107,21 +107,21 @@ struct Egress {
     stream: Arc<Stream>,
     encoder: Option<Box<dyn VideoEncoder>>,
     audio: AudioPath,
-    /// Where the next segment is due; none before the first.
+    /// When the next segment is due; `None` before the first one.
     next_cut: Option<Timestamp>,
     last_video: Option<Timestamp>,
-    /// From the frame before it to that.
+    /// The time between the last two frames.
     video_step: Ticks,
-    /// The newest audio, and what was the newest when the last frame went out.
+    /// The newest audio, and the newest at the time of the last frame sent.
     last_audio: Option<Timestamp>,
     audio_at_video: Option<Timestamp>,
     rate: PictureRate,
-    /// An IDR frame is owed: after an error, or because the tracks have to change.
+    /// An IDR frame is due after an error, or because the tracks have to change.
     idr_owed: bool,
     /// The tracks of the current segment.
     tracks: Option<Tracks>,
     waiting_audio: VecDeque<AccessUnit>,
-    /// The first frames, encoded, until audio has shown its way.
+    /// The first frames, encoded, until the handling of audio is decided.
     waiting_video: Vec<AccessUnit>,
     held_until: Option<Instant>,
     lossless: bool,
@@ -163,7 +163,7 @@ impl Egress {
                 self.encoded(unit);
             }
             Err(e) => {
-                // The encoder's state is unknown: the next frame starts from scratch.
+                // The encoder's state is unknown, so the next frame gets a new encoder.
                 self.encoder = None;
                 self.idr_owed = true;
                 self.stream.recorder.counts.frames_failed.add(1);
@@ -179,7 +179,7 @@ impl Egress {
         self.rate.frame(frame.timestamp(), due);
         let encoder = match self.encoder.take() {
             Some(mut encoder) if fits(encoder.config()) => {
-                // Where a segment begins: in the middle of one it would show.
+                // Changed only at the start of a segment, because it would be visible within one.
                 let wanted = self.config(frame);
                 if due && rate::differs(encoder.config(), &wanted) {
                     encoder.set_rate(wanted.fps, wanted.bitrate)?;
@@ -230,7 +230,7 @@ impl Egress {
         self.send_video(unit);
     }
 
-    /// Lets the first frames go.
+    /// Sends the first frames.
     fn release(&mut self) {
         self.held_until = None;
         for unit in std::mem::take(&mut self.waiting_video) {
@@ -245,11 +245,11 @@ impl Egress {
         };
         let chunk = match begins {
             Some(codec) => self.begin_segment(Some(codec)),
-            // Before the first IDR frame nothing can be shown.
+            // Nothing can be shown before the first IDR frame.
             None if self.tracks.is_none() => return,
             None => Chunk::default(),
         };
-        // Two frames of one time, as a client may send, must not make the output's time stand still.
+        // Two frames with the same time, which a client may send, must not stop the output's time.
         let at = self.last_video.map_or(unit.pts, |last| unit.pts.max(last + Ticks::new(1)));
         self.video_step = self.last_video.map_or(Ticks::ZERO, |last| at - last);
         self.last_video = Some(at);
@@ -292,13 +292,14 @@ impl Egress {
         let codec = self.audio.codec(self.stream.announced().audio);
         match self.tracks {
             Some(tracks) if tracks.audio == codec => self.send_waiting_audio(),
-            // The codec is not the one that the segment names: it takes a new one, which takes an IDR frame.
+            // The segment names another codec, so a new segment is needed, which needs an IDR frame.
             Some(tracks) if tracks.video.is_some() => self.idr_owed = true,
             _ => {}
         }
     }
 
-    /// Whether so much audio has come since the last frame that none is to be waited for. Slides are no pause.
+    /// Whether so much audio has arrived since the last frame that video counts as paused. Slides are not a
+    /// pause.
     fn video_pauses(&self) -> bool {
         let patience = match self.lossless {
             true => LOSSLESS_PATIENCE,
@@ -310,7 +311,7 @@ impl Egress {
         }
     }
 
-    /// Begins a segment without video where one is due: there is none, or it does not come.
+    /// Begins an audio-only segment if one is due, because there is no video or it does not arrive.
     fn cut_audio(&mut self) {
         let (Some(first), Some(last)) = (self.waiting_audio.front(), self.waiting_audio.back()) else {
             return;
@@ -323,8 +324,8 @@ impl Egress {
             Some(cut) => last >= cut,
         };
         if due {
-            // Counted from the newest, so that the segment that all the waiting audio is in stays open for a while: a
-            // late joiner then begins with it.
+            // Counted from the newest packet, so that the segment with all the waiting audio stays open for a
+            // while and a late joiner begins with it.
             self.cut(last);
             self.idr_owed = true;
             let chunk = self.begin_segment(None);
@@ -343,8 +344,8 @@ impl Egress {
         if decoding { DECODING_PATIENCE } else { VIDEO_PATIENCE }
     }
 
-    /// Sends the audio that waits for its segment; where nothing is lost, up to the newest frame, since video is behind by
-    /// what the queues hold and a file's tracks belong together.
+    /// Sends the audio that waits for its segment. In a lossless stream, only up to the newest frame, because
+    /// video lags by what the queues hold and a file's tracks belong together.
     fn send_waiting_audio(&mut self) {
         if self.tracks.is_none() {
             return;
@@ -369,7 +370,7 @@ impl Egress {
         self.chunks.send(chunk);
     }
 
-    /// The beginning of a segment, with the tracks as they are now.
+    /// Starts a segment with the current tracks.
     fn begin_segment(&mut self, video: Option<VideoCodec>) -> Chunk {
         let announced = self.stream.announced();
         let audio_channels = self.audio.channels().or(announced.audio_channels);
@@ -378,16 +379,17 @@ impl Egress {
         Chunk::segment(tracks)
     }
 
-    /// A segment begins at `at`: says when the next one is due.
+    /// Records that a segment begins at `at`, and schedules the next one.
     fn cut(&mut self, at: Timestamp) {
         let interval = Ticks::from(self.stream.options.segment_duration).max(Ticks::new(1));
-        // On a grid, so that cuts do not drift; anew where frames owed one early or came late.
+        // Segments start on a grid so that they do not drift. The grid restarts after an early segment for an
+        // IDR frame that was due, or after late frames.
         let on_grid =
             self.next_cut.map(|cut| cut + interval).filter(|next| *next > at && *next - at <= interval);
         self.next_cut = Some(on_grid.unwrap_or(at + interval));
     }
 
-    /// The end of the stream.
+    /// Ends the stream.
     fn finish(&mut self) {
         match self.audio.flush() {
             Ok(packets) => self.queue_audio(packets),

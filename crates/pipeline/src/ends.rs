@@ -1,8 +1,8 @@
-//! The ends of a stream: what comes in, what goes out, and the channels beside the media.
+//! The ends of a stream: its input, its output, and the parameter, event and data channels.
 //!
-//! Each end is a task of somebody else's, handed what it needs of the stream: [`Source`] and [`Sink`] for the media,
-//! [`ControlSource`] for parameters, [`DocumentSink`] for events and data. What they speak to, and how, is theirs alone: a
-//! transport is an implementation of these traits, and nothing else of the pipeline knows of it.
+//! Each end is a task implemented elsewhere that receives a handle to the stream: [`Source`] and [`Sink`] for
+//! the media, [`ControlSource`] for parameters, [`DocumentSink`] for events and data. A transport is an
+//! implementation of these traits, and the rest of the pipeline knows nothing of its peers and protocols.
 
 mod control;
 mod documents;
@@ -28,11 +28,10 @@ pub use source::{Input, Source};
 
 /// A task that is started with a handle of type `H`.
 pub(crate) type Task<H, T> = Box<dyn FnOnce(H) -> Running<T> + Send>;
-/// That task, at work. Boxed once for the life of a stream.
+/// A running task. Boxed once for the life of a stream.
 pub(crate) type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
-/// The ends that a stream is started with. Every one may be missing, but a stream needs a source, a sink, or a data
-/// channel.
+/// The ends of a stream. Each is optional, but a stream needs a source, a sink, or a data channel.
 #[derive(Default)]
 pub struct Ends {
     pub(crate) source: Option<Task<Input, ()>>,
@@ -43,36 +42,37 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// No end at all.
+    /// Creates an empty set of ends.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the media from `source`. A stream without one has its processor generate them.
+    /// Reads the media from `source`. Without a source, the processor generates them.
     #[must_use]
     pub fn with_source(self, source: impl Source) -> Self {
         Self { source: Some(Box::new(move |input| Box::pin(source.run(input)))), ..self }
     }
 
-    /// Gives the media to `sink`. A stream without one encodes nothing.
+    /// Sends the media to `sink`. Without a sink, nothing is encoded.
     #[must_use]
     pub fn with_sink(self, sink: impl Sink) -> Self {
         Self { sink: Some(Box::new(move |output| Box::pin(sink.run(output)))), ..self }
     }
 
-    /// Takes parameters from `control`, beside [`Session::update_params`](crate::Session::update_params).
+    /// Reads parameters from `control`, in addition to
+    /// [`Session::update_params`](crate::Session::update_params).
     #[must_use]
     pub fn with_control(self, control: impl ControlSource) -> Self {
         Self { control: Some(Box::new(move |handle| Box::pin(control.run(handle)))), ..self }
     }
 
-    /// Gives events and heartbeats to `events`.
+    /// Sends events and heartbeats to `events`.
     #[must_use]
     pub fn with_events(self, events: impl DocumentSink) -> Self {
         Self { events: Some(Box::new(move |documents| Box::pin(events.run(documents)))), ..self }
     }
 
-    /// Gives what the processor emits to `data`.
+    /// Sends the processor's data to `data`.
     #[must_use]
     pub fn with_data(self, data: impl DocumentSink) -> Self {
         Self { data: Some(Box::new(move |documents| Box::pin(data.run(documents)))), ..self }

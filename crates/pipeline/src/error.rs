@@ -1,18 +1,18 @@
-//! What can go wrong with a stream.
+//! The errors of streams.
 
 pub use cutrickle_error::BoxError;
 
 cutrickle_error::declare! {
-    /// Why a stream could not be started, or was ended.
+    /// A stream could not be started, or was ended.
     pub struct Error: Kind {
-        /// An error of the caller's making: something was asked for that cannot be.
+        /// A mistake of the caller: something impossible was requested.
         Invalid => pub invalid,
             /// The request was wrong, and would be wrong again: a URL, a parameter.
             is_invalid;
-        /// Something failed on the way.
+        /// Something failed while it was running.
         Failed => pub failed;
     }
 }
 
-/// The result of everything that a user of the framework calls or writes.
+/// The result of everything that users of the framework call or implement.
 pub type Result<T, E = BoxError> = std::result::Result<T, E>;

@@ -1,6 +1,6 @@
-//! What a stream tells its gateway: an event when something happens, and a heartbeat in between.
+//! What a stream reports to its gateway: an event when something happens, and heartbeats in between.
 //!
-//! A task of its own sends them, so a processor that computes for a minute does not look dead.
+//! They are sent by a separate task, so a processor that computes for a minute does not look dead.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,12 +17,12 @@ use crate::Params;
 use crate::ends::DocumentQueue;
 use crate::stream::Stream;
 
-/// Gateways give a worker up after 30 s of silence.
+/// Gateways give up a worker after 30 s of silence.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// Events that may wait for the network.
+/// The number of events that may wait for the network.
 const MAX_WAITING: usize = 64;
 
-/// What a heartbeat's consumers are told it is; everything else is an event of the stream.
+/// The queue type of heartbeats; everything else is an event of the stream.
 const QUEUE_HEARTBEAT: &str = "stream_heartbeat";
 const QUEUE_EVENTS: &str = "ai_stream_events";
 
@@ -39,7 +39,7 @@ impl Event {
         Self { kind: kind.into(), fields: Map::new(), at: unix_millis() }
     }
 
-    /// An event of the processor's.
+    /// An event from the processor.
     pub(crate) fn custom(kind: String, fields: Map<String, Value>) -> Self {
         Self { kind: kind.into(), fields, at: unix_millis() }
     }
@@ -66,7 +66,7 @@ pub(crate) fn unix_millis() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A queue of events: the sender is the stream's, the receiver [`run`]'s.
+/// Creates a queue of events: the stream has the sender, and [`run`] the receiver.
 pub(crate) fn queue() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
     mpsc::channel(MAX_WAITING)
 }
@@ -80,7 +80,7 @@ pub(crate) async fn run(stream: Arc<Stream>, mut events: mpsc::Receiver<Event>, 
     }
 }
 
-/// Returns early where the channel takes nothing more.
+/// Returns early if the channel accepts nothing more.
 async fn talk(stream: &Stream, events: &mut mpsc::Receiver<Event>, channel: &DocumentQueue) {
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -107,7 +107,7 @@ async fn talk(stream: &Stream, events: &mut mpsc::Receiver<Event>, channel: &Doc
     publish(stream, channel, stopped(stream)).await;
 }
 
-/// The last event says why the stream ended.
+/// Creates the last event, which says why the stream ended.
 fn stopped(stream: &Stream) -> Event {
     let (reason, message) = stream.end_cause();
     let event = Event::new("stream_stopped").with("reason", reason.as_str());
@@ -117,7 +117,8 @@ fn stopped(stream: &Stream) -> Event {
     }
 }
 
-/// An event that is lost is only counted and logged: reporting it would make another one.
+/// Publishes an event. A lost event is only counted and logged, because reporting it would create another
+/// one.
 async fn publish(stream: &Stream, channel: &DocumentQueue, event: Event) {
     let body = Bytes::from(event.document(&stream.id).to_string());
     if let Err(e) = channel.send(body).await {
@@ -126,8 +127,8 @@ async fn publish(stream: &Stream, channel: &DocumentQueue, event: Event) {
     }
 }
 
-/// The shape of a runner's status, which replaces all that the gateway knows of it. Times are milliseconds since 1970,
-/// null where there was none.
+/// A status event in the shape of a runner's status, which replaces everything the gateway knows of it. Times
+/// are in milliseconds since 1970, and null if there was none.
 fn status(stream: &Stream) -> Event {
     let (status, times) = (stream.status(), stream.times());
     Event::new("status")
@@ -153,7 +154,7 @@ fn status(stream: &Stream) -> Event {
         )
 }
 
-/// Tells one set of parameters from another; equal ones have equal hashes, also across processes.
+/// Distinguishes sets of parameters; equal sets have equal hashes, even across processes.
 fn hash(params: &Params) -> String {
     let mut hasher = DefaultHasher::new();
     Value::Object(params.clone()).to_string().hash(&mut hasher);

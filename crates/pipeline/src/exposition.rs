@@ -1,5 +1,5 @@
-//! Figures as Prometheus text: those of each stream, and those of the worker, which outlive its streams. Counting is
-//! done in `metrics`.
+//! Metrics as Prometheus text: those of each stream, and those of the worker, which outlive its streams. The
+//! counting is done in `metrics`.
 
 use prometheus::{
     Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
@@ -9,15 +9,15 @@ use prometheus::{
 use crate::gpu;
 use crate::metrics::{COUNTED, CountedFigure, Metrics};
 
-/// Bounds of the latencies' buckets, in seconds; one and two frames of 30 a second among them.
+/// The bucket bounds for latencies in seconds, among them one and two frames at 30 frames per second.
 const LATENCIES: [f64; 15] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.034, 0.05, 0.067, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0];
-/// Bounds of the buckets of a batch's frames.
+/// The bucket bounds for the frames of a batch.
 const BATCHES: [f64; 11] = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0];
 /// The stages whose time is measured.
 const STAGES: [&str; 5] = ["decode", "wait", "process", "encode", "total"];
 
-/// The figures that describe a moment.
+/// The metrics that describe the current moment.
 const MOMENTARY: [MomentaryFigure; 3] = [
     ("fps", "Output frames per second", |m| m.fps),
     ("latency_ms", "Mean time from arrival to encoded, in ms", |m| m.latency_ms),
@@ -26,29 +26,29 @@ const MOMENTARY: [MomentaryFigure; 3] = [
 
 type MomentaryFigure = (&'static str, &'static str, fn(&Metrics) -> f64);
 
-/// What a worker's streams have counted, for [`MetricsRegistry::text`].
+/// The metrics of a worker's streams, for [`MetricsRegistry::text`].
 #[derive(Debug, Clone, Default)]
 pub struct Figures {
-    /// The streams that run, by name.
+    /// The running streams, by name.
     pub running: Vec<(String, Metrics)>,
-    /// Streams that have ended, by name. What streams of one name have counted is added up.
+    /// Streams that have ended, by name. The counts of streams with the same name are added up.
     pub ended: Vec<(String, Metrics)>,
-    /// All streams that there ever were, as by [`Metrics::take_in`].
+    /// The total of all streams that have existed, as added up by [`Metrics::take_in`].
     pub all: Metrics,
 }
 
-/// Gathers the latencies of all streams of a worker for Prometheus.
+/// Collects the latencies of all streams of a worker for Prometheus.
 #[derive(Debug, Clone)]
 pub struct MetricsRegistry {
     registry: Registry,
     stages: HistogramVec,
     all_stages: HistogramVec,
-    /// Without labels: nothing of it is to be seen until a batch is counted.
+    /// Without labels, so that nothing is shown until a batch is counted.
     batch_sizes: HistogramVec,
     fallbacks: IntCounterVec,
 }
 
-/// The times of a stage: of one stream, and of all of its worker's.
+/// The durations of a stage: of one stream, and of all streams of its worker.
 #[derive(Debug)]
 pub(crate) struct StageTime {
     own: Histogram,
@@ -63,10 +63,10 @@ impl StageTime {
 }
 
 impl MetricsRegistry {
-    /// An empty registry.
+    /// Creates an empty registry.
     ///
     /// # Errors
-    /// Never in practice: the names are fixed and valid.
+    /// Does not fail in practice, because the names are fixed and valid.
     pub fn new() -> Result<Self, Error> {
         let registry = Registry::new();
         let histograms = |name: &str, help: &str, buckets: &[f64], labels: &[&str]| {
@@ -96,17 +96,18 @@ impl MetricsRegistry {
         Ok(Self { registry, stages, all_stages, batch_sizes, fallbacks })
     }
 
-    /// The registry itself, to register other metrics with.
+    /// The underlying registry, for registering other metrics.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Everything as Prometheus text (format 0.0.4), `figures` with it.
+    /// Returns everything as Prometheus text (format 0.0.4), including `figures`.
     ///
-    /// A stream has its own series, labelled with its name, while it is among `figures`, and its latencies while it runs. Those whose names begin with `cutrickle_worker_` count all streams, and never go back.
+    /// A stream has its own series, labelled with its name, while it is among `figures`, and its latencies
+    /// while it runs. Series whose names begin with `cutrickle_worker_` count all streams and never decrease.
     ///
     /// # Errors
-    /// Never in practice: the encoder writes to memory.
+    /// Does not fail in practice, because the encoder writes to memory.
     pub fn text(&self, figures: &Figures) -> Result<String, Error> {
         let registry = Registry::new();
         for (name, help, read) in MOMENTARY {
@@ -125,7 +126,7 @@ impl MetricsRegistry {
         TextEncoder::new().encode_to_string(&families)
     }
 
-    /// Where the times of a stream's stage are counted.
+    /// The durations of a stream's stage.
     pub(crate) fn stage(&self, stream: &str, stage: &str) -> StageTime {
         StageTime {
             own: self.stages.with_label_values(&[stream, stage]),
@@ -133,26 +134,27 @@ impl MetricsRegistry {
         }
     }
 
-    /// What a batched model counts the sizes of its calls in.
+    /// The histogram in which a batched model counts the sizes of its calls.
     pub(crate) fn batch_sizes(&self) -> Histogram {
         self.batch_sizes.with_label_values::<&str>(&[])
     }
 
-    /// A stage fell back to the CPU: `device` (all of them), `video_decode` or `video_encode`.
+    /// Counts a fallback to the CPU: `device` (all stages), `video_decode` or `video_encode`.
     pub(crate) fn fell_back(&self, stage: &str) {
         self.fallbacks.with_label_values(&[stage]).inc();
     }
 
-    /// Forgets the latencies of a stream that ended, so that the text does not grow with every stream there ever was.
+    /// Removes the latencies of a stream that ended, so that the text does not grow with every stream that
+    /// has existed.
     pub(crate) fn forget(&self, stream: &str) {
         for stage in STAGES {
-            // Failing means that it is gone already.
+            // An error means that it is gone already.
             let _ = self.stages.remove_label_values(&[stream, stage]);
         }
     }
 }
 
-/// A counter with each stream as a label, and one of all streams.
+/// Registers a counter labelled by stream, and one for all streams.
 fn count(
     (name, help, figure): CountedFigure,
     Figures { running, ended, all }: &Figures,

@@ -1,22 +1,22 @@
-//! When a stream without input makes its next frame. Takes the time as an argument.
+//! Schedules the frames of a stream without input. Takes the time as an argument.
 
 use cutrickle_media::Ticks;
 
-/// Frames per second unless the worker or the stream says otherwise.
+/// The frames per second, unless the worker or the stream sets another value.
 const FPS: u32 = 24;
 
-/// A grid of moments. It is cumulative: neither rounding nor a slow processor makes it drift.
+/// A grid of moments. It is cumulative, so neither rounding nor a slow processor makes it drift.
 #[derive(Debug, Default)]
 pub(crate) struct Grid {
-    /// Where the grid starts, its rate, and how many of its moments are over.
+    /// The start of the grid, its rate, and the number of moments that have passed.
     start: Ticks,
     fps: u32,
     over: i64,
 }
 
 impl Grid {
-    /// The next moment at `fps` frames per second, given that it is `now`; both are counted from the stream's start.
-    /// Moments before `now` that nobody asked for are left out, but for the newest.
+    /// Returns the next moment at `fps` frames per second, given that it is `now`; both are counted from the
+    /// stream's start. Missed moments before `now` are skipped, except for the newest.
     pub(crate) fn next(&mut self, now: Ticks, fps: Option<u32>) -> Ticks {
         let fps = fps.filter(|fps| *fps > 0).unwrap_or(FPS);
         if fps != self.fps {

@@ -1,17 +1,17 @@
-//! What the GPUs that were opened have to say for the metrics, and what a processor takes of one. Without the feature
-//! `cuda` there are none.
+//! The metrics of the GPUs in use, and the timing of a processor's work on one. Without the feature `cuda`
+//! there are no GPUs.
 
 use candle_core::Device;
 use prometheus::Registry;
 
-/// Times what a stream's processor enqueues on its device, where that is a GPU.
+/// Times the work that a stream's processor enqueues on its device, if that is a GPU.
 #[derive(Debug)]
 pub(crate) struct ProcessTimer {
     #[cfg(feature = "cuda")]
     gpu: Option<std::sync::Arc<cutrickle_frame::Gpu>>,
 }
 
-/// A frame that is being timed, until this is dropped.
+/// A frame that is timed until this is dropped.
 #[derive(Debug)]
 pub(crate) struct TimedPicture {
     #[cfg(feature = "cuda")]
@@ -24,13 +24,13 @@ impl ProcessTimer {
         #[cfg(feature = "cuda")]
         memory::ask();
         Self {
-            // On a device that is none of CUDA's there is nothing to time.
+            // On a device that is not a CUDA device, there is nothing to time.
             #[cfg(feature = "cuda")]
             gpu: cutrickle_frame::gpu(device).ok(),
         }
     }
 
-    /// A frame is given to the processor.
+    /// Starts timing a frame that is given to the processor.
     pub(crate) fn begin(&self) -> TimedPicture {
         #[cfg(feature = "cuda")]
         memory::ask();
@@ -41,7 +41,7 @@ impl ProcessTimer {
     }
 }
 
-/// What this thread copies between host and device is counted for the stage of this name.
+/// Counts what this thread copies between CPU and device for the stage with this name.
 pub(crate) fn begin_stage(name: &str) {
     #[cfg(feature = "cuda")]
     if let Some(stage) = cutrickle_frame::CopyStage::ALL.into_iter().find(|stage| stage.name() == name) {
@@ -50,8 +50,8 @@ pub(crate) fn begin_stage(name: &str) {
     let _ = name;
 }
 
-/// MiB in use on all devices that were opened, as of a second ago or, where no stream's processor runs, as of when one
-/// last did. Never asks the driver, who may take his time: whoever wants to know a status must not wait for him.
+/// MiB in use on all open devices, at most about a second old while a stream's processor runs, otherwise from
+/// when one last ran. Never queries the driver, which may be slow: a status request must not wait for it.
 pub(crate) fn memory_mb() -> f64 {
     #[cfg(feature = "cuda")]
     let bytes = memory::USED.load(std::sync::atomic::Ordering::Relaxed);
@@ -60,21 +60,21 @@ pub(crate) fn memory_mb() -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// The devices' memory, which the threads of processors ask the driver about in passing.
+/// The devices' memory, which the processors' threads query from the driver in passing.
 #[cfg(feature = "cuda")]
 mod memory {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::{Duration, Instant};
 
-    /// Bytes in use, as the driver last said.
+    /// Bytes in use, as the driver last reported.
     pub(super) static USED: AtomicU64 = AtomicU64::new(0);
     static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
     const INTERVAL: Duration = Duration::from_secs(1);
 
-    /// Asks the driver, once a second whoever calls. May take as long as the driver does.
+    /// Queries the driver, at most once a second over all callers. May take as long as the driver does.
     pub(super) fn ask() {
-        // Another thread asks already.
+        // Another thread is querying already.
         let Ok(mut asked) = ASKED.try_lock() else { return };
         if asked.is_none_or(|at| at.elapsed() >= INTERVAL) {
             USED.store(cutrickle_frame::gpu_memory_used(), Ordering::Relaxed);
@@ -83,7 +83,7 @@ mod memory {
     }
 }
 
-/// Registers what each device has counted so far.
+/// Registers the counters of each device.
 #[cfg(feature = "cuda")]
 pub(crate) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
     use prometheus::{CounterVec, IntCounterVec, Opts};
@@ -119,7 +119,7 @@ pub(crate) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
     registry.register(Box::new(samples))
 }
 
-/// There are no devices.
+/// Without CUDA there are no devices.
 #[cfg(not(feature = "cuda"))]
 pub(crate) fn register(_: &Registry) -> Result<(), prometheus::Error> {
     Ok(())

@@ -1,5 +1,5 @@
-//! What the input carries, as the status and the log name it: what is taken, and what is not and why. Which is which is
-//! the source's decision.
+//! Describes the contents of the input for the status and the log: which tracks are used, which are not, and
+//! why. The source makes that decision.
 
 use std::fmt;
 
@@ -63,7 +63,7 @@ pub struct InputTrack {
     pub ignored: Option<String>,
 }
 
-/// What only the units of the tracks that are taken tell.
+/// Properties known only from the units of the selected tracks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Measured {
     pub(crate) size: Option<Size>,
@@ -72,14 +72,14 @@ pub(crate) struct Measured {
 }
 
 impl InputInfo {
-    /// An input of these tracks and nothing else.
+    /// An input with these tracks and nothing else.
     pub fn of(tracks: &Tracks) -> Self {
         let video = tracks.video.map(|codec| InputTrack::new(InputKind::Video, codec.name()));
         let audio = tracks.audio.map(|codec| InputTrack::new(InputKind::Audio, codec.name()));
         Self { program: 0, tracks: video.into_iter().chain(audio).collect() }
     }
 
-    /// Adds what the units tell of the tracks that are taken.
+    /// Adds the properties measured from the units of the selected tracks.
     pub(crate) fn measured(&mut self, measured: Measured) {
         for track in self.tracks.iter_mut().filter(|track| track.taken) {
             match track.kind {
@@ -96,7 +96,7 @@ impl InputInfo {
 }
 
 impl InputTrack {
-    /// A track that is taken, of which nothing more is known.
+    /// A selected track of which nothing more is known.
     pub fn new(kind: InputKind, codec: impl Into<String>) -> Self {
         Self {
             program: 0,
@@ -114,7 +114,7 @@ impl InputTrack {
     }
 }
 
-/// All of it in one line, for the log.
+/// Everything in one line, for the log.
 impl fmt::Display for InputInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "program {}", self.program)?;

@@ -1,7 +1,7 @@
-//! When live video is late: the one policy by which the queues of a stream give up what waits.
+//! When live video is late: the policy by which a stream's queues drop waiting frames.
 //!
-//! It takes timestamps and times of arrival and never asks the clock itself. Holding and counting is the queues'
-//! business.
+//! It works on timestamps and arrival times and never reads the clock itself. Holding and counting is done by
+//! the queues.
 
 use std::time::{Duration, Instant};
 
@@ -21,24 +21,24 @@ impl Lateness {
         Self { queueing: options.queueing, max_latency: options.max_latency }
     }
 
-    /// Whether frames give way to newer ones at all.
+    /// Whether frames give way to newer ones.
     pub(crate) fn is_live(&self) -> bool {
         self.queueing == Queueing::Latest
     }
 
-    /// Whether nothing may be dropped: then whoever is faster waits.
+    /// Whether nothing may be dropped, so that the faster side has to wait.
     pub(crate) fn is_lossless(&self) -> bool {
         self.queueing == Queueing::Lossless
     }
 
-    /// Whether access units that span so much time are more than a decoder that keeps up leaves waiting.
+    /// Whether waiting access units that span this much time show that the decoder is behind.
     pub(crate) fn is_behind(&self, span: Ticks) -> bool {
         self.is_live() && span.duration() > self.max_latency
     }
 
-    /// How many processed frames may wait for the encoder: in live video few, but enough for a keyframe, which takes it
-    /// several times as long as another frame. A processor that is ahead of its encoder waits, so that frames are dropped
-    /// before the work on them is done and not after.
+    /// How many processed frames may wait for the encoder. In live video these are few, but enough for a
+    /// keyframe, which takes the encoder several times as long as other frames. A processor that is ahead of
+    /// its encoder waits, so that frames are dropped before they are processed and not after.
     pub(crate) fn max_processed(&self) -> usize {
         match self.queueing {
             Queueing::Latest => 2,
@@ -47,22 +47,24 @@ impl Lateness {
     }
 }
 
-/// Says when each frame of a track is due, which is when it takes the place of the one before it.
+/// Decides when each frame of a track is due, which is when it replaces the previous one.
 ///
-/// From a source that sends at the pace of its own timestamps, a frame is due when it is decoded: whoever comes for one
-/// gets the newest. But many senders write a second of video at once, and a decoder that reorders gives out two frames
-/// where a GOP ends. Each frame of such a burst is due a little after the one before it, so that a processor which keeps
-/// up with the input is given every one of them. A frame that is decoded in time is never due later than `max_latency`
-/// after its arrival, which bounds the age that a burst, or a sender that was held up, can lead to.
+/// If the source sends at the pace of its own timestamps, a frame is due when it is decoded, so the processor
+/// always gets the newest. But many senders write a second of video at once, and a decoder that reorders
+/// returns two frames at the end of a GOP. Each frame of such a burst is due a little after the previous one,
+/// so that a processor that keeps up with the input gets all of them. A frame decoded in time is never due
+/// later than `max_latency` after its arrival, which bounds the age that a burst or a delayed sender can
+/// cause.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     last: Option<(Timestamp, Instant)>,
-    /// The last time from one frame to the next that can be.
+    /// The last plausible interval between two frames.
     step: Duration,
 }
 
 impl Schedule {
-    /// When the frame of `timestamp` is due that arrived at `arrived` and was decoded at `decoded`.
+    /// Returns when the frame with this `timestamp` is due, which arrived at `arrived` and was decoded at
+    /// `decoded`.
     pub(crate) fn due(
         &mut self,
         timestamp: Timestamp,
@@ -70,11 +72,11 @@ impl Schedule {
         decoded: Instant,
         lateness: &Lateness,
     ) -> Instant {
-        // Faster than the input's own pace by a third. Frames that were held up on their way, and come all at once,
-        // would otherwise leave all later ones due as late as they were.
+        // A third faster than the input's own pace. Otherwise frames that were held up and arrive all at once
+        // would make all later frames due as late as they were.
         let paced = self.last.and_then(|(before, due)| {
             let step = (timestamp - before).duration().min(Duration::from_secs(1));
-            // Encoders that stamp keyframes alone leave next to nothing between the others.
+            // Encoders that timestamp only keyframes leave almost no time between the other frames.
             if step > Duration::from_millis(1) {
                 self.step = step;
             }
@@ -102,7 +104,7 @@ mod tests {
         Lateness::of(&StreamOptions::default())
     }
 
-    /// When `frames` at 30 a second are due, given when they arrive, both in milliseconds.
+    /// When `frames` frames at 30 per second are due, given when they arrive, both in milliseconds.
     fn due(arrivals: impl Iterator<Item = u64>) -> Vec<u64> {
         let start = Instant::now();
         let mut schedule = Schedule::default();
@@ -128,7 +130,7 @@ mod tests {
 
     #[test]
     fn frames_that_a_decoder_gives_out_together_are_due_one_after_the_other() {
-        // The last frame of a GOP comes out with the first of the next one, which arrived after it.
+        // The last frame of a GOP comes out with the first one of the next GOP, which arrived after it.
         let (start, mut schedule) = (Instant::now(), Schedule::default());
         let mut due = |n: i64, arrived| {
             schedule.due(Timestamp::from_ticks(n * FRAME), start + millis(arrived), start + millis(66), &lateness())

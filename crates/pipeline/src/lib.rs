@@ -1,8 +1,8 @@
-//! Live video through a processor.
+//! Passes live video through a processor.
 //!
-//! A [`Session`] is one stream: access units come from a [`Source`](ends::Source), are decoded, each frame is handed to the
-//! user's [`FrameProcessor`], and what comes back is encoded and given to a [`Sink`](ends::Sink). A [`Client`] is the same
-//! with the caller in the processor's place.
+//! A [`Session`] is one stream: access units come from a [`Source`](ends::Source) and are decoded, each frame
+//! is passed to the user's [`FrameProcessor`], and the result is encoded and given to a [`Sink`](ends::Sink).
+//! A [`Client`] is the same with the caller in the processor's place.
 //!
 //! ```text
 //! the source's task     decode thread     process thread     encode thread     the sink's task
@@ -10,11 +10,13 @@
 //!            CodedQueue       FrameQueue          channel             channel
 //! ```
 //!
-//! Each arrow is a bounded queue. Where one is full, the oldest frame is dropped (before the processor), or everything up
-//! to the next keyframe (before the decoder), or the rest of the segment (before the sink), and each is counted. Nothing
-//! here blocks the async runtime, and nothing waits for the next frame in order to send this one.
+//! Each arrow is a bounded queue. If one is full, something is dropped and counted: the oldest frame (before
+//! the processor), everything up to the next keyframe (before the decoder), or the rest of the segment
+//! (before the sink). Nothing here blocks the async runtime, and no frame is held back until the next one
+//! arrives.
 //!
-//! Transports and containers are at the [`ends`], and are other crates' business; so is the REST contract.
+//! Transports and containers are attached at the [`ends`] and implemented in other crates; so is the REST
+//! API.
 #![forbid(unsafe_code)]
 
 mod audio_path;

@@ -1,4 +1,4 @@
-//! What a stream counts: the figures of the status. `exposition` shows them to Prometheus.
+//! What a stream counts, as reported in its status. `exposition` exports it to Prometheus.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use crate::exposition::{MetricsRegistry, StageTime};
 use crate::gpu;
 
-/// Declares everything that only grows, one line each: its name in the status and in [`Counts`], its name for Prometheus
-/// less what is around it, and what it counts.
+/// Declares all counters, one per line: the name in the status and in [`Counts`], the Prometheus name without
+/// prefix and suffix, and the description.
 macro_rules! counters {
     ($($name:ident, $metric:literal, $counts:literal;)+) => {
         /// The figures of one stream, under the names that PyTrickle's users know, and where every frame went:
@@ -30,7 +30,7 @@ macro_rules! counters {
             $(#[doc = $counts] pub $name: u64,)+
         }
 
-        /// What the threads and tasks of a stream count.
+        /// The counters that a stream's threads and tasks add to.
         #[derive(Debug, Default)]
         pub(crate) struct Counts {
             $(pub(crate) $name: Counter,)+
@@ -42,7 +42,7 @@ macro_rules! counters {
             }
         }
 
-        /// Every figure that only grows.
+        /// All counters.
         pub(crate) const COUNTED: &[CountedFigure] = &[$(($metric, $counts, |m| &mut m.$name),)+];
     };
 }
@@ -64,12 +64,12 @@ counters! {
     events_dropped, "events_dropped", "Events dropped because the events channel did not take them";
 }
 
-/// A figure that only grows: its name for Prometheus less what is around it, what it counts, and where it is.
+/// A counter: its Prometheus name without prefix and suffix, its description, and its field.
 pub(crate) type CountedFigure = (&'static str, &'static str, fn(&mut Metrics) -> &mut u64);
 
 impl Metrics {
-    /// Makes these the figures of several streams by taking in another's: what is counted and the rates are added up, of
-    /// the others the larger one stays.
+    /// Combines these metrics with those of another stream: counts and rates are added up, and for the others
+    /// the larger value is kept.
     pub fn take_in(&mut self, mut other: Self) {
         for (_, _, figure) in COUNTED {
             let sum = figure(self);
@@ -80,14 +80,14 @@ impl Metrics {
         self.gpu_memory_mb = self.gpu_memory_mb.max(other.gpu_memory_mb);
     }
 
-    /// The same without what is true of a moment only: what is left of a stream that has ended.
+    /// Without the values that describe only a moment: what remains of a stream that has ended.
     #[must_use]
     pub fn at_rest(self) -> Self {
         Self { fps: 0.0, latency_ms: 0.0, gpu_memory_mb: 0.0, ..self }
     }
 }
 
-/// A counter that many threads add to. Clones count together.
+/// A counter that many threads add to. Clones share the count.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counter(Arc<AtomicU64>);
 
@@ -101,12 +101,12 @@ impl Counter {
     }
 }
 
-/// What a stream's threads and tasks write to.
+/// The metrics that a stream's threads and tasks write to.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) counts: Counts,
     pub(crate) decode: StageTime,
-    /// How old a frame is when the processor is given it.
+    /// The age of a frame when the processor receives it.
     pub(crate) wait: StageTime,
     pub(crate) process: StageTime,
     pub(crate) encode: StageTime,
@@ -131,15 +131,15 @@ impl Recorder {
         }
     }
 
-    /// What a batched model counts the sizes of its calls in.
+    /// The histogram in which a batched model counts the sizes of its calls.
     pub(crate) fn batch_sizes(&self) -> Histogram {
         self.registry.batch_sizes()
     }
 
-    /// An access unit of video arrived at `now`.
+    /// Records that an access unit of video arrived at `now`.
     pub(crate) fn frame_in(&self, now: Instant) {
         self.counts.frames_in.add(1);
-        // As in `frame_out`: taken once per frame.
+        // Locked once per frame, as in `frame_out`.
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(now, Duration::ZERO);
     }
 
@@ -148,12 +148,12 @@ impl Recorder {
         round(self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).rate_and_latency(Instant::now()).0)
     }
 
-    /// A frame that arrived at `arrived` left the encoder at `now`.
+    /// Records that a frame that arrived at `arrived` left the encoder at `now`.
     pub(crate) fn frame_out(&self, arrived: Instant, now: Instant) {
         let latency = now.saturating_duration_since(arrived);
         self.counts.frames_out.add(1);
         self.total.observe(latency.as_secs_f64());
-        // Taken once per frame by the encoding thread and once per status request: never contended.
+        // Locked once per frame by the encoding thread and once per status request; never contended.
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).push(now, latency);
     }
 
@@ -168,7 +168,7 @@ impl Recorder {
     }
 }
 
-/// Two decimals are what a person reads.
+/// Rounds to two decimals for readability.
 fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
@@ -178,7 +178,7 @@ fn round(value: f64) -> f64 {
 struct Recent(VecDeque<(Instant, Duration)>);
 
 const WINDOW: Duration = Duration::from_secs(2);
-/// More frames than two seconds hold at any rate that is allowed.
+/// More frames than fit into two seconds at any allowed rate.
 const MAX_RECENT: usize = 512;
 
 impl Recent {

@@ -1,73 +1,75 @@
-//! How streams are run: what a worker is configured with, once for all its streams.
+//! Options for running streams, configured once per worker for all its streams.
 
 use std::time::Duration;
 
 use candle_core::Device;
 use cutrickle_codec::{Backends, Coding};
 
-/// Which codec audio leaves in.
+/// The codec of output audio.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AudioOutput {
-    /// The input's own: packets that the processor did not touch are sent on as they came.
+    /// The input's own codec; packets that the processor did not change are passed through.
     #[default]
     Source,
-    /// Opus, which is all that WHEP viewers can hear.
+    /// Opus, the only codec that WHEP viewers can play.
     Opus,
 }
 
-/// Which frames a processor that is slower than its input is given.
+/// Which frames a processor receives when it is slower than its input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Queueing {
-    /// The newest: live video. A frame that waits is dropped when the one after it is due.
+    /// The newest frame, for live video. A waiting frame is dropped when the next one is due.
     #[default]
     Latest,
-    /// Every frame, in order, while no more than [`StreamOptions::max_queue_size`] wait: live streams that are recorded.
+    /// Every frame, in order, as long as at most [`StreamOptions::max_queue_size`] are waiting, for live
+    /// streams that are recorded.
     All,
-    /// Every frame, in order, however long it takes: the source waits for the processor, and the encoder for the sink.
-    /// For sources that can wait, such as files.
+    /// Every frame, in order, however long it takes: the source waits for the processor, and the encoder for
+    /// the sink. For sources that can wait, such as files.
     Lossless,
 }
 
-/// How streams are run. Made from its default, and changed field by field.
+/// Options for running streams. Start from the default and change individual fields.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StreamOptions {
-    /// Output frames per second, 1 to 60; frames beyond are left out by their timestamps. `None` keeps the
+    /// Output frames per second, 1 to 60; excess frames are dropped by their timestamps. `None` keeps the
     /// input's rate.
     pub target_fps: Option<u32>,
-    /// Which frames a processor that is slower than its input is given.
+    /// Which frames a processor receives when it is slower than its input.
     pub queueing: Queueing,
-    /// How far live video may fall behind: a decoder with more than this to do skips to a keyframe, and a processor is
-    /// given no frame that arrived longer ago than this while a newer one waits. Only for
-    /// [`Queueing::Latest`]. 1 s.
+    /// How far live video may lag: a decoder with a larger backlog skips to a keyframe, and the processor
+    /// gets no frame that arrived longer ago than this while a newer one is waiting. Only for
+    /// [`Queueing::Latest`]. Default: 1 s.
     pub max_latency: Duration,
-    /// Decoded frames that may wait for the processor, whatever [`queueing`](Self::queueing) says; of more the oldest is
-    /// dropped, unless nothing may be. 30.
+    /// How many decoded frames may wait for the processor with any [`queueing`](Self::queueing). Beyond that,
+    /// the oldest is dropped, or, in a lossless stream, the decoder waits. Default: 30.
     pub max_queue_size: usize,
-    /// A stream whose input brings neither video nor audio for so long ends, whatever the reason: an outage of its server
-    /// that a source is to outlast has to be shorter. `None` waits for ever. 60 s.
+    /// A stream whose input brings neither video nor audio for this long ends, whatever the reason, so it
+    /// must be longer than any server outage that a source should survive. `None` waits for ever. Default: 60
+    /// s.
     pub input_timeout: Option<Duration>,
-    /// Time from one output segment to the next, and so between IDR frames.
+    /// The time between output segments, and therefore between IDR frames. Default: 1 s.
     pub segment_duration: Duration,
-    /// Output video bits per second; `None` goes by size and rate.
+    /// Output video bits per second; `None` chooses by size and frame rate.
     pub bitrate: Option<u32>,
     /// How output video is coded.
     pub coding: Coding,
-    /// Which codec audio leaves in.
+    /// The codec of output audio.
     pub audio: AudioOutput,
-    /// What decodes and encodes: the backends of this build, and others that were added.
+    /// The backends for decoding and encoding: those of this build, and any that were added.
     pub backends: Backends,
-    /// Where tensors are.
+    /// The device for tensors.
     pub device: Device,
-    /// Why that is not the GPU that was wanted.
+    /// Why that is not the requested GPU.
     pub device_fallback: Option<String>,
-    /// What the worker does, as its status events name it.
+    /// The worker's kind of pipeline, as named in its status events.
     pub pipeline: String,
-    /// Whether streams with an events channel send their whole status beside each heartbeat. It replaces all that a
-    /// gateway shows of the worker.
+    /// Whether streams with an events channel send their whole status with each heartbeat. It replaces
+    /// everything that a gateway shows of the worker.
     pub status_events: bool,
-    /// How long ending a stream may take before what is left is abandoned.
+    /// How long ending a stream may take before the rest is abandoned. Default: 5 s.
     pub stop_deadline: Duration,
 }
 

@@ -1,18 +1,18 @@
-//! Which frames to keep so that no more than so many a second go out.
+//! Selects which frames to keep so that a frame rate is not exceeded.
 
 use cutrickle_media::{Ticks, Timestamp};
 
-/// Thins frames out by their timestamps. The grid is cumulative: rounding never adds up to drift.
+/// Thins out frames by their timestamps. The grid is cumulative, so rounding errors never add up to drift.
 #[derive(Debug, Default)]
 pub(crate) struct Pacer {
-    /// Timestamp that the grid starts at and the number of its next free place.
+    /// The timestamp at which the grid starts, and the number of its next free slot.
     grid: Option<(Timestamp, i64)>,
     fps: u32,
     last: Option<Timestamp>,
 }
 
 impl Pacer {
-    /// Whether the frame at `timestamp` is to be kept at `fps` frames per second at most.
+    /// Whether to keep the frame at `timestamp` at a maximum of `fps` frames per second.
     pub(crate) fn keep(&mut self, timestamp: Timestamp, fps: Option<u32>) -> bool {
         let Some(fps) = fps.filter(|fps| *fps > 0) else {
             self.grid = None;
@@ -27,13 +27,13 @@ impl Pacer {
         };
         let since = timestamp - start;
         let due = Ticks::PER_SECOND * next / i64::from(fps);
-        // Half a frame early is on time: a source's own jitter must not cost frames of a stream that is no faster
-        // than the limit.
+        // Half a frame early counts as on time, because jitter must not cost frames of a stream that is no
+        // faster than the limit.
         if since >= Ticks::ZERO && since + step.clamp(Ticks::ZERO, interval) / 2 < due {
             return false;
         }
         if since < Ticks::ZERO || since > due + interval * 4 {
-            // A jump, or a pause: start anew instead of catching up.
+            // After a jump or a pause, start a new grid instead of catching up.
             self.grid = Some((timestamp, 1));
         } else {
             self.grid = Some((start, next + 1));

@@ -1,8 +1,8 @@
-//! A processor's panics: caught, and printed seldom enough that they flood nothing.
+//! Catches a processor's panics, and limits how many are printed.
 //!
-//! The standard library prints each panic where it happens, caught or not: 30 backtraces a second for a processor that
-//! panics at every frame. Here the first is printed, and later at most one a minute, with how many there were
-//! meanwhile. What becomes of a frame whose processor panicked is the callers' to say.
+//! The standard library prints every panic, caught or not: 30 backtraces a second for a processor that panics
+//! on every frame. Here, the first one is printed, then at most one a minute, with the number of panics in
+//! between. What happens to the frame is decided by the callers.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -11,11 +11,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-/// From one printed panic to the next.
+/// The minimum time between two printed panics.
 const MIN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Runs the user's code. A panic is its `Err`; the state that it leaves behind is the user's own, who is told in the
-/// trait's documentation.
+/// Runs the user's code and returns a panic as `Err`. The state that a panic leaves behind is the user's
+/// responsibility, as documented in the trait.
 pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(install);
@@ -28,7 +28,7 @@ thread_local! {
     static CALLS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// While it lives, this thread runs the user's code.
+/// While this exists, the thread is running the user's code.
 struct Users;
 
 impl Users {
@@ -44,8 +44,8 @@ impl Drop for Users {
     }
 }
 
-/// Puts a hook before the one that is there, which gets every panic of other code, and of the user's as many as are
-/// printed. A hook that the program sets later replaces both.
+/// Installs a panic hook in front of the existing one. The existing hook gets every panic of other code, and
+/// those panics of the user's code that are printed. A hook that the program sets later replaces both.
 fn install() {
     static PRINTED: Mutex<Printed> = Mutex::new(Printed { last: None, unsaid: 0 });
     let print = std::panic::take_hook();
@@ -56,7 +56,7 @@ fn install() {
                 return;
             };
             if unsaid > 0 {
-                // Not by the log: the panic may have come from within it.
+                // Written to stderr and not logged, because the panic may have come from within the logger.
                 let _ = writeln!(
                     std::io::stderr(),
                     "processors panicked {unsaid} times since the last panic that was printed"
@@ -67,14 +67,14 @@ fn install() {
     }));
 }
 
-/// What was printed, and what was not.
+/// When a panic was last printed, and how many were suppressed since.
 struct Printed {
     last: Option<Instant>,
     unsaid: u64,
 }
 
 impl Printed {
-    /// Whether the panic at `now` is printed: with how many that were not.
+    /// Decides whether to print the panic at `now`; if so, returns how many were suppressed before it.
     fn admit(&mut self, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now.saturating_duration_since(last) < MIN_INTERVAL) {
             self.unsaid = self.unsaid.saturating_add(1);

@@ -1,43 +1,44 @@
-//! The parameters of a stream: those that the framework answers itself, and those for the processor.
+//! The parameters of a stream: those that the framework handles itself, and those for the processor.
 
 use cutrickle_media::Size;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// Parameters by name, as they come in JSON.
+/// Parameters by name, as JSON values.
 pub type Params = Map<String, Value>;
 
-/// Smallest and largest output side that may be asked for, in pixels.
+/// The smallest and largest output width or height that may be requested, in pixels.
 const MIN_SIDE: u32 = 16;
 const MAX_SIDE: u32 = 8192;
-/// The range of frame rates, in frames a second.
+/// The range of frame rates, in frames per second.
 const MIN_FRAMERATE: f64 = 1.0;
 const MAX_FRAMERATE: f64 = 60.0;
 
-/// The parameters that the framework answers itself. What a caller leaves out stays as it was.
+/// The parameters that the framework handles itself. Parameters that a caller leaves out keep their value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamParams {
-    /// `width` and `height`: scale and centre-crop the input to this size, in pixels. Rounded down to even numbers.
+    /// `width` and `height`: scale and centre-crop the input to this size in pixels. Rounded down to even
+    /// numbers.
     pub size: Option<Size>,
-    /// `max_framerate`: at most so many frames per second, 1 to 60. Rounded to the nearest whole number: 29.97 is 30.
+    /// `max_framerate`: the maximum frames per second, 1 to 60. Rounded to the nearest integer: 29.97 is 30.
     pub max_framerate: Option<u32>,
-    /// `detect_out_resolution`: take the output's size from what the processor returns, not from `width` and `height`.
-    /// The output always has the size of the frames that the processor returns, so both values are taken and neither
-    /// changes anything.
+    /// `detect_out_resolution`: take the output's size from the processor's frames instead of `width` and
+    /// `height`. The output always has the size of the processor's frames, so both values are accepted and
+    /// neither changes anything.
     pub detect_out_resolution: Option<bool>,
-    /// `show_loading`: show a "loading" banner in the place of the processor's answers. It is drawn by
-    /// [`with_overlay`](crate::compose::with_overlay), and a processor without that shows none; any processor may ask by
-    /// [`StreamContext::show_loading`](crate::StreamContext::show_loading).
+    /// `show_loading`: show a "loading" banner in place of the processor's answers. It is drawn by
+    /// [`with_overlay`](crate::compose::with_overlay); processors without it show none. Any processor may
+    /// read it with [`StreamContext::show_loading`](crate::StreamContext::show_loading).
     pub show_loading: Option<bool>,
 }
 
 impl StreamParams {
-    /// Takes the framework's own parameters out of `params`; the rest stays, for the processor.
+    /// Removes the framework's own parameters from `params`, and leaves the rest for the processor.
     ///
     /// # Errors
-    /// A value of the wrong type or out of its range; the text names it. `params` is then unchanged.
+    /// Fails for a value of the wrong type or out of range; the message names it. `params` is then unchanged.
     pub fn take_from(params: &mut Params) -> Result<Self, Error> {
         let size = match (params.get("width"), params.get("height")) {
             (None, None) => None,
@@ -60,7 +61,7 @@ impl StreamParams {
         Ok(taken)
     }
 
-    /// These parameters, and `earlier` ones where these say nothing.
+    /// These parameters, with missing ones taken from `earlier`.
     #[must_use]
     pub fn or(self, earlier: Self) -> Self {
         Self {
@@ -72,7 +73,7 @@ impl StreamParams {
     }
 }
 
-/// A number, which may be a string and need not be whole: senders write 512.0 for 512.
+/// Reads a number, which may be a string and need not be an integer, because senders write 512.0 for 512.
 fn number(value: &Value) -> Option<f64> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
@@ -84,7 +85,7 @@ fn number(value: &Value) -> Option<f64> {
 
 fn side(name: &str, value: &Value) -> Result<u32, Error> {
     match number(value) {
-        // Chroma is halved both ways, and encoders want whole chroma samples.
+        // 4:2:0 chroma has half the size in both directions, and encoders need whole chroma samples.
         Some(n) if (f64::from(MIN_SIDE)..f64::from(MAX_SIDE + 1)).contains(&n) => Ok(n as u32 & !1),
         _ => Err(Error::invalid(format!(
             "`{name}` is {value}: a number from {MIN_SIDE} to {MAX_SIDE} is wanted"

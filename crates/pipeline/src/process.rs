@@ -1,4 +1,4 @@
-//! The processing thread: the user's code, one call at a time.
+//! The processing thread, which runs the user's code, one call at a time.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -24,23 +24,23 @@ use crate::stage::{Finished, Running, Started};
 use crate::stream::Stream;
 use crate::{BoxError, EndReason, Generated, Result, Stage, StreamContext};
 
-/// Runs a prototype's `initialize` on a thread of its own, where it may compute for as long as it likes. Gives the
-/// initialised prototype back.
+/// Runs a prototype's `initialize` on its own thread, where it may compute as long as needed, and returns the
+/// initialised prototype.
 ///
 /// # Errors
-/// The processor's own; a panic becomes one.
+/// Fails if the processor does; a panic becomes an error.
 pub async fn initialize<S: Stage>(mut stage: S, device: &Device) -> Result<S> {
     let (runtime, device) = (Handle::current(), device.clone());
     let (done, initialized) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("initialize".into()).spawn(move || {
         let result = guarded(&runtime, "initialize", stage.initialize(&device)).map(|()| stage);
-        // Nobody waits any more when the server went away meanwhile.
+        // If the server has gone in the meantime, nobody waits for the result.
         let _ = done.send(result);
     })?;
     initialized.await?
 }
 
-/// Runs an instance of `stage` over `frames` until they end. Dropping the sender at its end is what ends the output.
+/// Runs an instance of `stage` on `frames` until they end. Dropping the sender then ends the output.
 pub(crate) fn run<S: Stage>(
     stage: &S,
     stream: &Arc<Stream>,
@@ -62,7 +62,7 @@ pub(crate) fn run<S: Stage>(
     }
 }
 
-/// Nothing reaches a processor that could not start.
+/// Drops all frames of a processor that could not start.
 fn give_up(stream: &Stream, frames: &FrameQueue, runtime: &Handle) {
     while let Some(work) = runtime.block_on(frames.pop()) {
         if let Work::Video(_) = work {
@@ -76,12 +76,12 @@ struct Processing<'a, R> {
     stream: &'a Arc<Stream>,
     output: mpsc::Sender<Item>,
     runtime: Handle,
-    /// Frames that the processor has been given and not answered, oldest first.
+    /// Frames that the processor has received and not answered, oldest first.
     at_work: VecDeque<AtWork>,
     timer: ProcessTimer,
 }
 
-/// A frame in the processor's hands.
+/// A frame that the processor is working on.
 struct AtWork {
     timestamp: Timestamp,
     origin: Origin,
@@ -91,10 +91,10 @@ struct AtWork {
 
 enum Next {
     Params,
-    /// The answer to a frame at work.
+    /// A frame at work has an answer.
     Finished,
     Work(Work),
-    /// A stream without input makes the frame of this moment.
+    /// In a stream without input, it is time to generate a frame.
     Moment(Ticks),
     End,
 }
@@ -161,7 +161,8 @@ impl<R: Running> Processing<'_, R> {
         match guarded(&self.runtime, "process_video", self.running.start_video(frame)) {
             Ok(Started::Done(answer)) => {
                 if matches!(answer, Some(_)) {
-                    // Frames come out in order: one that was given before this was lost in the processor.
+                    // Frames come out in order, so earlier frames without an answer were lost in the
+                    // processor.
                     self.lost(self.at_work.len());
                 }
                 self.answered(&at_work, Ok(answer));
@@ -177,7 +178,7 @@ impl<R: Running> Processing<'_, R> {
         match guarded(&self.runtime, "finish_video", finish) {
             Ok(Some(finished)) => self.finished(finished),
             Ok(None) => {}
-            // Which frame it was cannot be known: the one that has waited longest bears it.
+            // It is not known which frame failed, so the error goes to the one that has waited longest.
             Err(e) => match self.at_work.pop_front() {
                 Some(at_work) => self.answered(&at_work, Err(e)),
                 None => self.stream.error(e),
@@ -196,7 +197,7 @@ impl<R: Running> Processing<'_, R> {
         }
     }
 
-    /// The oldest `count` frames at work will not be answered any more.
+    /// Counts the oldest `count` frames at work as lost.
     fn lost(&mut self, count: usize) {
         for _ in self.at_work.drain(..count) {
             self.stream.recorder.counts.frames_failed.add(1);
@@ -208,7 +209,8 @@ impl<R: Running> Processing<'_, R> {
         self.stream.recorder.process.observe(of.started.elapsed().as_secs_f64());
         self.done(result.is_ok());
         match result {
-            // A processor may build its answer from scratch: which frame it is, and its time, is not its business.
+            // A processor may build its answer from scratch, so the frame's identity and time are restored
+            // here.
             Ok(Some(frame)) => self.send(frame.at(of.timestamp).of(of.origin)),
             Ok(None) => self.stream.recorder.counts.frames_withheld.add(1),
             Err(e) => self.failed(e),
@@ -237,14 +239,14 @@ impl<R: Running> Processing<'_, R> {
     fn done(&self, ok: bool) {
         self.stream.processed(ok);
         if ok && !self.stream.ends.output {
-            // Nothing else shows that such a stream gets on.
+            // Nothing else shows that such a stream is making progress.
             self.stream.output_seen();
         }
     }
 
     fn send(&self, frame: VideoFrame) {
-        // The encoder being slower than the processor is the processor being slow: frames wait, and are dropped,
-        // before it.
+        // An encoder that is slower than the processor makes the processor wait, so that frames wait and are
+        // dropped in front of the processor.
         if self.output.blocking_send(Item::Video(frame)).is_err() {
             self.stream.recorder.counts.frames_dropped.add(1);
         }
@@ -271,7 +273,7 @@ impl<R: Running> Processing<'_, R> {
     }
 }
 
-/// Waits for a moment of a stream that started at `started`; for ever where there is none.
+/// Waits for a moment of a stream that started at `started`, or for ever if there is none.
 async fn reached(started: tokio::time::Instant, due: Option<Ticks>) -> Ticks {
     match due {
         Some(due) => {
@@ -282,12 +284,13 @@ async fn reached(started: tokio::time::Instant, due: Option<Ticks>) -> Ticks {
     }
 }
 
-/// Drives one of the user's futures on this thread. A panic becomes an error: it costs the frame, not the stream.
+/// Drives a future of the user on this thread. A panic becomes an error, which costs the frame and not the
+/// stream.
 fn guarded<T>(runtime: &Handle, what: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
     runtime.block_on(caught(future)).map_err(|e| format!("{what}: {}", chain(&*e)).into())
 }
 
-/// The user's future with a panic made an error.
+/// Turns a panic of the user's future into an error.
 pub(crate) async fn caught<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let mut future = pin!(future);
     poll_fn(|cx| match panics::catch(|| future.as_mut().poll(cx)) {

@@ -1,4 +1,4 @@
-//! The one thing that a user writes.
+//! The trait that users implement.
 
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -10,43 +10,44 @@ use cutrickle_media::Timestamp;
 
 use crate::{Params, Result, StreamContext, TypedParams};
 
-/// What a processor makes from nothing but time, for a stream without input.
+/// The output that a processor generates in a stream without input.
 #[derive(Debug, Default)]
 pub struct Generated {
-    /// The frame, if one goes out.
+    /// The frame to send, if any.
     pub video: Option<VideoFrame>,
     /// The audio from this moment on, about as much as lasts until the next call.
     pub audio: Vec<AudioFrame>,
 }
 
-/// Turns the frames and the audio of live streams into others.
+/// Processes the video frames and audio of live streams.
 ///
-/// [`initialize`](Self::initialize) runs once, on the prototype; every stream then gets a clone with its own state and
-/// parameters. Tensors are shared by reference count, so weights exist once. Where what is loaded and what a stream needs
-/// are better kept apart, [`with_model`](crate::compose::with_model) makes each stream's processor from a loaded model.
+/// [`initialize`](Self::initialize) runs once on a prototype; every stream then gets a clone with its own
+/// state and parameters. Tensors are shared by reference count, so weights exist only once. To separate what
+/// is loaded from what each stream needs, use [`with_model`](crate::compose::with_model), which makes each
+/// stream's processor from a loaded model.
 ///
-/// The methods of one clone are called one at a time, on a thread of the stream's own that drives the returned future.
-/// They may compute for as long as they like, and await tokio's timers and sockets. A processor that is slower than the
-/// input is given the newest frame each time. An error or a panic costs its frame, not the stream. `stream` is the same
-/// stream in every call.
+/// The methods of one clone are called one at a time, on a thread of the stream that drives the returned
+/// future. They may compute as long as needed, and await tokio's timers and sockets. A processor that is
+/// slower than the input gets the newest frame each time. An error or a panic costs only its frame, not the
+/// stream. `stream` is the same stream in every call.
 pub trait FrameProcessor: Send + 'static {
-    /// Called once before the first stream, or once on a clone for each of several devices: load the model on `device`,
+    /// Called once before the first stream, or once per device on a clone, to load the model on `device` and
     /// warm up. The server is LOADING until it returns.
     fn initialize(&mut self, device: &Device) -> impl Future<Output = Result<()>> {
         let _ = device;
         ready(Ok(()))
     }
 
-    /// Called once per frame. `None` withholds it: nothing goes out for it.
+    /// Called once per frame. Returning `None` withholds the frame, so that nothing is sent for it.
     fn process_video(
         &mut self,
         frame: VideoFrame,
         stream: &StreamContext,
     ) -> impl Future<Output = Result<Option<VideoFrame>>>;
 
-    /// Called once per packet of audio, about 20 ms. Returns the frames to send out; none drops it. Frames returned as
-    /// they came are sent on without being decoded. A processor that does not implement this takes no audio, which then
-    /// goes straight to the output and never waits for video.
+    /// Called once per audio packet, about 20 ms. Returns the frames to send; an empty vector drops the
+    /// packet. Unchanged frames are passed through without being decoded. Without an implementation of this
+    /// method, audio bypasses the processor and never waits for video.
     fn process_audio(
         &mut self,
         frame: AudioFrame,
@@ -56,9 +57,9 @@ pub trait FrameProcessor: Send + 'static {
         Untouched(Some(frame))
     }
 
-    /// Called in the place of the other two for a stream without input, `target_fps` times a second (24 unless set).
-    /// `timestamp` is the time since the stream's start, and what is returned goes out with it. Moments that pass while an
-    /// earlier call lasts are left out.
+    /// Called instead of the other two in a stream without input, `target_fps` times per second (24 by
+    /// default). `timestamp` is the time since the stream's start, and the result is sent with it. Moments
+    /// that pass during an earlier call are skipped.
     fn generate(
         &mut self,
         timestamp: Timestamp,
@@ -68,26 +69,27 @@ pub trait FrameProcessor: Send + 'static {
         ready(Ok(Generated::default()))
     }
 
-    /// The struct that the processor keeps its parameters in, if it does: `Some(&mut self.params)`. Its schema is shown to
-    /// callers, names and values that do not fit it are refused, and the others are written into it before
-    /// [`update_params`](Self::update_params) is called. Without one, any parameter is handed to `update_params`.
+    /// The struct that holds the processor's parameters, if there is one: `Some(&mut self.params)`. Its
+    /// schema is shown to callers; names and values that do not fit it are rejected, and the others are
+    /// stored in it before [`update_params`](Self::update_params) is called. Without a struct, all parameters
+    /// are passed to `update_params`.
     fn params(&mut self) -> Option<&mut dyn TypedParams> {
         None
     }
 
-    /// Called with the parameters that a stream starts with, unless there are none, and when others arrive in mid-stream,
-    /// before the next frame. Updates that come faster than they are taken are merged, the newest value of each name
-    /// winning.
+    /// Called with a stream's initial parameters, unless there are none, and with updates in mid-stream,
+    /// before the next frame. Updates that arrive faster than they are applied are merged; the newest value
+    /// of each name wins.
     ///
-    /// An error refuses them, and is what the caller is told. The stream goes on, and its status keeps showing what was in
-    /// force before, so an error should leave everything as it was. Where merged updates are refused, each is given by
-    /// itself.
+    /// An error rejects the parameters and is returned to the caller. The stream continues, and its status
+    /// keeps showing the previous values, so an error should leave everything unchanged. If merged updates
+    /// are rejected, each update is retried on its own.
     fn update_params(&mut self, params: &Params, stream: &StreamContext) -> impl Future<Output = Result<()>> {
         let _ = (params, stream);
         ready(Ok(()))
     }
 
-    /// Called before a stream's first frame. Unless it is overridden it hands the stream's parameters to
+    /// Called before a stream's first frame. By default it passes the stream's parameters to
     /// [`update_params`](Self::update_params). An error ends the stream.
     fn on_stream_start(&mut self, stream: &StreamContext) -> impl Future<Output = Result<()>> {
         async {
@@ -98,16 +100,16 @@ pub trait FrameProcessor: Send + 'static {
         }
     }
 
-    /// Called after a stream's last frame, also where `on_stream_start` has failed.
+    /// Called after a stream's last frame, even if `on_stream_start` failed.
     fn on_stream_stop(&mut self, stream: &StreamContext) -> impl Future<Output = Result<()>> {
         let _ = stream;
         ready(Ok(()))
     }
 }
 
-/// What [`FrameProcessor::process_audio`] returns where it is not implemented. By its name, which no future outside of
-/// this module has, [`takes_audio`] knows a processor that does not touch audio. Were the compiler to name it otherwise,
-/// audio would take the way through the processor, and come out the same.
+/// What [`FrameProcessor::process_audio`] returns if it is not implemented. [`takes_audio`] recognizes such a
+/// processor by the name of this type, which no future outside this module has. If the compiler named it
+/// differently, audio would pass through the processor and come out the same.
 struct Untouched(Option<AudioFrame>);
 
 impl Future for Untouched {
@@ -125,7 +127,7 @@ pub(crate) fn takes_audio<P: FrameProcessor>() -> bool {
     ) -> &'static str {
         std::any::type_name::<A>()
     }
-    // Never called: what it would return says whose it is.
+    // Never called; only its return type matters.
     let answer = name_of_answer(|processor: &'static mut P, frame, stream| processor.process_audio(frame, stream));
     answer != std::any::type_name::<Untouched>()
 }

@@ -1,5 +1,5 @@
-//! The two queues that a live stream may fall behind in. When something in them is late is for `lateness` to say. In a
-//! stream that loses nothing, whoever fills them waits instead.
+//! The two queues in which a live stream may fall behind. What counts as late is decided in `lateness`. In a
+//! lossless stream, producers wait instead.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,16 +13,16 @@ use crate::lateness::{Lateness, Schedule};
 use crate::metrics::Counter;
 
 /// Access units waiting for the decoder. Units depend on one another, so a decoder that is behind skips to a
-/// keyframe: to one that comes when more waits than may, and to the next one that comes when the queue is full
-/// without any.
+/// keyframe: to one that arrives when the backlog is too long, or, if the queue fills up without a keyframe,
+/// to the next one that arrives.
 #[derive(Debug)]
 pub(crate) struct CodedQueue {
     state: Mutex<CodedState>,
     ready: Notify,
-    /// Told of each unit that is taken out.
+    /// Notified of each unit taken out.
     room: Notify,
     lateness: Lateness,
-    /// Units that were given up.
+    /// Units that were dropped.
     dropped: Counter,
 }
 
@@ -30,15 +30,15 @@ pub(crate) struct CodedQueue {
 struct CodedState {
     waiting: VecDeque<(AccessUnit, Origin)>,
     bytes: usize,
-    /// Everything up to the next keyframe is to be left out.
+    /// Whether to drop everything up to the next keyframe.
     skipping: bool,
     closed: bool,
 }
 
-/// Five seconds at 60 frames a second.
+/// Five seconds at 60 frames per second.
 const MAX_UNITS: usize = 300;
 const MAX_BYTES: usize = 32 << 20;
-/// Units that wait where nothing is lost: enough that the decoder never waits for the source.
+/// Enough waiting units in a lossless stream that the decoder never waits for the source.
 const MAX_LOSSLESS_UNITS: usize = 8;
 
 impl CodedQueue {
@@ -46,7 +46,8 @@ impl CodedQueue {
         Self { state: Mutex::default(), ready: Notify::new(), room: Notify::new(), lateness, dropped }
     }
 
-    /// Appends a unit. Returns how many had to go, this one possibly among them. Waits only where nothing is lost.
+    /// Appends a unit and returns how many were dropped, possibly including this one. Waits only in a
+    /// lossless stream.
     pub(crate) async fn push(&self, unit: AccessUnit, origin: Origin) -> u64 {
         if self.lateness.is_lossless() {
             self.has_room().await;
@@ -91,7 +92,7 @@ impl CodedQueue {
         dropped
     }
 
-    /// The oldest unit; `None` once the queue is closed and empty.
+    /// Returns the oldest unit, or `None` once the queue is closed and empty.
     pub(crate) async fn pop(&self) -> Option<(AccessUnit, Origin)> {
         loop {
             let ready = self.ready.notified();
@@ -111,14 +112,14 @@ impl CodedQueue {
         }
     }
 
-    /// No more will come; what waits can still be taken.
+    /// Closes the queue; waiting units can still be taken.
     pub(crate) fn close(&self) {
         lock(&self.state).closed = true;
         self.ready.notify_one();
         self.room.notify_waiters();
     }
 
-    /// No more will come, and what waits is given up.
+    /// Closes the queue and drops the waiting units.
     pub(crate) fn discard(&self) {
         self.dropped.add(lock(&self.state).clear());
         self.close();
@@ -134,31 +135,32 @@ impl CodedState {
     }
 }
 
-/// What a processor is given next.
+/// The next item for a processor.
 #[derive(Debug)]
 pub(crate) enum Work {
     Video(VideoFrame),
     Audio(AudioFrame),
 }
 
-/// Frames and audio waiting for the processor. In live video a frame goes when the one after it is due, in every stream
-/// the oldest goes when more wait than may; audio goes only when ten seconds of it wait. Both come out in the order of
-/// their timestamps. Where nothing is lost, whoever brings more waits.
+/// Frames and audio waiting for the processor. In live video, a frame is dropped when the next one is due; in
+/// every stream, the oldest frame is dropped when too many are waiting. Audio is dropped only beyond ten
+/// seconds. Frames and audio come out in the order of their timestamps. In a lossless stream, producers wait
+/// instead.
 #[derive(Debug)]
 pub(crate) struct FrameQueue {
     state: Mutex<FrameState>,
     ready: Notify,
-    /// Told of each frame or packet that is taken out.
+    /// Notified of each frame or packet taken out.
     room: Notify,
     lateness: Lateness,
     max_frames: usize,
-    /// Frames that were given up.
+    /// Frames that were dropped.
     dropped: Counter,
 }
 
 #[derive(Debug, Default)]
 struct FrameState {
-    /// Each with the time from which on it takes the place of the one before it.
+    /// Each with the time from which it replaces the previous frame.
     frames: VecDeque<(Instant, VideoFrame)>,
     schedule: Schedule,
     audio: VecDeque<AudioFrame>,
@@ -174,7 +176,7 @@ impl FrameQueue {
         Self { state, ready: Notify::new(), room: Notify::new(), lateness, max_frames, dropped }
     }
 
-    /// Appends a frame that was decoded just now. Waits only where nothing is lost.
+    /// Appends a frame that was just decoded. Waits only in a lossless stream.
     pub(crate) async fn push_video(&self, frame: VideoFrame) {
         self.wait_for(|state| state.frames.len() < self.max_frames).await;
         self.push_decoded(frame, Instant::now());
@@ -195,7 +197,7 @@ impl FrameQueue {
         self.ready.notify_one();
     }
 
-    /// Appends audio. Returns how many packets had to go for it. Waits only where nothing is lost.
+    /// Appends audio and returns how many packets were dropped for it. Waits only in a lossless stream.
     pub(crate) async fn push_audio(&self, frame: AudioFrame) -> u64 {
         self.wait_for(|state| state.audio.len() < MAX_AUDIO).await;
         let mut state = lock(&self.state);
@@ -212,7 +214,7 @@ impl FrameQueue {
         u64::from(full)
     }
 
-    /// Waits until there is room; not at all where the oldest makes room.
+    /// Waits until there is room, unless the oldest item makes room.
     async fn wait_for(&self, has_room: impl Fn(&FrameState) -> bool) {
         while self.lateness.is_lossless() {
             let room = self.room.notified();
@@ -226,7 +228,7 @@ impl FrameQueue {
         }
     }
 
-    /// The frame or audio that is next; `None` once the queue is closed and empty. Safe to cancel.
+    /// Returns the next frame or audio, or `None` once the queue is closed and empty. Cancel safe.
     pub(crate) async fn pop(&self) -> Option<Work> {
         loop {
             let ready = self.ready.notified();
@@ -234,7 +236,7 @@ impl FrameQueue {
                 let mut state = lock(&self.state);
                 if let Some(work) = self.next(&mut state, Instant::now()) {
                     drop(state);
-                    // Both the decoder and the source may wait.
+                    // Both the decoder and the source may be waiting.
                     self.room.notify_waiters();
                     return Some(work);
                 }
@@ -246,7 +248,7 @@ impl FrameQueue {
         }
     }
 
-    /// The earliest of what waits at `now`, but for frames whose successor is due.
+    /// Returns the earliest item at `now`, after dropping frames whose successor is due.
     fn next(&self, state: &mut FrameState, now: Instant) -> Option<Work> {
         while self.lateness.is_live() && state.frames.get(1).is_some_and(|(due, _)| *due <= now) {
             state.frames.pop_front();
@@ -255,14 +257,14 @@ impl FrameQueue {
         state.next()
     }
 
-    /// No more will come; what waits can still be taken.
+    /// Closes the queue; waiting items can still be taken.
     pub(crate) fn close(&self) {
         lock(&self.state).closed = true;
         self.ready.notify_one();
         self.room.notify_waiters();
     }
 
-    /// No more will come, and what waits is given up.
+    /// Closes the queue and drops the waiting items.
     pub(crate) fn discard(&self) {
         let mut state = lock(&self.state);
         self.dropped.add(state.frames.len() as u64);
@@ -289,7 +291,7 @@ impl FrameState {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere leaves these queues whole: every change to them is one push or pop.
+    // A panic elsewhere leaves these queues consistent, because every change is a single push or pop.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -304,7 +306,7 @@ mod tests {
     use super::*;
     use crate::{Queueing, StreamOptions};
 
-    /// Puts in unit `n` of 30 a second; how many had to go.
+    /// Pushes unit `n` of 30 per second; returns how many were dropped.
     fn push_unit(queue: &CodedQueue, n: i64, keyframe: bool) -> u64 {
         let (at, data) = (Timestamp::from_ticks(n * 3000), Bytes::from_static(b"unit"));
         queue.push_now(AccessUnit::new(VideoCodec::H264, at, keyframe, data), Origin::now())
@@ -322,13 +324,13 @@ mod tests {
         FrameQueue::new(lateness(queueing), max_frames, Counter::default())
     }
 
-    /// Frame `n` of 30 a second, which arrived `arrived` thirtieths of a second after `start`.
+    /// Frame `n` of 30 per second, which arrived `arrived` thirtieths of a second after `start`.
     fn frame(n: i64, start: Instant, arrived: u32) -> VideoFrame {
         let (picture, at) = (I420::new(2, 2).unwrap(), Timestamp::from_ticks(n * 3000));
         VideoFrame::from_i420(picture, Colour::BT601, at).of(Origin::arrived_at(start + FRAME * arrived))
     }
 
-    /// Puts a frame in that is decoded as it arrives.
+    /// Pushes a frame that is decoded as it arrives.
     fn push(queue: &FrameQueue, frame: VideoFrame) {
         let decoded = frame.arrived();
         queue.push_decoded(frame, decoded);
@@ -345,7 +347,7 @@ mod tests {
         numbers
     }
 
-    /// The number of the frame that the queue gives out at `now`.
+    /// The number of the frame that the queue returns at `now`.
     fn taken(queue: &FrameQueue, now: Instant) -> Option<i64> {
         match queue.next(&mut lock(&queue.state), now) {
             Some(Work::Video(frame)) => Some(frame.timestamp().ticks() / 3000),

@@ -25,22 +25,23 @@ use crate::{
     StreamStatus, Verdict, data, decode, events, process, state,
 };
 
-/// A running stream. Dropping it stops it.
+/// A running stream. Dropping it stops the stream.
 pub struct Session {
     stream: Arc<Stream>,
 }
 
-/// How long events and data may take to go out after the media have ended: a little longer than closing
-/// a channel may.
+/// How long events and data may take to be sent after the media have ended; a little longer than closing a
+/// channel may take.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 impl Session {
-    /// Starts a stream called `id` between `ends`, with an instance of `stage`. `params` are the framework's own and the
-    /// processor's. Returns at once; the stream goes on in threads and tasks of its own. Must be called on a tokio runtime.
+    /// Starts a stream called `id` between `ends`, with an instance of `stage`. `params` are the framework's
+    /// own and the processor's. Returns at once; the stream runs in its own threads and tasks. Must be called
+    /// on a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: no end that anything could come from or go to, a parameter of the wrong type, or one of a name
-    /// that no part of the processor takes. Otherwise a thread that could not be started.
+    /// [`Error::is_invalid`] if there is no usable end, or for a parameter of the wrong type or that no part
+    /// of the processor accepts. Also fails if a thread cannot be started.
     pub fn start<S: Stage>(
         stage: &S,
         id: impl Into<String>,
@@ -63,7 +64,7 @@ impl Session {
         started.map(|()| Self { stream })
     }
 
-    /// Where the stream's tensors are.
+    /// The device of the stream's tensors.
     pub fn device(&self) -> &candle_core::Device {
         &self.stream.options.device
     }
@@ -73,38 +74,40 @@ impl Session {
         &self.stream.id
     }
 
-    /// New parameters, all of which come into force or none. They wait for the processor to take its own, before its next
-    /// frame; the framework's own, where they come alone, take effect with the next frame.
+    /// Updates parameters: either all of them take effect or none. They take effect when the processor
+    /// accepts its own, before its next frame; the framework's own parameters alone take effect with the next
+    /// frame.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: one of the framework's own is of the wrong type, or no part of the processor takes a parameter
-    /// of that name; nothing is changed then. What the processor itself refuses is for the [`Verdict`] to say.
+    /// [`Error::is_invalid`] if one of the framework's own has the wrong type, or if no part of the processor
+    /// accepts a parameter with that name; nothing is changed then. The [`Verdict`] tells whether the
+    /// processor itself rejects them.
     pub fn update_params(&self, params: Params) -> Result<Verdict, Error> {
         let answer = self.stream.update_params(params)?;
         Ok(Verdict::new(answer, Arc::clone(&self.stream)))
     }
 
-    /// What the stream's state is.
+    /// The stream's state.
     pub fn state(&self) -> StreamState {
         self.stream.state().state
     }
 
-    /// How the stream is doing.
+    /// The stream's status.
     pub fn status(&self) -> StreamStatus {
         self.stream.status()
     }
 
-    /// The stream's figures.
+    /// The stream's metrics.
     pub fn metrics(&self) -> Metrics {
         self.stream.metrics()
     }
 
-    /// Asks the stream to end: what is in flight is flushed, channels are closed in order, hooks run.
+    /// Asks the stream to stop: what is in flight is flushed, channels are closed in order, and hooks run.
     pub fn stop(&self) {
         self.stream.stop(EndReason::Stopped);
     }
 
-    /// Waits until the stream has ended, by itself or by [`stop`](Self::stop).
+    /// Waits until the stream has ended, by itself or after [`stop`](Self::stop).
     pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
         let stream = Arc::clone(&self.stream);
         async move { stream.ended().await }
@@ -128,18 +131,18 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Both ends of a stream, running, with a gap where the processor belongs.
+/// Both ends of a running stream, without the processor between them.
 pub(crate) struct Parts {
     pub(crate) stream: Arc<Stream>,
     pub(crate) threads: Threads,
-    /// What comes in.
+    /// The input for the processor.
     pub(crate) frames: Arc<FrameQueue>,
-    /// What goes out.
+    /// The output of the processor.
     pub(crate) items: mpsc::Sender<Item>,
     pub(crate) tasks: Tasks,
 }
 
-/// The tasks that a stream's end waits for.
+/// The tasks that the end of a stream waits for.
 pub(crate) struct Tasks {
     /// Serves the sink.
     media: JoinHandle<()>,
@@ -175,13 +178,13 @@ impl Parts {
         let stream = Arc::new(Stream::new(id, parameters, options, metrics, attached));
         let threads = Threads::new(&stream);
         let frames = queue(&stream);
-        // Audio that nobody processes must not wait for video that somebody does.
+        // Audio that bypasses the processor must not wait for video that does not.
         let bypass = (!takes_audio && source.is_some()).then(|| queue(&stream));
         let audio = bypass.as_ref().unwrap_or(&frames);
         let started = start_output(&stream, &threads, sink, bypass.clone())
             .and_then(|output| start_input(&stream, &threads, source, &frames, audio).map(|()| output));
         let (items, media) = started.inspect_err(|_| {
-            // What was started ends by itself once the stream is stopped and nothing comes any more.
+            // What was started ends by itself once the stream is stopped and nothing arrives any more.
             stream.stop(EndReason::Internal);
             audio.close();
         })?;
@@ -209,7 +212,8 @@ fn queue(stream: &Arc<Stream>) -> Arc<FrameQueue> {
     Arc::new(FrameQueue::new(lateness, stream.options.max_queue_size, dropped))
 }
 
-/// Starts what fills `frames` with video, and `audio`, which may be the same, with audio.
+/// Starts the threads and tasks that fill `frames` with video and `audio`, which may be the same queue, with
+/// audio.
 fn start_input(
     stream: &Arc<Stream>,
     threads: &Threads,
@@ -219,7 +223,7 @@ fn start_input(
 ) -> Result<(), Error> {
     let (shared, queue) = (Arc::clone(stream), Arc::clone(frames));
     let Some(source) = source else {
-        // Nothing comes but what the processor makes, until the stream is stopped.
+        // There is only what the processor generates, until the stream is stopped.
         stream.announce(Tracks { video: Some(VideoCodec::H264), ..Tracks::default() });
         tokio::spawn(async move {
             shared.stopped().await;
@@ -236,7 +240,7 @@ fn start_input(
     Ok(())
 }
 
-/// The task that the source runs in. However it ends, what it fills is closed.
+/// The task that runs the source. However it ends, the queues it fills are closed.
 struct Filling {
     stream: Arc<Stream>,
     units: Arc<CodedQueue>,
@@ -249,13 +253,15 @@ impl Filling {
         let input = Input::new(Arc::clone(&self.stream), Arc::clone(&self.units), Arc::clone(&self.audio));
         tokio::select! {
             () = self.stream.stopped() => {
-                // Whoever stops a stream does not want to wait for what a slow processor has yet to see.
+                // A caller who stops a stream does not want to wait for frames that a slow processor has yet
+                // to see.
                 self.units.discard();
                 self.frames.discard();
                 self.audio.discard();
             }
             ended = source(input) => match ended {
-                // The end of the input is the end of the stream: what is in flight has as long as after a `stop`.
+                // The end of the input ends the stream; what is in flight gets as much time as after a
+                // `stop`.
                 Ok(()) => self.stream.stop(EndReason::InputEnded),
                 Err(e) => self.stream.fail(EndReason::InputFailed, format_args!("input: {}", chain(&*e))),
             },
@@ -300,7 +306,7 @@ async fn serve_documents(
     served(&stream, channel, sink(documents).await);
 }
 
-/// What the end of a sink means for its stream.
+/// Applies the end of a sink to its stream.
 fn served(stream: &Stream, channel: Channel, ended: Result<SinkEnd>) {
     match ended {
         Ok(SinkEnd::Done) => {}
@@ -309,7 +315,7 @@ fn served(stream: &Stream, channel: Channel, ended: Result<SinkEnd>) {
     }
 }
 
-/// Runs until the control channel ends, which ends the stream, or the stream is asked to end.
+/// Runs until the control channel ends, which ends the stream, or until the stream is asked to stop.
 async fn listen(stream: Arc<Stream>, control: Task<Control, ()>) {
     tokio::select! {
         () = stream.stopped() => {}
@@ -320,7 +326,7 @@ async fn listen(stream: Arc<Stream>, control: Task<Control, ()>) {
     }
 }
 
-/// Takes what a stream without output puts out, so that it is counted and need not be encoded.
+/// Consumes the output of a stream without a sink, so that it is counted but not encoded.
 async fn discard(stream: Arc<Stream>, mut items: mpsc::Receiver<Item>, bypass: Option<Arc<FrameQueue>>) {
     if let Some(bypass) = bypass {
         tokio::spawn(async move { while bypass.pop().await.is_some() {} });
@@ -332,8 +338,9 @@ async fn discard(stream: Arc<Stream>, mut items: mpsc::Receiver<Item>, bypass: O
     }
 }
 
-/// Waits for everything to end, and marks the stream's end. From the moment that it was asked to end there is a
-/// deadline, after which what is left is abandoned: a processor that never returns must not hold its slot.
+/// Waits until everything has ended, and marks the end of the stream. Once the stream was asked to stop, a
+/// deadline applies, after which the rest is abandoned, because a processor that never returns must not hold
+/// its slot.
 pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, tasks: Tasks) {
     tokio::spawn(state::watch(Arc::clone(stream)));
     let stream = Arc::clone(stream);
@@ -351,7 +358,7 @@ pub(crate) fn supervise(stream: &Arc<Stream>, threads: Threads, tasks: Tasks) {
             if stream.options.queueing == crate::Queueing::Lossless
                 && stream.end_cause().0 == EndReason::InputEnded
             {
-                // All that has come is wanted, however long it takes.
+                // Everything that arrived must be processed, however long it takes.
                 std::future::pending::<()>().await;
             }
             tokio::time::sleep(stream.options.stop_deadline).await;

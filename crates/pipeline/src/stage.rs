@@ -1,5 +1,6 @@
-//! What the framework runs: a stage, which is loaded once, and what runs of it in each stream. A user's processor is one
-//! by itself; combinators are made of others. Neither trait can be implemented outside of this crate.
+//! The traits that the framework runs: a stage, which is loaded once, and its instance in each stream. A
+//! user's processor is a stage by itself; combinators are composed of stages. Neither trait can be
+//! implemented outside this crate.
 
 use std::future::{Future, pending};
 
@@ -12,16 +13,16 @@ use crate::processor::takes_audio;
 use crate::{FrameProcessor, Generated, Params, Result, StreamContext};
 
 pub(crate) mod sealed {
-    /// Keeps the framework's traits to itself.
+    /// Prevents implementations outside this crate.
     pub trait Sealed {}
 }
 
-/// A processor, or one made of others: what a server is built with and a session started with.
+/// A processor or a composition of processors, from which servers are built and sessions are started.
 ///
-/// Every [`FrameProcessor`] that can be cloned is a stage, and so is everything in [`compose`](crate::compose). It is
-/// loaded once; each stream then runs an instance of its own.
+/// Every [`FrameProcessor`] that implements `Clone` is a stage, and so is everything in
+/// [`compose`](crate::compose). It is loaded once; each stream then runs its own instance.
 pub trait Stage: sealed::Sealed + Clone + Send + 'static {
-    /// What runs in one stream.
+    /// The instance that runs in one stream.
     #[doc(hidden)]
     type Running: Running + 'static;
 
@@ -29,27 +30,27 @@ pub trait Stage: sealed::Sealed + Clone + Send + 'static {
     #[doc(hidden)]
     fn initialize(&mut self, device: &Device) -> impl Future<Output = Result<()>>;
 
-    /// How parameters find its parts.
+    /// The parts to which parameters are routed.
     #[doc(hidden)]
     fn parts(&self) -> Vec<Part>;
 
-    /// Whether audio is given to [`Running::process_audio`]. Otherwise it goes straight to the output.
+    /// Whether audio is passed to [`Running::process_audio`]. Otherwise it goes straight to the output.
     #[doc(hidden)]
     fn takes_audio(&self) -> bool;
 
-    /// Starts an instance for a stream. It stays on the thread that it was started on. What an error leaves started is
-    /// stopped.
+    /// Starts an instance for a stream, which stays on the thread it was started on. If this fails,
+    /// everything already started is stopped.
     #[doc(hidden)]
     fn start(&self, stream: &StreamContext) -> impl Future<Output = Result<Self::Running>>;
 }
 
-/// What became of a frame that was given to a stage.
+/// The result of giving a frame to a stage.
 #[doc(hidden)]
 #[derive(Debug)]
 pub enum Started {
-    /// The answer is there. `None` withholds the frame.
+    /// The answer is ready. `None` withholds the frame.
     Done(Option<VideoFrame>),
-    /// The stage works at it, and gives the answer by [`Running::finish_video`].
+    /// The stage is working on it, and returns the answer from [`Running::finish_video`].
     AtWork,
 }
 
@@ -57,39 +58,40 @@ pub enum Started {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Finished {
-    /// The frame that went in.
+    /// The frame that was given.
     pub id: FrameId,
     /// What [`FrameProcessor::process_video`] would have returned.
     pub result: Result<Option<VideoFrame>>,
 }
 
-/// A stage at work for one stream. It may have several frames at work, and gives the answers that are frames in the order
-/// in which those went in. It bounds how many it has by waiting in `start_video`.
+/// An instance of a stage in one stream. It may work on several frames, and returns the answers that are
+/// frames in the order in which the frames were given. It limits their number by waiting in `start_video`.
 #[doc(hidden)]
 pub trait Running: sealed::Sealed {
-    /// Gives it a frame, without waiting for the answer if it can work at several.
+    /// Gives it a frame. Does not wait for the answer if the instance can work on several frames.
     fn start_video(&mut self, frame: VideoFrame) -> impl Future<Output = Result<Started>>;
 
-    /// Waits until [`finish_video`](Self::finish_video) need not; for ever where nothing is at work. Safe to cancel.
+    /// Waits until [`finish_video`](Self::finish_video) has an answer ready, for ever if nothing is at work.
+    /// Cancel safe.
     fn video_ready(&mut self) -> impl Future<Output = ()> {
         pending()
     }
 
-    /// The next answer to a frame at work; `None` where it turns out that there is none yet.
+    /// Returns the next answer to a frame at work, or `None` if it turns out that there is none yet.
     fn finish_video(&mut self) -> impl Future<Output = Option<Finished>> {
         async { None }
     }
 
-    /// As [`FrameProcessor::process_audio`].
+    /// Like [`FrameProcessor::process_audio`].
     fn process_audio(&mut self, frame: AudioFrame) -> impl Future<Output = Result<Vec<AudioFrame>>>;
 
-    /// As [`FrameProcessor::generate`].
+    /// Like [`FrameProcessor::generate`].
     fn generate(&mut self, timestamp: Timestamp) -> impl Future<Output = Result<Generated>>;
 
-    /// As [`FrameProcessor::update_params`].
+    /// Like [`FrameProcessor::update_params`].
     fn update_params(&mut self, params: &Params) -> impl Future<Output = Result<()>>;
 
-    /// The stream has ended, and nothing is at work any more.
+    /// Called when the stream has ended and nothing is at work any more.
     fn stop(&mut self) -> impl Future<Output = Result<()>>;
 }
 
@@ -132,7 +134,7 @@ impl<P: FrameProcessor + Clone> Stage for P {
     }
 }
 
-/// A user's processor at work for one stream.
+/// A user's processor running in one stream.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Instance<P> {
@@ -163,7 +165,7 @@ impl<P: FrameProcessor> Running for Instance<P> {
     async fn start_video(&mut self, frame: VideoFrame) -> Result<Started> {
         let (timestamp, origin) = (frame.timestamp(), frame.origin());
         let answer = self.processor.process_video(frame, &self.stream).await?;
-        // A processor may build its answer from scratch: which frame it is, and its time, is not its business.
+        // A processor may build its answer from scratch, so the frame's identity and time are restored here.
         Ok(Started::Done(answer.map(|frame| frame.at(timestamp).of(origin))))
     }
 
@@ -186,7 +188,7 @@ impl<P: FrameProcessor> Running for Instance<P> {
         };
         let updated = self.processor.update_params(params, &self.stream).await;
         if let (Err(_), Some(before), Some(own)) = (&updated, before, self.processor.params()) {
-            // Refused after all: what was in force stays in force.
+            // Rejected after all, so the previous values are restored.
             own.update(&before)?;
         }
         updated

@@ -1,5 +1,6 @@
-//! How a stream is doing: judged by what comes in, what fails, and what leaves. A change is recorded and logged when it
-//! happens. What is done about it is for others, but for the input that brings nothing for too long.
+//! The state of a stream, judged by what arrives, what fails, and what is sent. Changes are recorded and
+//! logged as they happen. Reacting to them is left to others, except that a stream is ended if its input
+//! brings no media for too long.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,32 +13,33 @@ use crate::ends::{Away, Channel};
 use crate::stream::Stream;
 use crate::{EndReason, StreamState};
 
-/// So many failures in a row make a state of it.
+/// The number of consecutive failures after which they determine the state.
 const REPEATED: u32 = 3;
-/// Input silent for so long is missing.
+/// Input that is silent for this long counts as missing.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// What a stream's state is judged by.
+/// The measurements from which a stream's state is judged.
 #[derive(Debug)]
 pub(crate) struct Health {
     started: Instant,
-    /// Milliseconds from the start to the newest bytes, frame or audio, and output, plus one; 0: none yet.
+    /// Milliseconds from the start to the latest input bytes, frame or audio, and output, plus one; 0 if
+    /// there was none yet.
     last_input: AtomicU64,
     last_media: AtomicU64,
     last_output: AtomicU64,
     decode_failures: AtomicU32,
     process_failures: AtomicU32,
-    /// The channels whose other side takes nothing, as bits.
+    /// The channels whose other side accepts nothing, as bits.
     away: AtomicU8,
-    /// The recorded state, to be compared without the lock.
+    /// The recorded state, for comparing without the lock.
     shown: AtomicU8,
     recorded: Mutex<Recorded>,
-    /// Somebody waits for input to return.
+    /// Whether a task waits for input to return.
     awaited: AtomicBool,
     returned: Notify,
 }
 
-/// A state, and since when it is so, in milliseconds from the stream's start.
+/// A state, and since when it holds, in milliseconds from the stream's start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recorded {
     pub(crate) state: StreamState,
@@ -87,14 +89,14 @@ impl Health {
         Duration::from_millis(silent) >= SILENCE
     }
 
-    /// The moment when the input has been silent for so long since `last`.
+    /// The moment when the input has been silent for `longest` since `last`.
     fn due(&self, last: &AtomicU64, longest: Duration) -> Instant {
         let last = last.load(Ordering::Relaxed).saturating_sub(1);
-        // Milliseconds are rounded down, and this one has to be over.
+        // Milliseconds are rounded down, so one is added to be sure that the time has passed.
         self.started + Duration::from_millis(last.saturating_add(1)) + longest
     }
 
-    /// The state as it is now, and why.
+    /// The current state, and the reason for it.
     fn judge(&self, ended: Option<EndReason>) -> (StreamState, &'static str) {
         match ended {
             Some(reason) if reason.is_error() => return (StreamState::Error, reason.as_str()),
@@ -120,7 +122,7 @@ impl Health {
 }
 
 impl Stream {
-    /// Records and logs the state if it has changed. Called by whatever may change it.
+    /// Records and logs the state if it has changed. Called by everything that may change it.
     pub(crate) fn review(&self) {
         let health = &self.health;
         let ended = self.outcome().map(|outcome| outcome.reason);
@@ -128,7 +130,7 @@ impl Stream {
             return;
         }
         let mut recorded = health.recorded();
-        // Once more under the lock, so that the last word is the newest.
+        // Judged again under the lock, so that the last state recorded is the newest.
         let ended = self.outcome().map(|outcome| outcome.reason);
         let (state, why) = health.judge(ended);
         let from = recorded.state;
@@ -141,13 +143,13 @@ impl Stream {
         tracing::info!(stream = %self.id, ?from, to = ?state, why, "state");
     }
 
-    /// The state, and since when it is so.
+    /// The state, and since when it holds.
     pub(crate) fn state(&self) -> Recorded {
         self.review();
         *self.health.recorded()
     }
 
-    /// Bytes of input have come.
+    /// Records that bytes of input have arrived.
     pub(crate) fn input_seen(&self) {
         let health = &self.health;
         health.last_input.store(health.millis().saturating_add(1), Ordering::Relaxed);
@@ -157,12 +159,12 @@ impl Stream {
         self.review();
     }
 
-    /// A frame or audio has come.
+    /// Records that a frame or audio has arrived.
     pub(crate) fn media_seen(&self) {
         self.health.last_media.store(self.health.millis().saturating_add(1), Ordering::Relaxed);
     }
 
-    /// Output has left. What a server that is away seems to take has not.
+    /// Records that output was sent. What an unreachable server seems to accept does not count.
     pub(crate) fn output_seen(&self) {
         let health = &self.health;
         if health.away().reason(Channel::Output).is_none() {
@@ -181,7 +183,7 @@ impl Stream {
         self.review();
     }
 
-    /// The other side of `channel` takes what it is given, or does not.
+    /// Records whether the other side of `channel` accepts what it is sent.
     pub(crate) fn delivers(&self, channel: Channel, ok: bool) {
         if ok {
             self.health.away.fetch_and(!channel.bit(), Ordering::Relaxed);
@@ -192,8 +194,8 @@ impl Stream {
     }
 }
 
-/// Notices what does not happen, until the stream has ended: input that falls silent, and input that brings nothing for
-/// too long, which ends the stream.
+/// Detects missing input until the stream has ended: input that falls silent, and input that brings no media
+/// for so long that the stream is ended.
 pub(crate) async fn watch(stream: Arc<Stream>) {
     tokio::select! {
         () = stream.ended() => {}
@@ -212,7 +214,7 @@ async fn notice_silence(stream: &Stream) {
         }
         stream.review();
         health.awaited.store(true, Ordering::Release);
-        // Input that came meanwhile has told nobody.
+        // Input that arrived in the meantime has not sent a notification.
         if Instant::now() >= health.due(&health.last_input, SILENCE) {
             health.returned.notified().await;
         }
@@ -261,7 +263,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(millis)).await;
     }
 
-    /// What was recorded, without a look at how it is now.
+    /// What was recorded, without a new judgement.
     fn recorded(stream: &Stream) -> (StreamState, u64) {
         let Recorded { state, since } = *stream.health.recorded();
         (state, since)

@@ -1,4 +1,4 @@
-//! What a stream says of itself.
+//! The status that a stream reports.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,25 +10,25 @@ use crate::{InputInfo, Metrics, Params};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StreamState {
-    /// Started; nothing has come out yet.
+    /// Started; nothing has been sent yet.
     Loading,
-    /// Video (or audio, where there is no video) goes out, as far as a connection takes it.
+    /// Video (or audio, if there is no video) is being sent, as far as a connection accepts it.
     Online,
-    /// Input is missing, or what comes cannot be decoded.
+    /// Input is missing, or cannot be decoded.
     DegradedInput,
-    /// The processor fails again and again, or is far too slow.
+    /// The processor fails repeatedly, or is far too slow.
     DegradedInference,
-    /// What the stream publishes (output, events, or data) cannot be delivered: the server is out of reach, or takes
-    /// nothing. It is tried again for as long as the sink's configuration says.
+    /// What the stream publishes (output, events, or data) cannot be delivered, because the server is
+    /// unreachable or accepts nothing. Delivery is retried for as long as the sink's configuration says.
     DegradedOutput,
     /// The stream ended because of an error.
     Error,
-    /// The stream ended as it should.
+    /// The stream ended normally.
     Offline,
 }
 
 impl StreamState {
-    /// Every state, from the best of a running stream to the worst.
+    /// All states, from the best of a running stream to the worst.
     pub const ALL: [Self; 7] = [
         Self::Offline,
         Self::Online,
@@ -39,7 +39,7 @@ impl StreamState {
         Self::Error,
     ];
 
-    /// The state as it stands in the status, in events, and as a label of metrics.
+    /// The state as written in the status, in events, and in labels of metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Loading => "LOADING",
@@ -57,7 +57,7 @@ impl StreamState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
-    /// It was asked to: by a call, or because the worker shuts down.
+    /// It was asked to stop, by a call or because the worker shuts down.
     Stopped,
     /// The input's channel ended.
     InputEnded,
@@ -65,20 +65,20 @@ pub enum EndReason {
     OutputClosed,
     /// The input brought neither video nor audio for [`input_timeout`](crate::StreamOptions::input_timeout).
     InputTimeout,
-    /// The input's server stayed out of reach, refused the stream, or does not have the channel.
+    /// The input's server stayed unreachable, refused the stream, or does not have the channel.
     InputFailed,
-    /// A server that the stream publishes to stayed out of reach, or refused the stream.
+    /// A server that the stream publishes to stayed unreachable, or refused the stream.
     OutputFailed,
-    /// The processor could not begin the stream.
+    /// The processor failed to start.
     ProcessorFailed,
-    /// It did not end within [`stop_deadline`](crate::StreamOptions::stop_deadline) of being asked to.
+    /// It did not end within [`stop_deadline`](crate::StreamOptions::stop_deadline) after being asked to.
     Abandoned,
-    /// A fault of the framework itself.
+    /// An internal error of the framework.
     Internal,
 }
 
 impl EndReason {
-    /// Every reason.
+    /// All reasons.
     pub const ALL: [Self; 9] = [
         Self::Stopped,
         Self::InputEnded,
@@ -91,7 +91,7 @@ impl EndReason {
         Self::Internal,
     ];
 
-    /// The reason as it stands in the status, in events, and as a label of metrics.
+    /// The reason as written in the status, in events, and in labels of metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
@@ -106,7 +106,7 @@ impl EndReason {
         }
     }
 
-    /// Whether the stream ended because of an error: its state is then [`StreamState::Error`], else
+    /// Whether the stream ended because of an error. Its state is then [`StreamState::Error`], otherwise
     /// [`StreamState::Offline`].
     pub const fn is_error(self) -> bool {
         !matches!(self, Self::Stopped | Self::InputEnded | Self::OutputClosed)

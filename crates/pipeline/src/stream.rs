@@ -1,5 +1,5 @@
-//! What the threads and tasks of one stream share: its counters, settings, parameters and end. How it is doing is in
-//! `state`.
+//! What the threads and tasks of one stream share: its counters, settings, parameters and end. Its state is
+//! judged in `state`.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ pub(crate) struct Outcome {
     at: u64,
 }
 
-/// When what happened last, in milliseconds since 1970.
+/// When each of these last happened, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
     pub(crate) started: u64,
@@ -40,7 +40,7 @@ pub(crate) struct Times {
     pub(crate) error: Option<u64>,
 }
 
-/// What is at the ends of a stream: which of them it has, and the queues of those beside its media.
+/// Which ends a stream has, and the queues of its events and data channels.
 #[derive(Debug, Default)]
 pub(crate) struct Attached {
     pub(crate) input: bool,
@@ -64,11 +64,11 @@ pub(crate) struct Stream {
     started_at: u64,
     details: Mutex<Details>,
     announced: watch::Sender<Tracks>,
-    /// Whether the gateway has been told of the first input, and of the first output.
+    /// Whether the gateway has been told of the first input and of the first output.
     input_begun: AtomicBool,
     output_begun: AtomicBool,
     stop: watch::Sender<bool>,
-    /// Why it has to end, in words where it is an error.
+    /// Why the stream has to end, with a message if it is an error.
     end_cause: Mutex<Option<(EndReason, Option<String>)>>,
     media_ended: watch::Sender<bool>,
     ended: watch::Sender<Option<Outcome>>,
@@ -80,10 +80,10 @@ struct Details {
     input: Option<InputInfo>,
     output_size: Option<(u32, u32)>,
     last_error: Option<String>,
-    /// Milliseconds from the start to the newest parameters and error.
+    /// Milliseconds from the start to the newest parameters and the newest error.
     params_at: Option<u64>,
     error_at: Option<u64>,
-    /// When an error was last logged, and how many came since.
+    /// When an error was last logged, and how many occurred since.
     logged: Option<Instant>,
     unlogged: u64,
 }
@@ -133,7 +133,7 @@ impl Stream {
         self.parameters.settings()
     }
 
-    /// The frame rate not to go beyond: the worker's or the stream's own, whichever is lower.
+    /// The frame rate limit: the worker's or the stream's own, whichever is lower.
     pub(crate) fn max_fps(&self) -> Option<u32> {
         match (self.options.target_fps, self.settings().max_framerate) {
             (Some(target), Some(max)) => Some(target.min(max)),
@@ -145,7 +145,8 @@ impl Stream {
         self.parameters.in_force()
     }
 
-    /// Takes new parameters; the processor is given its own before the next frame, and its answer is heard by the receiver.
+    /// Accepts new parameters. The processor gets its own before the next frame, and the receiver hears its
+    /// answer.
     pub(crate) fn update_params(&self, params: Params) -> Result<Answer, Error> {
         let (answer, outcome) = self.parameters.submit(params)?;
         if let Some(outcome) = outcome {
@@ -154,7 +155,7 @@ impl Stream {
         Ok(answer)
     }
 
-    /// Gives the processor, by `give`, the parameters that came since the last call.
+    /// Passes the parameters that arrived since the last call to the processor, using `give`.
     pub(crate) fn hand_over_params(&self, give: impl FnMut(&Params) -> Result<()>) {
         for outcome in self.parameters.hand_over(give) {
             self.updated(outcome);
@@ -172,12 +173,12 @@ impl Stream {
         }
     }
 
-    /// Waits until parameters come.
+    /// Waits until parameters arrive.
     pub(crate) async fn params_changed(&self) {
         self.parameters.submitted().await;
     }
 
-    /// Says which tracks the units will be of.
+    /// Announces the tracks of the following units.
     pub(crate) fn announce(&self, tracks: Tracks) {
         self.announced.send_replace(tracks);
     }
@@ -211,7 +212,7 @@ impl Stream {
         }
     }
 
-    /// Counts the stages of a stream on a GPU that have fallen back to the CPU.
+    /// Counts the stages of a GPU stream that fell back to the CPU.
     fn count_fallbacks(&self, before: &StageBackends, now: &StageBackends) {
         if !self.options.device.is_cuda() {
             return;
@@ -226,13 +227,13 @@ impl Stream {
         }
     }
 
-    /// Says what the input carries.
+    /// Sets the description of the input.
     pub(crate) fn set_input(&self, input: InputInfo) {
         tracing::info!(stream = %self.id, "input: {input}");
         self.details().input = Some(input);
     }
 
-    /// Adds what the units of its tracks tell.
+    /// Adds what was measured from the units of its tracks.
     pub(crate) fn input_measured(&self, measured: Measured) {
         if let Some(input) = &mut self.details().input {
             input.measured(measured);
@@ -247,7 +248,7 @@ impl Stream {
         self.health.millis()
     }
 
-    /// Tells the gateway, if it listens. Never waits.
+    /// Sends an event to the gateway, if there is an events channel. Never waits.
     pub(crate) fn event(&self, event: Event) {
         if let Some(events) = &self.ends.events
             && events.try_send(event).is_err()
@@ -256,13 +257,13 @@ impl Stream {
         }
     }
 
-    /// Where the processor puts its data.
+    /// The processor's handle for emitting data.
     pub(crate) fn emitter(&self) -> Emitter {
         self.ends.data.as_ref().map_or_else(Emitter::nowhere, Emitter::to)
     }
 
-    /// Counts an error that the stream survives, logs it and tells the gateway: one line and one event a second at
-    /// most, so that a broken input cannot flood either.
+    /// Counts an error that does not end the stream, logs it and tells the gateway. At most one log line and
+    /// one event per second are written, so that a broken input cannot flood either.
     pub(crate) fn error(&self, what: impl Display) {
         let text = one_line(what);
         self.recorder.counts.error_count.add(1);
@@ -277,7 +278,7 @@ impl Stream {
         }
         let unlogged = std::mem::take(&mut details.unlogged);
         details.logged = Some(now);
-        // A log may be slow, and others wait for the lock.
+        // Logging may be slow, and others wait for the lock.
         drop(details);
         tracing::warn!(stream = %self.id, unlogged, "{text}");
         self.event(Event::new("error").with("message", text));
@@ -290,7 +291,7 @@ impl Stream {
         self.stop_because(reason, Some(text));
     }
 
-    /// Asks the stream to end. Of several reasons the first one counts, unless the stream had to be abandoned.
+    /// Asks the stream to stop. The first of several reasons is kept, unless the stream had to be abandoned.
     pub(crate) fn stop(&self, reason: EndReason) {
         self.stop_because(reason, None);
     }
@@ -304,19 +305,20 @@ impl Stream {
         self.stop.send_replace(true);
     }
 
-    /// Why the stream ends, and the error's text where it is one. Without a reason, nothing was wrong.
+    /// Why the stream ends, and the message if it is an error. Without a recorded reason, it was stopped
+    /// normally.
     pub(crate) fn end_cause(&self) -> (EndReason, Option<String>) {
         let known = self.end_cause.lock().unwrap_or_else(PoisonError::into_inner);
         known.clone().unwrap_or((EndReason::Stopped, None))
     }
 
-    /// Waits until the stream is asked to end.
+    /// Waits until the stream is asked to stop.
     pub(crate) async fn stopped(&self) {
-        // The sender is a field of this very value, so waiting can only end by the condition.
+        // The sender is a field of this same value, so the wait ends only when the condition holds.
         let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
-    /// Marks the end of the media: what is beside them is flushed now.
+    /// Marks the end of the media; events and data are flushed next.
     pub(crate) fn end_media(&self) {
         self.media_ended.send_replace(true);
     }
@@ -327,7 +329,7 @@ impl Stream {
         let _ = self.media_ended.subscribe().wait_for(|ended| *ended).await;
     }
 
-    /// Marks the stream's end, and logs what became of it; its figures leave the registry.
+    /// Marks the stream's end and logs its totals. Its metrics leave the registry.
     pub(crate) fn end(&self) {
         let (reason, message) = self.end_cause();
         self.registry.forget(&self.id);
@@ -363,7 +365,7 @@ impl Stream {
         let _ = self.ended.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// When what happened last.
+    /// When each of these last happened.
     pub(crate) fn times(&self) -> Times {
         let since = self.state().since;
         let at = |millis: u64| self.started_at.saturating_add(millis);

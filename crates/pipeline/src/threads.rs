@@ -1,4 +1,4 @@
-//! The threads of one stream: started by name, watched until the last one ends.
+//! The threads of one stream, started by name and watched until the last one ends.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use tokio::sync::mpsc;
 use crate::stream::Stream;
 use crate::{EndReason, Error, gpu};
 
-/// Starts a stream's threads. They are watched, not joined: a processor that never returns keeps its thread,
-/// and must keep nothing else.
+/// Starts a stream's threads. They are watched and not joined: a processor that never returns keeps its
+/// thread, but must not keep anything else.
 pub(crate) struct Threads {
     stream: Arc<Stream>,
     running: mpsc::Sender<()>,
     ended: mpsc::Receiver<()>,
 }
 
-/// Held by a running thread; says so when it ends by a panic.
+/// Held by a running thread; reports if the thread ends by a panic.
 struct Running {
     stream: Arc<Stream>,
     name: &'static str,
@@ -28,7 +28,7 @@ impl Threads {
         Self { stream: Arc::clone(stream), running, ended }
     }
 
-    /// Starts the thread of the stage of this name.
+    /// Starts the thread for the stage with this name.
     pub(crate) fn spawn(&self, name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         #[cfg(test)]
         if tests::REFUSED.get() == Some(name) {
@@ -66,7 +66,7 @@ pub(crate) mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        /// The stage whose thread cannot be started, as on a machine that has too many.
+        /// The stage whose thread cannot be started, as on a machine with too many threads.
         pub(crate) static REFUSED: Cell<Option<&'static str>> = const { Cell::new(None) };
     }
 }

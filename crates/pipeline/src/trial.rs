@@ -1,4 +1,4 @@
-//! A processor tried out, without a stream around it.
+//! Runs a processor without a stream, to try it out.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use cutrickle_media::Timestamp;
 use crate::stage::{Running, process_video};
 use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// An instance of a processor, or of a composition, that is tried out: in a test, or on single frames. It is called as a
-/// stream would call it, and what it emits goes nowhere.
+/// Runs an instance of a processor or composition without a stream, in a test or on single frames. It is
+/// called as a stream would call it, and what it emits is discarded.
 ///
 /// ```
 /// use cutrickle_pipeline::{Params, StreamContext, Trial, compose::map_tensor};
@@ -28,42 +28,43 @@ use crate::{Generated, Params, Result, Stage, StreamContext};
 pub struct Trial<S: Stage>(S::Running);
 
 impl<S: Stage> Trial<S> {
-    /// Starts an instance of `stage` for a stream like `stream`. It has to be initialised where it has anything to load.
+    /// Starts an instance of `stage` for a stream like `stream`. If the stage has anything to load, it must
+    /// be initialised before.
     ///
     /// # Errors
-    /// The processor's own.
+    /// Fails if the processor does.
     pub async fn start(stage: &S, stream: &StreamContext) -> Result<Self> {
         stage.start(stream).await.map(Self)
     }
 
-    /// Gives it a frame, and waits for the answer.
+    /// Processes a frame and waits for the answer.
     ///
     /// # Errors
-    /// The processor's own.
+    /// Fails if the processor does.
     pub async fn process_video(&mut self, frame: VideoFrame) -> Result<Option<VideoFrame>> {
         process_video(&mut self.0, frame).await
     }
 
-    /// Gives it audio.
+    /// Processes audio.
     ///
     /// # Errors
-    /// The processor's own.
+    /// Fails if the processor does.
     pub async fn process_audio(&mut self, frame: AudioFrame) -> Result<Vec<AudioFrame>> {
         self.0.process_audio(frame).await
     }
 
-    /// Has it generate what belongs to a moment.
+    /// Generates the output for a moment.
     ///
     /// # Errors
-    /// The processor's own.
+    /// Fails if the processor does.
     pub async fn generate(&mut self, timestamp: Timestamp) -> Result<Generated> {
         self.0.generate(timestamp).await
     }
 
-    /// Gives it parameters.
+    /// Updates parameters.
     ///
     /// # Errors
-    /// The processor's own, or a value that does not fit.
+    /// Fails if the processor does, or for a value that does not fit.
     pub async fn update_params(&mut self, params: &Params) -> Result<()> {
         self.0.update_params(params).await
     }
@@ -71,7 +72,7 @@ impl<S: Stage> Trial<S> {
     /// Ends its stream.
     ///
     /// # Errors
-    /// The processor's own.
+    /// Fails if the processor does.
     pub async fn stop(mut self) -> Result<()> {
         self.0.stop().await
     }

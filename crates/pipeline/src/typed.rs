@@ -1,4 +1,5 @@
-//! Parameters as a struct: their schema for callers, and values checked against it before a processor sees them.
+//! Parameters as a struct, with a schema for callers and values checked against it before a processor sees
+//! them.
 
 use cutrickle_error::BoxError;
 use jsonschema::Validator;
@@ -9,10 +10,10 @@ use serde_json::{Map, Value};
 
 use crate::{Params, Result};
 
-/// A struct of parameters, as [`FrameProcessor::params`](crate::FrameProcessor::params) hands it to the framework.
+/// A struct of parameters, as returned by [`FrameProcessor::params`](crate::FrameProcessor::params).
 ///
-/// Everything that implements serde's `Serialize` and `Deserialize` and schemars' `JsonSchema` is one. Ranges, defaults
-/// and descriptions are schemars' attributes and doc comments.
+/// Implemented for everything that implements serde's `Serialize` and `Deserialize` and schemars'
+/// `JsonSchema`. Ranges, defaults and descriptions are given with schemars' attributes and doc comments.
 ///
 /// ```
 /// use cutrickle_pipeline::{Params, TypedParams};
@@ -36,13 +37,14 @@ pub trait TypedParams: Send {
     /// The JSON schema of the struct.
     fn schema(&self) -> Value;
 
-    /// The values as they are.
+    /// The current values.
     fn values(&self) -> Params;
 
-    /// Writes the values of `params` into the struct: all of them, or none. What is not among them stays as it is.
+    /// Stores the values of `params` in the struct: either all of them or none. Fields not among them keep
+    /// their values.
     ///
     /// # Errors
-    /// A value that does not fit the schema; the text names it and says what is wanted.
+    /// Fails for a value that does not fit the schema; the message names it and says what is expected.
     fn update(&mut self, params: &Params) -> Result<()>;
 }
 
@@ -50,14 +52,14 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send> TypedParams for T {
     fn schema(&self) -> Value {
         let mut schema = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-            // What a stream starts with is the default, whatever the struct's own may be.
+            // The default is the value that a stream starts with, whatever the struct's own default may be.
             for (name, value) in self.values() {
                 if let Some(Value::Object(property)) = properties.get_mut(&name) {
                     property.insert("default".into(), value);
                 }
             }
         }
-        // Nothing has to be given: what is left out keeps its value.
+        // No field is required, because fields that are left out keep their values.
         if let Value::Object(schema) = &mut schema {
             schema.remove("required");
         }
@@ -102,7 +104,7 @@ fn property<'a>(schema: &'a Value, name: &str) -> Option<&'a Map<String, Value>>
     schema.get("properties")?.get(name)?.as_object()
 }
 
-/// The refusal of a value in the words of its schema, or in the validator's `otherwise`.
+/// The error for a value, in terms of its schema, or else the validator's message `otherwise`.
 fn refusal(name: &str, value: &Value, property: &Map<String, Value>, otherwise: &str) -> BoxError {
     let number = |key| property.get(key).and_then(Value::as_f64);
     let is = |kind: &str| property.get("type").is_some_and(|of| of == kind);

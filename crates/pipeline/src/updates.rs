@@ -1,5 +1,5 @@
-//! A stream's parameters: those in force, and new ones on their way to its processor, whose word decides. What the
-//! parameters mean is for others.
+//! A stream's parameters: those in effect, and updates waiting for its processor, which decides on them. What
+//! the parameters mean is left to others.
 
 use std::fmt;
 use std::future::Future;
@@ -12,13 +12,13 @@ use crate::compose::{Part, Partly, check_names, collect, merge};
 use crate::stream::Stream;
 use crate::{Error, Params, Result, StreamParams};
 
-/// Updates that wait for the processor. What comes beyond becomes one with the newest of them.
+/// How many updates may wait for the processor. Further ones are merged into the newest of them.
 const MAX_WAITING: usize = 8;
 
 /// The parameters of a stream.
 #[derive(Debug)]
 pub(crate) struct Parameters {
-    /// How parameters reach the processor.
+    /// The parts to which parameters are routed.
     parts: Vec<Part>,
     state: Mutex<State>,
     submitted: Notify,
@@ -31,24 +31,24 @@ struct State {
     waiting: Vec<Update>,
 }
 
-/// New parameters, all of which come into force or none.
+/// An update of parameters: either all of them take effect or none.
 #[derive(Debug)]
 struct Update {
     settings: StreamParams,
     params: Params,
-    /// Those who wait to hear what became of them.
+    /// The callers waiting for the result.
     askers: Vec<oneshot::Sender<Result<(), Error>>>,
 }
 
-/// What becomes of new parameters, for who asked for them.
+/// The result of an update, for its caller.
 pub(crate) type Answer = oneshot::Receiver<Result<(), Error>>;
 
-/// What became of new parameters.
+/// What happened to an update.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// They are in force.
+    /// It is in effect.
     Taken(Params),
-    /// The processor refused them, in one line, and nobody waits to hear it.
+    /// The processor rejected it, with this one-line reason, and no caller waits for the result.
     Refused(String),
 }
 
@@ -56,7 +56,7 @@ impl Parameters {
     /// The parameters that a stream starts with.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: a name that no part takes.
+    /// [`Error::is_invalid`] for a name that no part accepts.
     pub(crate) fn new(settings: StreamParams, params: Params, parts: Vec<Part>) -> Result<Self, Error> {
         check_names(&params, &parts)?;
         let state = State { settings, in_force: params, waiting: Vec::new() };
@@ -67,22 +67,23 @@ impl Parameters {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The framework's own.
+    /// The framework's own parameters.
     pub(crate) fn settings(&self) -> StreamParams {
         self.state().settings
     }
 
-    /// The processor's, as far as it has taken them.
+    /// The processor's parameters, as far as it has accepted them.
     pub(crate) fn in_force(&self) -> Params {
         self.state().in_force.clone()
     }
 
-    /// Takes new parameters. Those of the framework alone come into force at once; the others wait for the processor, who
-    /// refuses all of an update or none. The receiver hears what becomes of them.
+    /// Submits an update. If it has only the framework's own parameters, it takes effect at once; otherwise
+    /// it waits for the processor, which accepts or rejects the update as a whole. The receiver gets the
+    /// result.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: a value of the framework's own is of the wrong type, or a name that no part takes. Nothing is
-    /// changed then.
+    /// [`Error::is_invalid`] if a value of the framework's own has the wrong type, or for a name that no part
+    /// accepts. Nothing is changed then.
     pub(crate) fn submit(&self, mut params: Params) -> Result<(Answer, Option<Outcome>), Error> {
         let settings = StreamParams::take_from(&mut params)?;
         check_names(&params, &self.parts)?;
@@ -90,7 +91,7 @@ impl Parameters {
         let mut state = self.state();
         if params.is_empty() && state.waiting.is_empty() {
             state.settings = settings.or(state.settings);
-            // The receiver is still here.
+            // The receiver still exists here.
             let _ = asker.send(Ok(()));
             return Ok((answer, Some(Outcome::Taken(params))));
         }
@@ -105,13 +106,14 @@ impl Parameters {
         Ok((answer, None))
     }
 
-    /// Waits until parameters come.
+    /// Waits until parameters arrive.
     pub(crate) async fn submitted(&self) {
         self.submitted.notified().await;
     }
 
-    /// Gives the processor what waits, by `give`. Several updates are given as one, the newest value of each name winning;
-    /// if that is refused each is given by itself, so that one that is wrong costs only itself.
+    /// Passes waiting updates to the processor, using `give`. Several updates are passed as one, with the
+    /// newest value of each name; if that is rejected, each is passed on its own, so that a wrong one costs
+    /// only itself.
     pub(crate) fn hand_over(&self, mut give: impl FnMut(&Params) -> Result<()>) -> Vec<Outcome> {
         let updates = std::mem::take(&mut self.state().waiting);
         let mut whole = Params::new();
@@ -134,7 +136,7 @@ impl Parameters {
         updates.into_iter().filter_map(answer).collect()
     }
 
-    /// Puts into force what the processor took of an update, and tells those who asked.
+    /// Puts into effect what the processor accepted of an update, and tells the callers.
     fn answered(&self, update: Update, answer: Result<()>) -> Option<Outcome> {
         let Update { settings, params, askers } = update;
         let Err(refused) = answer else {
@@ -143,7 +145,7 @@ impl Parameters {
             merge(&mut state.in_force, params.clone(), &self.parts);
             drop(state);
             for asker in askers {
-                // Who does not wait any more reads the status.
+                // Callers that no longer wait can read the status.
                 let _ = asker.send(Ok(()));
             }
             return Some(Outcome::Taken(params));
@@ -161,7 +163,7 @@ impl Parameters {
 }
 
 impl Update {
-    /// Becomes one with a newer update, and shares its fate.
+    /// Merges a newer update into this one, so that both share the result.
     fn take_in(&mut self, newer: Self, parts: &[Part]) {
         self.settings = newer.settings.or(self.settings);
         collect(&mut self.params, newer.params, parts);
@@ -170,8 +172,8 @@ impl Update {
     }
 }
 
-/// What becomes of new parameters: from [`Session::update_params`](crate::Session::update_params). Whoever drops it does not
-/// want to know; a refusal is then counted as an error of the stream, and stands in its status as `last_error`.
+/// The result of an update, from [`Session::update_params`](crate::Session::update_params). If it is dropped,
+/// a rejection counts as an error of the stream and appears in its status as `last_error`.
 pub struct Verdict {
     answer: Answer,
     stream: Arc<Stream>,
@@ -182,12 +184,13 @@ impl Verdict {
         Self { answer, stream }
     }
 
-    /// Waits until the processor has answered: between two frames, so for as long as it is at one.
+    /// Waits until the processor has answered, which happens between two frames, so at most as long as it
+    /// works on one.
     ///
     /// # Errors
-    /// [`Error::is_invalid`]: the processor refused them, and why. Nothing is changed then, but for the parts of a
-    /// composition that had taken theirs: the text names what is in force all the same. Otherwise that the stream ended
-    /// before.
+    /// [`Error::is_invalid`] if the processor rejected the update, with the reason. Nothing is changed then,
+    /// except in parts of a composition that had already accepted theirs; the message names what is in effect
+    /// nonetheless. Also fails if the stream ended before.
     pub fn known(self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
         let Self { answer, stream } = self;
         async move {
@@ -221,7 +224,7 @@ mod tests {
         Parameters::new(StreamParams::default(), Params::new(), parts).unwrap()
     }
 
-    /// Takes an `x` below 5.
+    /// Accepts an `x` below 5.
     fn small(params: &Params) -> Result<()> {
         match params.get("x").and_then(Value::as_i64) {
             Some(x) if x >= 5 => Err(format!("`x` is {x}").into()),

@@ -228,7 +228,7 @@ impl FrameProcessor for Wide {
     }
 
     async fn update_params(&mut self, params: &Params, _: &StreamContext) -> Result<()> {
-        let width = params.get("width").and_then(serde_json::Value::as_u64).ok_or("a width is wanted")?;
+        let width = params.get("columns").and_then(serde_json::Value::as_u64).ok_or("`columns` is wanted")?;
         self.width = u32::try_from(width)?;
         Ok(())
     }
@@ -244,7 +244,7 @@ async fn parameters_that_come_meanwhile_are_given_to_a_late_processor_before_its
     let out = late.process_video(frame(0)).await.unwrap().unwrap();
     assert_eq!((out.width(), out.timestamp()), (32, Timestamp::ZERO), "as it came");
     for width in [70, 80] {
-        late.update_params(&params_of(json!({ "width": width }))).await.unwrap();
+        late.update_params(&params_of(json!({ "columns": width }))).await.unwrap();
     }
     (0..=u8::MAX).for_each(|n| doors.open(n));
     let mut n = 1;
@@ -275,7 +275,7 @@ async fn parameters_reach_every_clone_between_the_same_two_frames() {
     let second = units.split_off(4);
     stream.feed(units).await;
     until(&stream.session, |m| m.frames_processed == 4).await;
-    let verdict = stream.session.update_params(params_of(json!({"width": 80}))).unwrap();
+    let verdict = stream.session.update_params(params_of(json!({"columns": 80}))).unwrap();
     stream.feed(second).await;
     (0..8).for_each(|n| doors.open(n));
     within("the verdict", verdict.known()).await.unwrap();

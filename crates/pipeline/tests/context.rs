@@ -179,5 +179,8 @@ fn what_a_processor_that_is_tried_out_emits_goes_nowhere() {
     let context = StreamContext::new("trial", params_of(json!({"x": 1})), Device::Cpu);
     context.emit(&1).unwrap();
     context.send_monitoring_event("frame", &json!({})).unwrap();
-    assert_eq!((context.id.as_str(), &context.params["x"], context.show_loading()), ("trial", &json!(1), false));
+    assert_eq!(
+        (context.id.as_str(), &context.params["x"], context.show_loading()),
+        ("trial", &json!(1), false)
+    );
 }

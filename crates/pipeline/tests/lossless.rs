@@ -12,8 +12,8 @@ use cutrickle_media::{AccessUnit, TrackKind};
 use cutrickle_pipeline::compose::from_fn;
 use cutrickle_pipeline::ends::{Coded, memory};
 use cutrickle_pipeline::{
-    EndReason, Ends, FrameProcessor, MetricsRegistry, Params, Queueing, Result, Session, Stage, StreamContext,
-    StreamOptions,
+    EndReason, Ends, FrameProcessor, MetricsRegistry, Params, Queueing, Result, Session, Stage,
+    StreamContext, StreamOptions,
 };
 use serde_json::json;
 use stream::{Clip, Stream, Untouched, ended, fates, until, with, within};

@@ -16,7 +16,11 @@ async fn overlap_and_keep_order(several: Several) {
         let name = composition.name;
         let (session, seen) = play(&composition.stage, &Clip::of(FRAMES), every_frame()).await;
         let status = session.status();
-        assert_eq!((status.metrics.frames_out, status.last_error), (FRAMES as u64, None), "{several:?}: {name}");
+        assert_eq!(
+            (status.metrics.frames_out, status.last_error),
+            (FRAMES as u64, None),
+            "{several:?}: {name}"
+        );
         assert_eq!(seen.numbers(), composition.expected(FRAMES), "{several:?}: {name}");
         assert_eq!(composition.most(), SIZE, "{several:?}: {name}: calls at a time");
         let frames = seen.of(TrackKind::Video);

@@ -130,8 +130,7 @@ impl FrameProcessor for Look {
 fn looking(params: Value) -> (Stream, Collected) {
     let (data, collected) = collector();
     let (ends, metrics) = (Ends::new().with_data(data), MetricsRegistry::new().unwrap());
-    let stream =
-        Stream::start_between(ends, &metrics, "test", &Look::new(), params, stream::every_frame());
+    let stream = Stream::start_between(ends, &metrics, "test", &Look::new(), params, stream::every_frame());
     (stream, collected)
 }
 
@@ -197,7 +196,11 @@ async fn typed_parameters_that_do_not_fit_are_refused_by_name_and_leave_everythi
     stream.feed(Clip::of(1).units()).await;
     stream.finish().await;
     let told = json!({"told": {"strength": 1, "prompt": ""}, "strength": 1.0});
-    assert_eq!(emitted.lines().await, [told, values(json!({}))], "only the last one got as far as the processor");
+    assert_eq!(
+        emitted.lines().await,
+        [told, values(json!({}))],
+        "only the last one got as far as the processor"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

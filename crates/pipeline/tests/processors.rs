@@ -4,8 +4,8 @@
 
 mod stream;
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cutrickle_frame::{AudioFrame, VideoFrame};
@@ -163,7 +163,8 @@ async fn no_frame_reaches_a_processor_that_could_not_start() {
 async fn a_processor_that_never_returns_is_abandoned_at_the_deadline() {
     let (working, mut at_work) = mpsc::unbounded_channel();
     let processor = Waiting { permits: Arc::new(Semaphore::new(0)), working };
-    let options = with(StreamOptions::default(), |options| options.stop_deadline = Duration::from_millis(200));
+    let options =
+        with(StreamOptions::default(), |options| options.stop_deadline = Duration::from_millis(200));
     let mut stream = Stream::start(&processor, json!({}), options);
     stream.feed(Clip::of(30).units()).await;
     at_work.recv().await.unwrap();
@@ -193,7 +194,9 @@ impl FrameProcessor for Given {
 async fn what_a_stream_starts_with_is_an_update_unless_it_is_nothing() {
     let processor = Given::default();
     let start = async |params| {
-        Trial::start(&processor, &StreamContext::new("test", params, candle_core::Device::Cpu)).await.unwrap();
+        Trial::start(&processor, &StreamContext::new("test", params, candle_core::Device::Cpu))
+            .await
+            .unwrap();
         processor.0.lock().unwrap().clone()
     };
     assert_eq!(start(Params::new()).await, None);

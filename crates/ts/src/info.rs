@@ -1,10 +1,10 @@
-//! What a transport stream carries, in the words of the status and the log.
+//! Describes what a transport stream carries, for the status and the log.
 
 use cutrickle_media::{Codec, Tracks};
 use cutrickle_mpegts::{ContentKind, ElementaryStream, Ignored, Program};
 use cutrickle_pipeline::{InputInfo, InputKind, InputTrack};
 
-/// The tracks of `program` that are taken.
+/// Returns the selected tracks of `program`.
 pub(crate) fn tracks(program: &Program) -> Tracks {
     let mut tracks = Tracks::default();
     for track in &program.tracks {
@@ -16,7 +16,7 @@ pub(crate) fn tracks(program: &Program) -> Tracks {
     tracks
 }
 
-/// Everything that `program` names.
+/// Returns everything that `program` lists.
 pub(crate) fn info(program: &Program) -> InputInfo {
     InputInfo { program: program.number, tracks: program.streams.iter().map(track).collect() }
 }

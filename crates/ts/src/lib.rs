@@ -1,6 +1,6 @@
-//! MPEG transport streams at the ends of a stream: a [`Reader`] makes access units of bytes, a [`Writer`] bytes of access
-//! units. Where the bytes come from and go to is the business of a transport, such as `cutrickle-live` or
-//! `cutrickle-file`; the format itself is `cutrickle-mpegts`.
+//! MPEG transport streams as the input and output of a stream: a [`Reader`] turns bytes into access units,
+//! and a [`Writer`] turns access units into bytes. Moving the bytes is left to a transport such as
+//! `cutrickle-live` or `cutrickle-file`; the format itself is in `cutrickle-mpegts`.
 #![forbid(unsafe_code)]
 
 mod info;

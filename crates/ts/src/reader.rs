@@ -1,4 +1,4 @@
-//! Bytes to access units on one continuous clock.
+//! Turns bytes into access units on one continuous clock.
 
 use std::time::Instant;
 
@@ -7,36 +7,37 @@ use cutrickle_pipeline::ends::Input;
 
 use crate::info;
 
-/// Hands what a transport stream carries to a stream.
+/// Passes the contents of a transport stream to a stream.
 #[derive(Debug)]
 pub struct Reader {
     demuxer: Demuxer,
     timeline: Timeline,
-    /// What arrivals are counted from. None where they say nothing about the input's clock.
+    /// The start of arrival times; `None` if arrival says nothing about the input's clock.
     live_since: Option<Instant>,
-    /// What one push gave; empty between two, and kept for its memory.
+    /// The events of one push. Empty between pushes, and kept for its allocation.
     events: Vec<Event>,
 }
 
 impl Reader {
-    /// A reader of bytes that are pushed as they are sent: their arrival tells pauses from jumps of the clock.
+    /// Creates a reader for bytes that are pushed as they are sent: their arrival times tell pauses from
+    /// jumps of the clock.
     pub fn live() -> Self {
         Self { live_since: Some(Instant::now()), ..Self::stored() }
     }
 
-    /// A reader of bytes that have been stored.
+    /// Creates a reader for stored bytes.
     pub fn stored() -> Self {
         Self { demuxer: Demuxer::new(), timeline: Timeline::new(), live_since: None, events: Vec::new() }
     }
 
-    /// Hands on what becomes complete with `bytes`.
+    /// Passes on everything that `bytes` complete.
     pub async fn push(&mut self, bytes: &[u8], input: &mut Input) {
         input.received(bytes.len());
         self.demuxer.push(bytes, &mut |event| self.events.push(event));
         self.hand_on(input).await;
     }
 
-    /// Hands on what becomes complete because a segment, or the whole stream, ends here.
+    /// Passes on everything that is complete because a segment, or the whole stream, ends here.
     pub async fn end_segment(&mut self, input: &mut Input) {
         self.demuxer.end_segment(&mut |event| self.events.push(event));
         self.hand_on(input).await;

@@ -1,10 +1,10 @@
-//! Access units to bytes.
+//! Turns access units into bytes.
 
 use bytes::{Bytes, BytesMut};
 use cutrickle_mpegts::{MuxProgram, Muxer, Result};
 use cutrickle_pipeline::ends::Coded;
 
-/// Writes what a stream puts out as a transport stream.
+/// Writes a stream's output as a transport stream.
 #[derive(Debug, Default)]
 pub struct Writer {
     muxer: Option<Muxer>,
@@ -12,16 +12,16 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer whose first segment is still to begin.
+    /// Creates a writer that waits for the first segment.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Writes the next of what a stream puts out, behind what was not [taken](Self::take) yet. A unit before the first
-    /// segment is left out.
+    /// Writes the next piece of a stream's output, after the bytes not yet [taken](Self::take). A unit before
+    /// the first segment is skipped.
     ///
     /// # Errors
-    /// A segment without any track, or a unit that its segment has no track for.
+    /// Fails for a segment without tracks, or for a unit whose track its segment does not have.
     pub fn write(&mut self, coded: &Coded) -> Result<()> {
         match coded {
             Coded::Segment(tracks) => {
@@ -39,7 +39,7 @@ impl Writer {
         }
     }
 
-    /// What was written since the last call.
+    /// Returns the bytes written since the last call.
     pub fn take(&mut self) -> Bytes {
         self.bytes.split().freeze()
     }

@@ -71,7 +71,8 @@ struct ToyEncoder {
 
 impl VideoEncoder for ToyEncoder {
     fn encode(&mut self, frame: &VideoFrame, _: bool) -> Result<AccessUnit> {
-        let side = |side: u32| u16::try_from(side).map_err(|e| Error::failed("a side of a picture").because(e));
+        let side =
+            |side: u32| u16::try_from(side).map_err(|e| Error::failed("a side of a picture").because(e));
         let (width, height) = (side(frame.width())?, side(frame.height())?);
         let picture = frame.i420()?;
         let [grey, ..] = picture.planes();

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use candle_core::Device;
-use cutrickle_codec::{Backends, Coding, EncoderConfig, Row, RunsOn, Role};
+use cutrickle_codec::{Backends, Coding, EncoderConfig, Role, Row, RunsOn};
 use cutrickle_frame::{I420, VideoFrame};
 use cutrickle_media::{AccessUnit, Colour, Size, Timestamp, Tracks, VideoCodec};
 use cutrickle_own_backend::{NAME, decoder, encoder, unit};
@@ -78,7 +78,9 @@ async fn an_added_decoder_works_beside_the_encoder_that_is_built_in() {
     let mut greys = Vec::new();
     for unit in &out {
         let origin = cutrickle_frame::Origin::now();
-        decoder.decode(unit, origin, &mut |frame| greys.push(frame.i420().unwrap().planes()[0].data[0])).unwrap();
+        decoder
+            .decode(unit, origin, &mut |frame| greys.push(frame.i420().unwrap().planes()[0].data[0]))
+            .unwrap();
     }
     assert!(greys.iter().zip(100u8..).all(|(shown, sent)| shown.abs_diff(sent) <= 3), "{greys:?}");
 }

@@ -46,7 +46,7 @@ pub(crate) fn left() -> [(&'static str, usize); 4] {
 macro_rules! read {
     ($at:expr, $($field:ident).+) => {{
         let at: *const _ = $at;
-        // SAFETY: checking the struct's version has shown that the struct is there.
+        // SAFETY: checking the struct's version has shown that it exists.
         unsafe { (&raw const (*at).$($field).+).read_unaligned() }
     }};
 }

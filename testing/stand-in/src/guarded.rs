@@ -21,7 +21,7 @@ pub(crate) struct Guarded {
     length: usize,
 }
 
-// SAFETY: this is plain memory, and whoever uses its address decides who touches it when.
+// SAFETY: this is plain memory, and the users of its address synchronise their accesses.
 unsafe impl Send for Guarded {}
 // SAFETY: as above.
 unsafe impl Sync for Guarded {}

@@ -1,4 +1,4 @@
-//! The header of an ADTS frame (ISO/IEC 13818-7:2006, 6.2): what a frame says of itself before it is decoded.
+//! Parses the header of an ADTS frame (ISO/IEC 13818-7:2006, 6.2), without decoding the frame.
 //!
 //! Finding frames in a byte stream is the demuxer's job.
 
@@ -11,7 +11,7 @@ pub(super) const BLOCK: u32 = 1024;
 const SAMPLE_RATES: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
-/// The bytes before the payload of a frame without a checksum.
+/// The header size in bytes of a frame without a checksum.
 const SHORT: usize = 7;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub(super) struct Header {
     /// 0 Main, 1 LC, 2 SSR, 3 LTP.
     pub profile: u8,
     pub sample_rate: u32,
-    /// `channel_configuration`: 0 where the payload describes its channels itself.
+    /// `channel_configuration`; 0 if the payload describes its channels itself.
     pub channel_configuration: u8,
     /// Bytes before the first raw data block.
     pub length: usize,
-    /// Bytes of the whole frame, this header among them.
+    /// Bytes of the whole frame, including this header.
     pub frame_length: usize,
     /// Raw data blocks in the frame, 1 to 4.
     pub blocks: u32,
@@ -35,7 +35,7 @@ impl Header {
         let &[b0, b1, b2, b3, b4, b5, b6, ..] = frame else {
             return Err(Error::failed(format!("AAC frame of {} bytes: an ADTS header has 7", frame.len())));
         };
-        // Twelve bits of ones, the layer bits zero; the MPEG version between them says nothing here.
+        // Twelve one bits and two zero layer bits. The MPEG version between them does not matter here.
         if b0 != 0xff || b1 & 0xf6 != 0xf0 {
             return Err(Error::failed(format!("AAC frame without ADTS syncword: begins {b0:02x} {b1:02x}")));
         }
@@ -46,7 +46,7 @@ impl Header {
             )));
         };
         let blocks = u32::from(b6 & 3) + 1;
-        // With a checksum, the positions of the blocks after the first stand before it.
+        // With a checksum, the positions of all blocks but the first come before it.
         let checksum = if b1 & 1 == 0 { 2 * blocks as usize } else { 0 };
         let header = Self {
             profile: b2 >> 6,
@@ -62,7 +62,7 @@ impl Header {
         Ok(header)
     }
 
-    /// The number of channels, where the header says it (ISO/IEC 13818-7:2006, table 42).
+    /// The number of channels, if the header gives it (ISO/IEC 13818-7:2006, table 42).
     pub fn channels(&self) -> Option<usize> {
         match self.channel_configuration {
             0 => None,

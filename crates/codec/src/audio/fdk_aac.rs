@@ -1,6 +1,7 @@
-//! AAC-LC encoding by the Fraunhofer FDK library.
+//! AAC-LC encoding with the Fraunhofer FDK library.
 //!
-//! Its licence is not one that the Open Source Initiative knows, and it is C++: hence behind a feature.
+//! The library is C++, and its licence is not approved by the Open Source Initiative, so it is behind a
+//! feature.
 
 use std::fmt;
 
@@ -12,20 +13,20 @@ use super::framing::{Framer, Shape};
 use super::{AudioEncoder, Samples};
 use crate::{Error, Result};
 
-/// The name in the status.
+/// The backend's name, as shown in the status.
 pub(crate) const BACKEND: &str = "fdk-aac";
 
-/// The packets' sample rate.
+/// The sample rate of the packets.
 pub(crate) const SAMPLE_RATE: u32 = 48_000;
 
 const BITRATE_MONO: u32 = 64_000;
 const BITRATE_STEREO: u32 = 128_000;
 
-/// 6144 bits a channel (ISO/IEC 13818-7:2006, 3.2.2) and the header.
+/// 6144 bits per channel (ISO/IEC 13818-7:2006, 3.2.2), plus the header.
 const LARGEST_FRAME: usize = 2 * 768 + 9;
 
-/// Encodes audio of any rate and up to eight channels to ADTS frames of AAC-LC at 48 kHz, mono at 64 or stereo at
-/// 128 kbit/s.
+/// Encodes audio of any rate and up to eight channels to ADTS frames of AAC-LC at 48 kHz, mono at 64 kbit/s
+/// or stereo at 128 kbit/s.
 pub(crate) struct AacLcEncoder {
     framer: Framer,
     state: State,
@@ -33,16 +34,16 @@ pub(crate) struct AacLcEncoder {
 
 struct State {
     encoder: Encoder,
-    /// One frame as the library takes it: interleaved, 16 bits.
+    /// One frame in the library's format: interleaved, 16 bits.
     input: Vec<i16>,
     output: Vec<u8>,
 }
 
 impl AacLcEncoder {
-    /// An encoder with one or two channels out.
+    /// Creates an encoder with one or two output channels.
     ///
     /// # Errors
-    /// Another number of channels, or the library's.
+    /// Fails for any other number of channels, or if the library fails.
     pub(crate) fn new(channels: usize) -> Result<Self> {
         let (mode, bitrate) = match channels {
             1 => (ChannelMode::Mono, BITRATE_MONO),
@@ -97,7 +98,7 @@ impl AudioEncoder for AacLcEncoder {
 }
 
 impl State {
-    /// Encodes one frame; the library puts out one for each that it takes.
+    /// Encodes one frame; the library returns one packet for each.
     fn encode(&mut self, frame: &[f32]) -> Result<Bytes> {
         self.input.clear();
         self.input.extend(frame.iter().map(|sample| (sample * 32_767.0).round() as i16));
@@ -115,7 +116,7 @@ impl State {
     }
 }
 
-/// The library's error does not implement `std::error::Error`.
+/// Converts the library's error, which does not implement `std::error::Error`.
 fn failure(what: impl fmt::Display, error: fdk_aac::enc::EncoderError) -> Error {
     Error::failed(format!("{what}: {error}"))
 }

@@ -1,7 +1,8 @@
-//! Cuts samples of any rate and channel count into an encoder's frames, and says when each is presented.
+//! Splits samples of any rate and channel count into an encoder's frames, and gives each its presentation
+//! time.
 //!
-//! Two clocks count samples instead of adding up times, so that rounding never accumulates: one on the side of the
-//! input, which tells a gap from a continuation, and one on the side of the frames.
+//! Two clocks count samples instead of adding up times, so that rounding errors never accumulate: one for the
+//! input, which tells a gap from a continuation, and one for the frames.
 
 use cutrickle_media::{Ticks, Timestamp};
 
@@ -10,13 +11,13 @@ use super::mix::mix;
 use super::resample::{Resampler, bounded};
 use crate::{Error, Result};
 
-/// A source's timestamps may be off by this much and still continue.
+/// How far a source's timestamp may be off and still continue the previous samples.
 const GAP: Ticks = Ticks::from_millis(20);
 
-/// What a frame's samples and timestamp are handed to.
+/// Receives a frame's samples and timestamp.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(&[f32], Timestamp) -> Result<()>;
 
-/// What an encoder takes.
+/// The format that an encoder takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub sample_rate: u32,
@@ -24,23 +25,23 @@ pub(super) struct Shape {
     pub channels: usize,
     /// Samples per channel in one frame.
     pub frame: usize,
-    /// Samples that a decoder puts out before the first one of the input.
+    /// Samples that a decoder outputs before the first one of the input.
     pub lookahead: usize,
 }
 
 pub(super) struct Framer {
     shape: Shape,
-    /// Missing until the first sample, and after the end of a run.
+    /// `None` until the first sample, and after the end of a run.
     input: Option<Clock>,
     output: Clock,
     resampler: Option<Resampler>,
     mixed: Vec<Vec<f32>>,
     resampled: Vec<Vec<f32>>,
-    /// Interleaved samples that do not fill a frame yet.
+    /// Interleaved samples that do not yet fill a frame.
     pending: Vec<f32>,
 }
 
-/// Counts samples from a point in time.
+/// Counts samples from a start time.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
     start: Timestamp,
@@ -49,7 +50,7 @@ struct Clock {
 }
 
 impl Clock {
-    /// The time of the sample `offset` after the ones counted, to the nearest tick.
+    /// The time of the sample `offset` samples after those counted, to the nearest tick.
     fn at(&self, offset: i64) -> Timestamp {
         let rate = i64::from(self.rate);
         let ticks = (self.samples.saturating_add(offset).saturating_mul(90_000).saturating_add(rate / 2))
@@ -75,10 +76,10 @@ impl Framer {
         }
     }
 
-    /// Takes samples that begin at `timestamp` and hands every full frame to `each`, interleaved.
+    /// Takes samples that begin at `timestamp` and passes every full frame to `each`, interleaved.
     ///
-    /// What does not follow within 20 ms starts a new run. Before a gap the last frame is filled up with silence;
-    /// before a step back it is dropped, because its time comes again.
+    /// Samples more than 20 ms away from where the previous ones ended start a new run. Before a gap, the
+    /// last frame is padded with silence; before a step back, it is dropped, because its time comes again.
     pub fn push(&mut self, samples: &Samples, timestamp: Timestamp, each: Sink<'_>) -> Result<()> {
         let length = samples.channels.first().map_or(0, Vec::len);
         if samples.channels.iter().any(|row| row.len() != length) {
@@ -118,8 +119,8 @@ impl Framer {
         self.cut(each)
     }
 
-    /// Hands out the rest of the run, filled up with silence. The encoder's lookahead goes in as silence too, or
-    /// its last samples would never come out.
+    /// Emits the rest of the run, padded with silence. The encoder's lookahead is fed with silence too,
+    /// because its last samples would not come out otherwise.
     pub fn finish(&mut self, each: Sink<'_>) -> Result<()> {
         if self.input.take().is_none() {
             return Ok(());
@@ -129,7 +130,7 @@ impl Framer {
         let length = self.pending.len() + self.shape.lookahead * self.shape.channels;
         self.pending.resize(length.next_multiple_of(whole), 0.0);
         let result = self.cut(each);
-        // What an error left is no part of the next run.
+        // Samples left over after an error do not belong to the next run.
         self.pending.clear();
         result
     }
@@ -173,7 +174,7 @@ impl Framer {
     }
 }
 
-/// Appends one or two rows, sample by sample.
+/// Appends one or two rows, interleaved.
 fn interleave(rows: &[Vec<f32>], out: &mut Vec<f32>) {
     match rows {
         [row] => out.extend(row.iter().copied().map(bounded)),
@@ -194,7 +195,7 @@ mod tests {
         Samples { sample_rate, channels: vec![vec![0.0; length]] }
     }
 
-    /// Pushes stretches of (rate, length, timestamp), then ends; returns the frames' timestamps.
+    /// Pushes stretches of (rate, length, timestamp), then finishes; returns the timestamps of the frames.
     fn timestamps(stretches: impl IntoIterator<Item = (u32, usize, i64)>) -> Vec<i64> {
         let mut framer = Framer::new(SHAPE);
         let mut times = Vec::new();
@@ -211,7 +212,8 @@ mod tests {
 
     #[test]
     fn ten_minutes_of_rounded_timestamps_do_not_drift() {
-        // An AAC track at 44.1 kHz as a muxer stamps it: each frame's start rounded down to a millisecond.
+        // An AAC track at 44.1 kHz with a muxer's timestamps: each frame's start is rounded down to a
+        // millisecond.
         let frames = 44_100 * 600 / 1024;
         let times = timestamps((0..frames).map(|n| (44_100, 1024, n * 1024 * 1000 / 44_100 * 90)));
         for (n, &time) in times.iter().enumerate() {
@@ -222,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_gap_is_filled_up_and_restarts_the_timestamps() {
-        // 30 ms, then 25 ms of nothing.
+        // 30 ms of samples, then a gap of 25 ms.
         let times = timestamps([(48_000, 1440, 0), (48_000, 960, 2_700 + 2_250)]);
         assert_eq!(times, [-585, 1_215, 4_950 - 585, 6_750 - 585]);
     }

@@ -1,4 +1,4 @@
-//! Mixes rows of samples to one or two channels by the coefficients of ITU-R BS.775-3, table 2.
+//! Mixes rows of samples down to one or two channels with the coefficients of ITU-R BS.775-3, table 2.
 
 use crate::{Error, Result};
 
@@ -9,12 +9,12 @@ const RIGHT: [f32; 2] = [0.0, 1.0];
 const CENTRE: [f32; 2] = [HALF_POWER, HALF_POWER];
 const SURROUND_LEFT: [f32; 2] = [HALF_POWER, 0.0];
 const SURROUND_RIGHT: [f32; 2] = [0.0, HALF_POWER];
-/// One surround channel goes to both sides: the power of a pair.
+/// A single surround channel goes to both sides with the power of a pair.
 const SURROUND: [f32; 2] = [0.5, 0.5];
-/// The recommendation leaves the low-frequency channel out.
+/// The recommendation omits the low-frequency channel.
 const LOW: [f32; 2] = [0.0, 0.0];
 
-/// The share of each channel in left and right, by the number of channels; their order is that of WAVE.
+/// The gain of each channel into left and right, by the number of channels in WAVE order.
 fn shares(channels: usize) -> Result<&'static [[f32; 2]]> {
     Ok(match channels {
         1 => &[[1.0, 1.0]],
@@ -29,8 +29,8 @@ fn shares(channels: usize) -> Result<&'static [[f32; 2]]> {
     })
 }
 
-/// Mixes `rows` into the one or two rows of `out`, whose old contents are dropped. The shares of a mixed row are
-/// scaled so that they add up to one: full scale stays full scale, nothing clips.
+/// Mixes `rows` into the one or two rows of `out`, replacing their contents. The gains of each mixed row are
+/// scaled to add up to one, so that it never clips.
 pub(super) fn mix(rows: &[Vec<f32>], out: &mut [Vec<f32>]) -> Result<()> {
     let shares = shares(rows.len())?;
     let to_mono = out.len() == 1;

@@ -1,6 +1,7 @@
-//! Opus both ways by unsafe-libopus, libopus 1.3.1 translated to Rust: no C compiler and no system package.
+//! Opus decoding and encoding with unsafe-libopus, libopus 1.3.1 translated to Rust, which needs neither a C
+//! compiler nor a system package.
 //!
-//! Its functions take raw pointers as those of the C library do; all the crate's calls of them are here.
+//! Like the C library, its functions take raw pointers; all calls to them are in this file.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
@@ -12,16 +13,16 @@ use super::framing::{Framer, Shape};
 use super::{AudioDecoder, AudioEncoder, Samples, toc};
 use crate::{Error, Result};
 
-/// The name in the status.
+/// The backend's name, as shown in the status.
 pub(crate) const BACKEND: &str = "libopus";
 
-/// Opus counts in 48 kHz whatever the source's rate was (RFC 7845, 4).
+/// Opus counts samples at 48 kHz whatever the source's rate is (RFC 7845, 4).
 pub(crate) const SAMPLE_RATE: u32 = 48_000;
 
-/// Samples per channel in a packet of the encoder: 20 ms.
+/// Samples per channel in an encoded packet: 20 ms.
 pub(crate) const PACKET: usize = 960;
 
-/// A frame has at most 1275 bytes (RFC 6716, 3.2.1), and 20 ms are one frame behind one byte of contents.
+/// A frame has at most 1275 bytes (RFC 6716, 3.2.1), and a packet of 20 ms is one frame after one TOC byte.
 const LARGEST_PACKET: usize = 1_276;
 
 const BITRATE_MONO: i32 = 64_000;
@@ -41,18 +42,19 @@ fn failure(what: impl std::fmt::Display, code: i32) -> Error {
     Error::failed(format!("{what}: {reason} ({code})"))
 }
 
-/// Decodes packets of any duration to 48 kHz. It puts out mono until the first stereo packet, and stereo from
-/// there on: encoders switch to mono packets inside a stereo stream, and a stream's shape should not flicker.
+/// Decodes packets of any duration to 48 kHz. It outputs mono until the first stereo packet and stereo from
+/// there on, because encoders switch to mono packets within a stereo stream and the stream's shape should not
+/// flicker.
 pub(crate) struct OpusDecoder {
     state: DecoderState,
     interleaved: Vec<f32>,
 }
 
 impl OpusDecoder {
-    /// A decoder for one stream.
+    /// Creates a decoder for one stream.
     ///
     /// # Errors
-    /// Out of memory.
+    /// Fails if memory runs out.
     pub(crate) fn new() -> Result<Self> {
         let state = DecoderState::new(1)?;
         Ok(Self { interleaved: Vec::new(), state })
@@ -86,14 +88,14 @@ struct DecoderState {
     channels: usize,
 }
 
-// SAFETY: the state is one allocation that only its owner reaches; libopus keeps no thread-local data, and only reads
-// its static tables.
+// SAFETY: the state is one allocation that only its owner can reach. libopus keeps no thread-local data and
+// only reads its static tables.
 unsafe impl Send for DecoderState {}
 
 impl DecoderState {
     fn new(channels: usize) -> Result<Self> {
         let mut code = unsafe_libopus::OPUS_OK;
-        // SAFETY: takes plain values and writes the code to a live integer.
+        // SAFETY: the function takes plain values and writes the code to a live integer.
         let pointer =
             unsafe { unsafe_libopus::opus_decoder_create(SAMPLE_RATE as i32, channels as i32, &mut code) };
         match NonNull::new(pointer) {
@@ -102,13 +104,13 @@ impl DecoderState {
         }
     }
 
-    /// Decodes into interleaved `out` and returns the samples per channel.
+    /// Decodes into `out`, interleaved, and returns the samples per channel.
     fn decode(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize> {
         let length = i32::try_from(packet.len())
             .map_err(|e| Error::failed(format!("Opus packet of {} bytes", packet.len())).because(e))?;
         let room = i32::try_from(out.len() / self.channels).unwrap_or(i32::MAX);
-        // SAFETY: `pointer` is a live decoder that nothing else uses; libopus reads no more than `length` bytes of
-        // `packet` and writes no more than `room` samples a channel to `out`, which has that many.
+        // SAFETY: `pointer` is a live decoder that nothing else uses. libopus reads at most `length` bytes of
+        // `packet` and writes at most `room` samples per channel to `out`, which has room for that many.
         let samples = unsafe {
             unsafe_libopus::opus_decode_float(
                 self.pointer.as_ptr(),
@@ -131,7 +133,8 @@ impl Drop for DecoderState {
     }
 }
 
-/// Encodes audio of any rate and up to eight channels to packets of 20 ms, mono at 64 or stereo at 96 kbit/s.
+/// Encodes audio of any rate and up to eight channels to packets of 20 ms, mono at 64 kbit/s or stereo at 96
+/// kbit/s.
 pub(crate) struct OpusEncoder {
     framer: Framer,
     state: EncoderState,
@@ -139,15 +142,15 @@ pub(crate) struct OpusEncoder {
 }
 
 impl OpusEncoder {
-    /// An encoder with one or two channels out.
+    /// Creates an encoder with one or two output channels.
     ///
     /// # Errors
-    /// Another number of channels, or out of memory.
+    /// Fails for any other number of channels, or if memory runs out.
     pub(crate) fn new(channels: usize) -> Result<Self> {
         let mut state = EncoderState::new(channels)?;
         let bitrate = if channels == 1 { BITRATE_MONO } else { BITRATE_STEREO };
         state.set("bit rate", unsafe_libopus::OPUS_SET_BITRATE_REQUEST, bitrate)?;
-        // Or silence and near-mono passages would be sent with another channel count.
+        // Otherwise silence and near-mono passages would be sent with another channel count.
         state.set("channels", unsafe_libopus::OPUS_SET_FORCE_CHANNELS_REQUEST, channels as i32)?;
         let lookahead = state.lookahead()?;
         let framer = Framer::new(Shape { sample_rate: SAMPLE_RATE, channels, frame: PACKET, lookahead });
@@ -198,7 +201,7 @@ impl EncoderState {
             return Err(Error::unsupported(format!("Opus encoder for {channels} channels")));
         }
         let mut code = unsafe_libopus::OPUS_OK;
-        // SAFETY: takes plain values and writes the code to a live integer.
+        // SAFETY: the function takes plain values and writes the code to a live integer.
         let pointer = unsafe {
             unsafe_libopus::opus_encoder_create(
                 SAMPLE_RATE as i32,
@@ -214,7 +217,8 @@ impl EncoderState {
     }
 
     fn set(&mut self, what: &str, request: i32, value: i32) -> Result<()> {
-        // SAFETY: `pointer` is a live encoder that nothing else uses, and each `request` made here takes one i32.
+        // SAFETY: `pointer` is a live encoder that nothing else uses, and every `request` passed here takes
+        // one i32.
         let code = unsafe { unsafe_libopus::opus_encoder_ctl!(self.pointer.as_ptr(), request, value) };
         match code {
             unsafe_libopus::OPUS_OK => Ok(()),
@@ -222,7 +226,7 @@ impl EncoderState {
         }
     }
 
-    /// Samples per channel that the decoder puts out before the first one of the input.
+    /// Samples per channel that a decoder outputs before the first one of the input.
     fn lookahead(&mut self) -> Result<usize> {
         let mut samples = 0;
         // SAFETY: `pointer` is a live encoder that nothing else uses, and this request writes one i32.
@@ -239,14 +243,14 @@ impl EncoderState {
         }
     }
 
-    /// Encodes `frame`, which holds [`PACKET`] interleaved samples a channel.
+    /// Encodes `frame`, which must hold [`PACKET`] interleaved samples per channel.
     fn encode(&mut self, frame: &[f32], packet: &mut [u8]) -> Result<Bytes> {
         if frame.len() != PACKET * self.channels {
             return Err(Error::failed(format!("Opus frame of {} samples", frame.len())));
         }
         let room = i32::try_from(packet.len()).unwrap_or(i32::MAX);
-        // SAFETY: `pointer` is a live encoder that nothing else uses; libopus reads `PACKET` samples a channel from
-        // `frame`, which was just found to have them, and writes no more than `room` bytes to `packet`.
+        // SAFETY: `pointer` is a live encoder that nothing else uses. libopus reads `PACKET` samples per
+        // channel from `frame`, whose length was checked above, and writes at most `room` bytes to `packet`.
         let length = unsafe {
             unsafe_libopus::opus_encode_float(
                 self.pointer.as_ptr(),

@@ -1,7 +1,7 @@
-//! Converts a stream of samples from one rate to another by rubato's FFT resampler.
+//! Converts a stream of samples from one rate to another with rubato's FFT resampler.
 //!
-//! The filter's delay is cut off at the start and made up for at the end, so the first sample out belongs to the
-//! time of the first sample in. Timestamps are the caller's job.
+//! The filter's delay is removed at the start and made up for at the end, so the first output sample has the
+//! time of the first input sample. Timestamps are left to the caller.
 
 use std::fmt;
 
@@ -10,33 +10,33 @@ use rubato::{Fft, FixedSync, Indexing, Resampler as _};
 
 use crate::{Error, Result};
 
-/// Rates outside are refused: the filter's memory grows with the rate.
+/// Other rates are rejected, because the filter's memory grows with the rate.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=384_000;
 
-/// Blocks of about this many hundredths of a second: twice that is held back, and from 16 kHz upwards the filter
-/// keeps more than 90 % of the band.
+/// The approximate number of blocks per second. Up to two blocks are held back, and from 16 kHz upwards the
+/// filter keeps more than 90 % of the band.
 const BLOCKS_PER_SECOND: u32 = 100;
 
-/// 12 dB over full scale: more is no audio.
+/// 12 dB above full scale; anything louder is not audio.
 const LOUDEST: f32 = 4.0;
 
-/// Any sample as one that filters can take: what is not a number would stay in them for ever (or make rubato
-/// panic), and so would what is large enough to overflow a sum.
+/// Makes any sample safe for the filters: a NaN would stay in them for ever (or make rubato panic), and so
+/// would a value large enough to overflow a sum.
 pub(super) fn bounded(sample: f32) -> f32 {
     if sample.is_nan() { 0.0 } else { sample.clamp(-LOUDEST, LOUDEST) }
 }
 
-/// A running conversion. Rates whose quotient has a large denominator (44,101 to 48,000) need large blocks: up to
-/// a second is then held back.
+/// A running conversion. Rates whose quotient has a large denominator (44,101 to 48,000) need large blocks,
+/// which hold back up to a second.
 pub struct Resampler {
     fft: Fft<f32>,
     from: u32,
     to: u32,
-    /// What does not fill a block yet, a row a channel.
+    /// Samples that do not yet fill a block, one row per channel.
     waiting: Vec<Vec<f32>>,
-    /// One block of output, a row a channel.
+    /// One block of output, one row per channel.
     block: Vec<Vec<f32>>,
-    /// Samples at the start that are only the filter's delay.
+    /// Samples still to skip at the start, which are only the filter's delay.
     skip: usize,
     taken: u64,
     given: u64,
@@ -49,10 +49,10 @@ impl fmt::Debug for Resampler {
 }
 
 impl Resampler {
-    /// A conversion of `channels` rows between two rates in Hz; none is needed where they are the same.
+    /// Creates a conversion of `channels` rows between two rates in Hz, or `None` if the rates are equal.
     ///
     /// # Errors
-    /// A rate outside 1,000 to 384,000 Hz, or no channels.
+    /// Fails for a rate outside 1,000 to 384,000 Hz, or for no channels.
     pub fn between(from: u32, to: u32, channels: usize) -> Result<Option<Self>> {
         if !RATES.contains(&from) || !RATES.contains(&to) || channels == 0 {
             return Err(Error::unsupported(format!("sound of {channels} channels from {from} to {to} Hz")));
@@ -83,10 +83,11 @@ impl Resampler {
         }))
     }
 
-    /// Takes a row a channel, all of equal length, and appends what became ready to the rows of `out`.
+    /// Takes one row per channel, all of equal length, and appends the finished samples to the rows of `out`.
     ///
     /// # Errors
-    /// Another number of rows than it was made for, or rows of unequal length; nothing is taken then.
+    /// Fails if the number of rows differs from that at creation, or the rows have unequal length; nothing is
+    /// consumed then.
     pub fn process(&mut self, rows: &[Vec<f32>], out: &mut [Vec<f32>]) -> Result<()> {
         let length = rows.first().map_or(0, Vec::len);
         if rows.len() != self.waiting.len()
@@ -102,11 +103,11 @@ impl Resampler {
         self.run(out)
     }
 
-    /// Appends the rest: together with what came before, as much time as went in, to the nearest sample. The next
-    /// `process` begins a new stretch.
+    /// Appends the remaining samples, so that the total duration equals that of the input to the nearest
+    /// sample. The next `process` begins a new stretch.
     ///
     /// # Errors
-    /// Another number of rows than it was made for.
+    /// Fails if the number of rows differs from that at creation.
     pub fn finish(&mut self, out: &mut [Vec<f32>]) -> Result<()> {
         let (from, to) = (u64::from(self.from), u64::from(self.to));
         let whole = (self.taken.saturating_mul(to) + from / 2) / from;
@@ -124,7 +125,7 @@ impl Resampler {
         Ok(())
     }
 
-    /// Converts all whole blocks that wait.
+    /// Converts all complete blocks that are waiting.
     fn run(&mut self, out: &mut [Vec<f32>]) -> Result<()> {
         let failed = |from: u32, to: u32| move || Error::failed(format!("resampling from {from} to {to} Hz"));
         let failed = failed(self.from, self.to);

@@ -1,8 +1,9 @@
-//! AAC-LC decoding by symphonia, which takes mono and stereo only.
+//! AAC-LC decoding with symphonia, which supports only mono and stereo.
 //!
-//! symphonia ignores the extension payloads of HE-AAC, so such a stream comes out as its LC core: half the sample
-//! rate, and one channel where parametric stereo would make two. It conceals nothing, and a damaged frame can leave
-//! it with a channel layout that refuses every later one: after an error it is opened anew.
+//! symphonia ignores the extension payloads of HE-AAC, so such a stream is decoded as its LC core: at half
+//! the sample rate, and with one channel where parametric stereo would give two. It does no error
+//! concealment, and a damaged frame can leave it with a channel layout that rejects every later frame, so it
+//! is reopened after an error.
 
 use symphonia_codec_aac::AacDecoder;
 use symphonia_core::audio::{Channels, Position};
@@ -17,12 +18,12 @@ use super::adts::Header;
 use super::{AudioDecoder, Samples};
 use crate::{Error, Result};
 
-/// The name in the status.
+/// The backend's name, as shown in the status.
 pub(crate) const BACKEND: &str = "symphonia";
 
 const LC: u8 = 1;
 
-/// Decodes ADTS frames of AAC-LC, mono or stereo; follows changes of rate and channels from frame to frame.
+/// Decodes ADTS frames of AAC-LC, mono or stereo. Follows changes of rate and channels from frame to frame.
 #[derive(Default)]
 pub(crate) struct AacLcDecoder {
     open: Option<Open>,
@@ -35,7 +36,7 @@ struct Open {
 }
 
 impl AacLcDecoder {
-    /// A decoder that opens with the first frame.
+    /// Creates a decoder that opens with the first frame.
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -68,7 +69,7 @@ impl Open {
     }
 }
 
-/// One or two; everything else names what symphonia does not take.
+/// Returns one or two, or an error that names what symphonia does not support.
 fn supported_channels(header: &Header) -> Result<usize> {
     if header.profile != LC {
         return Err(Error::unsupported(format!("AAC profile {}: only LC is decoded", header.profile_name())));
@@ -98,7 +99,7 @@ impl AudioDecoder for AacLcDecoder {
             )));
         };
         let open = self.opened_for(&header)?;
-        // symphonia wants the packet's times only to trim; nothing is trimmed here.
+        // symphonia uses the packet's times only for trimming, and nothing is trimmed here.
         let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, payload);
         let mut channels = Vec::with_capacity(open.channels);
         match open.decoder.decode_ref(&packet) {

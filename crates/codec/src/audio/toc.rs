@@ -1,4 +1,4 @@
-//! The table-of-contents byte of an Opus packet (RFC 6716, 3.1): what a packet says of itself before it is decoded.
+//! Parses the table-of-contents byte of an Opus packet (RFC 6716, 3.1), without decoding the packet.
 
 use super::opus::SAMPLE_RATE;
 
@@ -21,7 +21,7 @@ fn frame_duration(toc: u8) -> u32 {
     }
 }
 
-/// Samples per channel in the packet at 48 kHz; nothing where its frame count is missing or too large.
+/// Samples per channel in the packet at 48 kHz; `None` if its frame count is missing or too large.
 pub(super) fn duration(packet: &[u8]) -> Option<u32> {
     let (&toc, rest) = packet.split_first()?;
     let frames = match toc & 3 {
@@ -33,7 +33,7 @@ pub(super) fn duration(packet: &[u8]) -> Option<u32> {
     (1..=LONGEST as u32).contains(&samples).then_some(samples)
 }
 
-/// One or two channels, as the packet was coded.
+/// The number of channels the packet was coded with, one or two.
 pub(super) fn channels(packet: &[u8]) -> Option<usize> {
     packet.first().map(|toc| 1 + usize::from(toc >> 2 & 1))
 }

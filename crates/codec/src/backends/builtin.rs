@@ -1,4 +1,4 @@
-//! The rows of this build. A new backend is one file beside `video` or `audio`, and one row here.
+//! The rows of this build. To add a backend, write one file under `video` or `audio` and add one row here.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::video::{nvdec, nvenc};
 use crate::EncoderConfig;
 
 impl Backends {
-    /// Every backend that this program was built with.
+    /// All backends this program was built with.
     pub fn builtin() -> Self {
         use RunsOn::Cpu;
         #[cfg(feature = "cuda")]

@@ -1,9 +1,9 @@
-//! Bits of a NAL unit's payload; emulation prevention bytes (H.264, 7.4.1; H.265, 7.4.2) are stepped over.
+//! Reads bits of a NAL unit's payload, skipping emulation prevention bytes (H.264, 7.4.1; H.265, 7.4.2).
 
-/// A place in the payload of a NAL unit.
+/// A read position in the payload of a NAL unit.
 pub(super) struct Bits<'a> {
     data: &'a [u8],
-    /// The next byte, and how many of its bits were read.
+    /// The next byte, and how many of its bits have been read.
     byte: usize,
     bit: u8,
 }
@@ -13,7 +13,7 @@ impl<'a> Bits<'a> {
         Self { data, byte: 0, bit: 0 }
     }
 
-    /// Bits passed by, emulation prevention among them.
+    /// The number of bits passed, including emulation prevention bytes.
     pub(super) fn position(&self) -> usize {
         8 * self.byte + usize::from(self.bit)
     }
@@ -32,12 +32,12 @@ impl<'a> Bits<'a> {
         Some(set)
     }
 
-    /// Up to 32 bits, the first one highest.
+    /// Reads up to 32 bits, the most significant first.
     pub(super) fn read(&mut self, count: u32) -> Option<u32> {
         (0..count).try_fold(0, |value: u32, _| Some(value << 1 | u32::from(self.flag()?)))
     }
 
-    /// An unsigned Exp-Golomb code (9.1). A signed one is as long, and skipped by this too.
+    /// Reads an unsigned Exp-Golomb code (9.1). A signed code has the same length, so this can skip it too.
     pub(super) fn ue(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while !self.flag()? {
@@ -49,7 +49,7 @@ impl<'a> Bits<'a> {
         Some(((1 << zeros) - 1) + self.read(zeros)?)
     }
 
-    /// A signed Exp-Golomb code (9.1.1).
+    /// Reads a signed Exp-Golomb code (9.1.1).
     pub(super) fn se(&mut self) -> Option<i32> {
         let code = self.ue()?;
         let size = i32::try_from(code.div_ceil(2)).ok()?;

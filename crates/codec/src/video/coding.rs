@@ -1,19 +1,19 @@
-//! How an encoder is to code, whatever its pictures are.
+//! Encoder settings that do not depend on the frames.
 
 use cutrickle_media::VideoCodec;
 
-/// How an encoder codes.
+/// How an encoder codes its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coding {
-    /// What comes out. H.265 takes a GPU with an encoder for it.
+    /// The output codec. H.265 needs a GPU with an encoder for it.
     pub codec: VideoCodec,
-    /// How bits are spent.
+    /// How bits are allocated.
     pub rate: RateControl,
-    /// The effort of a GPU's encoder: its presets P1 (fastest) to P7 (best). Encoders on the CPU have one only.
+    /// The preset of a GPU's encoder, from P1 (fastest) to P7 (best). Encoders on the CPU have only one.
     pub preset: u8,
 }
 
-/// At its preset P3 NVENC looks better than openh264.
+/// At preset P3, NVENC looks better than openh264.
 const PRESET: u8 = 3;
 
 impl Default for Coding {
@@ -23,15 +23,15 @@ impl Default for Coding {
     }
 }
 
-/// How an encoder spends bits.
+/// How an encoder allocates bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RateControl {
-    /// As many in each second.
+    /// The same bitrate in every second.
     #[default]
     Constant,
-    /// As many on average, up to twice as many in a second that needs them. Encoders on the CPU treat this as
-    /// [`Constant`](Self::Constant).
+    /// The given bitrate on average, and up to twice as much in a second that needs it. Encoders on the CPU
+    /// treat this as [`Constant`](Self::Constant).
     Variable,
-    /// The same quality everywhere, from 1 (best) to 51, at whatever bitrate that takes.
+    /// Constant quality from 1 (best) to 51, at whatever bitrate it takes.
     Quality(u8),
 }

@@ -1,10 +1,11 @@
-//! H.264 and H.265 by the system's libavcodec: every profile, interlaced streams included.
+//! H.264 and H.265 decoding with the system's libavcodec: every profile, including interlaced streams.
 //!
-//! One thread, as frame threads cost a frame of delay each. Pictures of more than 8 bits or finer chroma become
-//! 8-bit 4:2:0 in [`planar`]. libavcodec conceals what is lost and does not tell: the demuxer's report must.
+//! It uses one thread, because each frame thread adds a frame of delay. Pictures with more than 8 bits or
+//! finer chroma are converted to 8-bit 4:2:0 in [`planar`]. libavcodec conceals losses without reporting
+//! them, so losses are known only from the demuxer.
 //!
-//! The library sorts frames by the stream's own order and hands each unit's pts through, so the number of a unit is given
-//! as its pts: by it a frame that comes out later finds its timestamp and origin again.
+//! The library reorders frames by itself and passes each unit's pts through. The unit's number is given to it
+//! as the pts, so that a frame that comes out later finds its timestamp and origin again.
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -22,7 +23,7 @@ use crate::{Error, Result, VideoDecoder};
 
 mod planar;
 
-/// The backend's name, as in the status.
+/// The backend's name, as shown in the status.
 pub(crate) const BACKEND: &str = "ffmpeg";
 
 /// A decoder for one stream. It follows changes of size by itself.
@@ -30,45 +31,48 @@ pub(crate) struct FfmpegDecoder {
     context: NonNull<sys::AVCodecContext>,
     packet: NonNull<sys::AVPacket>,
     frame: NonNull<sys::AVFrame>,
-    /// A keyframe was seen; before that, pictures are guesses.
+    /// Whether a keyframe was seen; pictures before that are guesses.
     started: bool,
-    /// Units so far, and those whose frames have not come out, by their number.
+    /// The number of units so far, and the units whose frames have not come out yet.
     units: i64,
     within: VecDeque<Within>,
 }
 
-/// A unit whose frame has not come out.
+/// A unit whose frame has not come out yet.
 struct Within {
     number: i64,
     timestamp: Timestamp,
     origin: Origin,
 }
 
-/// No stream reorders over more than 16 frames (H.264, A.3.1; H.265, A.4.2): what is older was lost in the library.
+/// No stream reorders across more than 16 frames (H.264, A.3.1; H.265, A.4.2), so older units were lost in
+/// the library.
 const MAX_WITHIN: usize = 64;
 
-// SAFETY: the three objects are owned by this one, reached through `&mut self` alone, and bound to no thread.
+// SAFETY: this object owns the three pointers, accesses them only through `&mut self`, and they are not bound
+// to a thread.
 unsafe impl Send for FfmpegDecoder {}
 
 impl FfmpegDecoder {
-    /// A decoder that waits for the first keyframe.
+    /// Creates a decoder that waits for the first keyframe.
     ///
     /// # Errors
-    /// `is_unsupported` where the system's libavcodec was built without the codec; out of memory.
+    /// Fails with `is_unsupported` if the system's libavcodec was built without the codec, or if memory runs
+    /// out.
     pub(crate) fn new(codec: VideoCodec) -> Result<Self> {
         static QUIET: Once = Once::new();
-        // SAFETY: sets one integer of the library's.
+        // SAFETY: this sets one integer in the library.
         QUIET.call_once(|| unsafe { sys::av_log_set_level(sys::AV_LOG_QUIET) });
         let id = match codec {
             VideoCodec::H264 => sys::AVCodecID::AV_CODEC_ID_H264,
             VideoCodec::H265 => sys::AVCodecID::AV_CODEC_ID_HEVC,
         };
-        // SAFETY: gives a constant of the library's, or null.
+        // SAFETY: this returns a constant of the library, or null.
         let decoder = unsafe { sys::avcodec_find_decoder(id) };
         if decoder.is_null() {
             return Err(Error::unsupported(format!("the system's libavcodec has no decoder for {}", codec.title())));
         }
-        // SAFETY: each of these gives a new object, or null.
+        // SAFETY: each of these returns a new object, or null.
         let (context, packet, frame) =
             unsafe { (sys::avcodec_alloc_context3(decoder), sys::av_packet_alloc(), sys::av_frame_alloc()) };
         let (Some(context), Some(packet), Some(frame)) =
@@ -77,7 +81,8 @@ impl FfmpegDecoder {
             return Err(Error::failed("libavcodec is out of memory"));
         };
         let opened = Self { context, packet, frame, started: false, units: 0, within: VecDeque::new() };
-        // SAFETY: the context is alive and not open yet, the time for settings; it fits the decoder it is opened with.
+        // SAFETY: the context is alive and not open yet, so it may be configured; it fits the decoder it is
+        // opened with.
         let status = unsafe {
             let settings = &mut *context.as_ptr();
             settings.thread_count = 1;
@@ -88,15 +93,16 @@ impl FfmpegDecoder {
         Ok(opened)
     }
 
-    /// Gives a unit's bytes to the library under this number, or the end of the stream.
+    /// Passes a unit's bytes to the library under this number, or signals the end of the stream.
     fn send(&mut self, unit: Option<(&[u8], i64)>) -> c_int {
         let Some((data, number)) = unit else {
-            // SAFETY: the context is open; null is the end of the stream.
+            // SAFETY: the context is open; null signals the end of the stream.
             return unsafe { sys::avcodec_send_packet(self.context.as_ptr(), ptr::null()) };
         };
         let Ok(length) = c_int::try_from(data.len()) else { return sys::AVERROR_INVALIDDATA };
-        // SAFETY: the packet is alive and empty. `av_new_packet` gives it `length` bytes and the padding that the
-        // library reads over, the copy fills them, and the library takes a reference of its own before it is emptied.
+        // SAFETY: the packet is alive and empty. `av_new_packet` allocates `length` bytes and the padding
+        // that the library may read, the copy fills them, and the library takes its own reference before the
+        // packet is emptied.
         unsafe {
             let status = sys::av_new_packet(self.packet.as_ptr(), length);
             if status < 0 {
@@ -111,18 +117,18 @@ impl FfmpegDecoder {
         }
     }
 
-    /// Hands out every picture that is ready.
+    /// Emits every picture that is ready.
     fn receive(&mut self, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
         loop {
-            // SAFETY: context and frame are alive; the library empties the frame before it fills it.
+            // SAFETY: context and frame are alive; the library empties the frame before filling it.
             let status = unsafe { sys::avcodec_receive_frame(self.context.as_ptr(), self.frame.as_ptr()) };
             if status == sys::AVERROR(sys::EAGAIN) || status == sys::AVERROR_EOF {
                 return Ok(());
             }
             checked(status, "decoding")?;
-            // SAFETY: the library has just filled the frame in, and keeps it until it is emptied.
+            // SAFETY: the library has just filled the frame and keeps it until it is emptied.
             let (picture, colour, number) = unsafe { picture(self.frame.as_ref()) }?;
-            // A frame that no unit stands for is the second one that concealment made of one.
+            // A frame without a matching unit is a duplicate made by error concealment.
             let place = self.within.iter().position(|unit| unit.number == number);
             if let Some(unit) = place.and_then(|place| self.within.remove(place)) {
                 out(VideoFrame::from_i420(picture, colour, unit.timestamp).of(unit.origin));
@@ -169,7 +175,7 @@ impl Drop for FfmpegDecoder {
     fn drop(&mut self) {
         let (mut context, mut packet, mut frame) =
             (self.context.as_ptr(), self.packet.as_ptr(), self.frame.as_ptr());
-        // SAFETY: the three came from the library's allocating functions, and nobody uses them afterwards.
+        // SAFETY: all three came from the library's allocating functions and are not used afterwards.
         unsafe {
             sys::av_frame_free(&mut frame);
             sys::av_packet_free(&mut packet);
@@ -178,15 +184,15 @@ impl Drop for FfmpegDecoder {
     }
 }
 
-/// Copies a picture out: with what its samples mean, and the number of its unit.
+/// Copies a picture, and returns it with its colour and the number of its unit.
 ///
 /// # Safety
-/// `frame` is as `avcodec_receive_frame` filled it in.
+/// `frame` is as `avcodec_receive_frame` filled it.
 unsafe fn picture(frame: &sys::AVFrame) -> Result<(I420, Colour, i64)> {
     let side = |pixels: c_int| u32::try_from(pixels).unwrap_or(0);
     let (width, height) = (side(frame.width), side(frame.height));
-    // SAFETY: a pixel format's description is a constant of the library's, or null; the format is one that the
-    // library set itself.
+    // SAFETY: the format was set by the library itself, and a pixel format's description is a constant of the
+    // library, or null.
     let format = unsafe {
         let number: sys::AVPixelFormat = std::mem::transmute(frame.format);
         sys::av_pix_fmt_desc_get(number).as_ref()
@@ -212,7 +218,7 @@ unsafe fn picture(frame: &sys::AVFrame) -> Result<(I420, Colour, i64)> {
         if w == 0 || h == 0 || stride < w * bytes || frame.data[index].is_null() {
             return Err(Error::failed(format!("libavcodec gave a {width}x{height} picture without samples")));
         }
-        // SAFETY: a planar picture has `h` rows, `stride` bytes apart, of which the last has `w` samples.
+        // SAFETY: a plane has `h` rows, `stride` bytes apart, and the last one has `w` samples.
         let data = unsafe { slice::from_raw_parts(frame.data[index], stride * (h - 1) + w * bytes) };
         *plane = Samples { data, stride, width: w, height: h, right, down };
     }
@@ -224,13 +230,13 @@ unsafe fn picture(frame: &sys::AVFrame) -> Result<(I420, Colour, i64)> {
     Ok((picture, colour, frame.pts))
 }
 
-/// An error with the library's text where `status` is one.
+/// Returns an error with the library's message if `status` is an error.
 fn checked(status: c_int, what: &str) -> Result<()> {
     if status >= 0 {
         return Ok(());
     }
     let mut text: [c_char; 128] = [0; 128];
-    // SAFETY: the library writes a string of at most this length, with its end.
+    // SAFETY: the library writes a NUL-terminated string of at most this length.
     let text = unsafe {
         sys::av_strerror(status, text.as_mut_ptr(), text.len());
         CStr::from_ptr(text.as_ptr())

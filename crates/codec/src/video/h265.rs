@@ -1,27 +1,27 @@
-//! NAL units of an H.265 byte stream, as far as sorting its pictures takes (7.3.1.2, 7.3.2.2.1).
+//! Parses the NAL units of an H.265 byte stream as far as reordering needs (7.3.1.2, 7.3.2.2.1).
 
 use super::bits::Bits;
 
-/// A sequence parameter set (table 7-1).
+/// The NAL unit type of a sequence parameter set (table 7-1).
 pub(super) const SPS: u8 = 33;
 
-/// `nal_unit_type` of a NAL unit.
+/// The `nal_unit_type` of a NAL unit.
 pub(super) fn kind(unit: &[u8]) -> u8 {
     unit.first().map_or(0, |header| header >> 1 & 0x3f)
 }
 
-/// Whether it is a slice's.
+/// Whether the type is that of a slice.
 pub(super) fn is_slice(kind: u8) -> bool {
     kind < 32
 }
 
-/// Whether it is an instantaneous picture's.
+/// Whether the type is that of an instantaneous decoding refresh (IDR) picture.
 pub(super) fn is_idr(kind: u8) -> bool {
     matches!(kind, 19 | 20)
 }
 
-/// How many pictures can precede one in decoding order that follow it in output order
-/// (`sps_max_num_reorder_pics` of all layers), of a sequence parameter set, header included.
+/// Reads, from a sequence parameter set with its header, how many pictures can precede a picture in decoding
+/// order and follow it in output order (`sps_max_num_reorder_pics` of all layers).
 pub(super) fn reorder_depth(unit: &[u8]) -> Option<usize> {
     let mut bits = Bits::new(unit.get(2..)?);
     bits.read(4)?;
@@ -49,7 +49,7 @@ pub(super) fn reorder_depth(unit: &[u8]) -> Option<usize> {
     usize::try_from(depth).ok().map(|depth| depth.min(16))
 }
 
-/// `profile_tier_level(1, layers)` (7.3.3).
+/// Skips `profile_tier_level(1, layers)` (7.3.3).
 fn skip_profile_tier_level(bits: &mut Bits<'_>, layers: u32) -> Option<()> {
     let profile = |bits: &mut Bits<'_>| bits.read(32).and(bits.read(32)).and(bits.read(24));
     profile(bits)?;
@@ -76,7 +76,7 @@ fn skip_profile_tier_level(bits: &mut Bits<'_>, layers: u32) -> Option<()> {
 mod tests {
     use super::*;
 
-    /// x265: Main, 320x180 cut from 320x184, four B-frames with a pyramid.
+    /// x265: Main, 320x180 cropped from 320x184, four B-frames with a pyramid.
     const SPS_WITH_B: [u8; 43] = [
         0x42, 0x01, 0x01, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00,
         0x3c, 0xa0, 0x0a, 0x08, 0x0b, 0x9f, 0x79, 0x65, 0x66, 0x92, 0x4c, 0xaf, 0x01, 0x68, 0x08, 0x00, 0x00,

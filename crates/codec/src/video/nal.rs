@@ -1,4 +1,4 @@
-//! NAL units of an H.264 Annex B byte stream, as far as a decoder's caller has to look at them.
+//! Splits an H.264 Annex B byte stream into NAL units, as far as the caller of a decoder needs them.
 
 /// NAL unit types of H.264, table 7-1.
 pub(super) const SLICE: u8 = 1;
@@ -18,7 +18,7 @@ pub(super) fn units(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|unit| !unit.is_empty())
 }
 
-/// `nal_unit_type` of a NAL unit.
+/// The `nal_unit_type` of a NAL unit.
 pub(super) fn kind(unit: &[u8]) -> u8 {
     unit.first().map_or(0, |header| header & 0x1f)
 }

@@ -1,7 +1,7 @@
-//! H.264 and H.265 by the GPU's decoder. Pictures stay in the device's memory.
+//! H.264 and H.265 decoding on the GPU. Pictures stay in device memory.
 //!
-//! What the GPU does not decode (4:2:2, sizes beyond its own, no decoder left) is an error that says so, and for the next
-//! backend of the table to decode.
+//! Input that the GPU cannot decode (4:2:2, sizes beyond its limits, no decoder left) is an error that says
+//! so; the next backend of the table then takes over.
 
 use candle_core::Device;
 use cutrickle_cuda::nvdec::{Decoded, Decoder};
@@ -13,7 +13,7 @@ use crate::video::sps::Sps;
 use crate::video::{h265, nal};
 use crate::{Error, Result, VideoDecoder};
 
-/// The backend's name, as in the status.
+/// The backend's name, as shown in the status.
 pub(crate) const BACKEND: &str = "nvdec";
 
 /// A decoder for one stream. It follows changes of size and format by itself.
@@ -22,17 +22,18 @@ pub(crate) struct NvdecDecoder {
     codec: VideoCodec,
     device: Device,
     reorder: Reorder,
-    /// What the stream's last sequence parameter set said of how far it reorders; none before the first.
+    /// The reordering depth given by the stream's last sequence parameter set; `None` before the first one.
     depth: Option<Option<usize>>,
-    /// A keyframe was decoded whole; before that, pictures are guesses.
+    /// Whether a keyframe was decoded completely; pictures before that are guesses.
     started: bool,
 }
 
 impl NvdecDecoder {
-    /// A decoder on `device` that waits for the first keyframe.
+    /// Creates a decoder on `device` that waits for the first keyframe.
     ///
     /// # Errors
-    /// A device that is none of CUDA's, no driver, or a GPU that does not decode this codec.
+    /// Fails if the device is not a CUDA device, if there is no driver, or if the GPU does not decode this
+    /// codec.
     pub(crate) fn new(codec: VideoCodec, device: &Device) -> Result<Self> {
         let gpu = cutrickle_frame::gpu(device)?;
         let decoder = Decoder::new(&gpu, codec).map_err(|e| failed("nvdec", e))?;
@@ -40,7 +41,8 @@ impl NvdecDecoder {
         Ok(Self { decoder, codec, device: device.clone(), reorder, depth: None, started: false })
     }
 
-    /// Reads how far the stream reorders. Tells whether the unit begins anew: all pictures before it are shown before it.
+    /// Reads the stream's reordering depth. Returns whether all earlier pictures are displayed before this
+    /// unit.
     fn survey(&mut self, data: &[u8]) -> bool {
         let mut anew = false;
         for unit in nal::units(data) {
@@ -79,7 +81,7 @@ impl VideoDecoder for NvdecDecoder {
             self.reorder.drain(out);
             self.reorder.set_depth(self.depth.flatten());
         }
-        // The last of a unit's pictures is the unit's; one before it would be a guess at a lost one.
+        // A unit's picture is the last one it yields; any earlier one would be a guess at a lost picture.
         let mut decoded = None;
         let result = self.decoder.decode(&unit.data, unit.keyframe, &mut |picture| decoded = Some(picture));
         if let Err(e) = result {

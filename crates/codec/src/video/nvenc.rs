@@ -1,4 +1,4 @@
-//! H.264 and H.265 by the GPU's encoder: a frame's pixels go from the device's memory to a bitstream.
+//! H.264 and H.265 encoding on the GPU: turns a frame's pixels in device memory into a bitstream.
 
 use candle_core::Device;
 use cutrickle_cuda::nvenc::{self, Config, Encoder, Rate};
@@ -7,10 +7,10 @@ use cutrickle_media::{AccessUnit, Size, VideoCodec};
 
 use crate::{EncoderConfig, Error, RateControl, Result, VideoEncoder};
 
-/// The backend's name, as in the status.
+/// The backend's name, as shown in the status.
 pub(crate) const BACKEND: &str = "nvenc";
 
-/// An encoder of one size and colour.
+/// An encoder for one size and colour.
 pub(crate) struct NvencEncoder {
     encoder: Encoder,
     config: EncoderConfig,
@@ -18,10 +18,11 @@ pub(crate) struct NvencEncoder {
 }
 
 impl NvencEncoder {
-    /// Opens a session on `device`. Of an odd width or height the last column or row is cut off.
+    /// Opens a session on `device`. If the width or height is odd, the last column or row is cut off.
     ///
     /// # Errors
-    /// [`Error::is_unsupported`] where the GPU has no encoder, none left, or none for such pictures; the text says which.
+    /// Fails with [`Error::is_unsupported`] if the GPU has no encoder, has no session left, or cannot encode
+    /// such pictures; the message says which.
     pub(crate) fn new(config: EncoderConfig, device: &Device) -> Result<Self> {
         let gpu = cutrickle_frame::gpu(device)?;
         let encoder = Encoder::open(
@@ -46,7 +47,8 @@ impl VideoEncoder for NvencEncoder {
         if frame_size != size {
             return Err(Error::failed(format!("a frame of {frame_size} for an encoder of {size}")));
         }
-        // What a decoder or a processor left on the host goes up once; all else is there already.
+        // A frame that a decoder or processor left in CPU memory is uploaded once; all others are on the
+        // device already.
         let moved;
         let frame = if frame.device().same_device(&self.device) {
             frame
@@ -89,10 +91,10 @@ impl VideoEncoder for NvencEncoder {
     }
 }
 
-/// Whether the encoder of `device` makes `codec`.
+/// Checks whether the encoder of `device` supports `codec`.
 ///
 /// # Errors
-/// [`Error::is_unsupported`] where it does not, or where there is none; the text says which.
+/// Fails with [`Error::is_unsupported`] if it does not, or if there is no encoder; the message says which.
 pub(crate) fn check(codec: VideoCodec, device: &Device) -> Result<()> {
     let gpu = cutrickle_frame::gpu(device)?;
     let made = nvenc::codecs(&gpu).map_err(opening)?;

@@ -1,43 +1,45 @@
-//! Brings frames from decoding order into display order, holding back no more than the stream needs.
+//! Reorders frames from decoding order to display order, and holds back no more of them than the stream
+//! needs.
 
 use std::collections::VecDeque;
 
 use cutrickle_frame::VideoFrame;
 use cutrickle_media::{Ticks, Timestamp};
 
-/// H.264 reorders over 16 frames at most (A.3.1, `MaxDpbFrames`).
+/// H.264 reorders across at most 16 frames (A.3.1, `MaxDpbFrames`).
 const DEEPEST: usize = 16;
 
-/// A step back further than this is a jump in the stream, no reordering.
+/// A step back further than this is a jump in the stream, not reordering.
 const JUMP: Ticks = Ticks::from_millis(2_000);
 
-/// Frames on their way from decoding to display order.
+/// Frames on their way from decoding order to display order.
 #[derive(Debug)]
 pub(super) struct Reorder {
     depth: usize,
-    /// `depth` is the stream's own word, not learnt from its timestamps.
+    /// Whether `depth` comes from the stream itself rather than from its timestamps.
     told: bool,
-    /// By timestamp, at most `depth` of them between two calls.
+    /// Frames by timestamp; at most `depth` of them between two calls.
     held: VecDeque<VideoFrame>,
-    /// Timestamps of the latest frames, in decoding order.
+    /// The timestamps of the latest frames, in decoding order.
     recent: VecDeque<Timestamp>,
     last_out: Option<Timestamp>,
 }
 
 impl Reorder {
-    /// Nothing held; the depth is to be learnt.
+    /// Creates an empty reorder buffer whose depth is yet to be learnt.
     pub(super) fn new() -> Self {
         Self { depth: 0, told: false, held: VecDeque::new(), recent: VecDeque::new(), last_out: None }
     }
 
-    /// Sets how far the stream reorders. Where it does not say, frames come out at once until one arrives that
-    /// belongs before them: a camera's stream is then not held back 16 frames by a rule for files. That one is lost.
+    /// Sets how far the stream reorders. If the stream does not say, frames come out at once until one
+    /// arrives that belongs before them, and that one is lost. This way a camera's stream is not held back by
+    /// 16 frames because of a rule made for files.
     pub(super) fn set_depth(&mut self, depth: Option<usize>) {
         self.told = depth.is_some();
         self.depth = depth.unwrap_or(0).min(DEEPEST);
     }
 
-    /// Takes the next frame in decoding order, and hands out those whose turn it is.
+    /// Takes the next frame in decoding order and emits those whose turn has come.
     pub(super) fn push(&mut self, frame: VideoFrame, out: &mut dyn FnMut(VideoFrame)) {
         if self.told && self.depth == 0 {
             out(frame);
@@ -66,7 +68,7 @@ impl Reorder {
         }
     }
 
-    /// Hands out everything: the next frame follows all of them.
+    /// Emits everything; the next frame follows all of them.
     pub(super) fn drain(&mut self, out: &mut dyn FnMut(VideoFrame)) {
         while !self.held.is_empty() {
             self.first(out);

@@ -1,30 +1,31 @@
-//! H.264 sequence parameter sets (7.3.2.1.1, E.1.1): what a decoder can do with the stream, how far it reorders,
-//! and what its colours mean. The size is for those who only want to name it: a decoder tells that of its pictures itself.
+//! Parses H.264 sequence parameter sets (7.3.2.1.1, E.1.1): what a decoder needs to support, how far the
+//! stream reorders, and what its colours mean. The size is only for display; a decoder reports that of its
+//! pictures itself.
 
 use cutrickle_media::Colour;
 
 use super::bits::Bits;
 
-/// What a sequence parameter set says.
+/// The fields of a sequence parameter set that are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sps {
     pub(super) chroma_format_idc: u32,
-    /// The larger one of luma's and chroma's.
+    /// The larger of the luma and chroma bit depths.
     pub(super) bit_depth: u32,
     /// `frame_mbs_only_flag`: no fields, no field macroblocks.
     pub(super) frames_only: bool,
-    /// How many pictures can precede one in decoding order that follow it in output order; none where the stream
-    /// leaves it open.
+    /// How many pictures can precede a picture in decoding order and follow it in output order; `None` if the
+    /// stream does not say.
     pub(super) reorder: Option<usize>,
-    /// Width and height in pixels after cropping; none where that leaves nothing.
+    /// Width and height in pixels after cropping; `None` if nothing remains.
     pub(super) size: Option<(u32, u32)>,
     full_range: bool,
-    /// `colour_primaries`, `transfer_characteristics`, `matrix_coefficients`; 2 is "unspecified".
+    /// `colour_primaries`, `transfer_characteristics` and `matrix_coefficients`; 2 is "unspecified".
     colour: [u8; 3],
 }
 
 impl Sps {
-    /// Reads a NAL unit of type 7, header included. Nothing where it is cut off or out of range.
+    /// Reads a NAL unit of type 7, including its header. Returns `None` if it is truncated or out of range.
     pub(super) fn parse(unit: &[u8]) -> Option<Self> {
         let mut bits = Bits::new(unit.get(1..)?);
         let profile = bits.read(8)?;
@@ -40,7 +41,7 @@ impl Sps {
             full_range: false,
             colour: [2; 3],
         };
-        // The profiles of 7.3.2.1.1 that carry a chroma format.
+        // The profiles that carry a chroma format (7.3.2.1.1).
         if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
             sps.chroma_format_idc = bits.ue()?;
             if sps.chroma_format_idc == 3 {
@@ -84,14 +85,15 @@ impl Sps {
         }
         sps.size = sps.cropped(width, height, crop);
         let restriction = if bits.flag()? { sps.read_vui(&mut bits) } else { None };
-        // Baseline has no B slices (A.2.1), order type 2 is decoding order (8.2.1.3), and profiles of intra pictures
-        // alone never reorder (E.2.1, `max_num_reorder_frames`).
+        // Baseline has no B slices (A.2.1), order type 2 means decoding order (8.2.1.3), and intra-only
+        // profiles never reorder (E.2.1, `max_num_reorder_frames`).
         let intra_only = matches!(profile, 44 | 86 | 100 | 110 | 122 | 244) && constraints & 0x10 != 0;
         sps.reorder = if profile == 66 || order_type == 2 || intra_only { Some(0) } else { restriction };
         Some(sps)
     }
 
-    /// 7.4.2.1.1: macroblocks and map units less one, and what is cut off left, right, top and bottom.
+    /// Computes the size (7.4.2.1.1) from macroblocks and map units minus one, and the cropping on the left,
+    /// right, top and bottom.
     fn cropped(&self, width: u32, height: u32, [left, right, top, bottom]: [u32; 4]) -> Option<(u32, u32)> {
         let fields = if self.frames_only { 1 } else { 2 };
         let unit_x = if matches!(self.chroma_format_idc, 1 | 2) { 2 } else { 1 };
@@ -103,7 +105,7 @@ impl Sps {
         (width > 0 && height > 0).then_some((width, height))
     }
 
-    /// The video usability information; gives `max_num_reorder_frames` where it is there.
+    /// Reads the video usability information and returns `max_num_reorder_frames` if it is present.
     fn read_vui(&mut self, bits: &mut Bits<'_>) -> Option<usize> {
         const EXTENDED_SAR: u32 = 255;
         if bits.flag()? && bits.read(8)? == EXTENDED_SAR {
@@ -152,16 +154,17 @@ impl Sps {
         usize::try_from(bits.ue()?).ok().map(|depth| depth.min(16))
     }
 
-    /// The colour that the stream signals, for pictures `height` lines high.
+    /// The colour that the stream signals, for pictures with `height` lines.
     pub(super) fn colour(&self, height: u32) -> Colour {
         let [primaries, transfer, matrix] = self.colour;
         Colour::from_vui(matrix, primaries, transfer, self.full_range, height)
     }
 }
 
-/// The parameter set under the profile "Scalable Baseline" (83), where openh264 hands out each picture as it is
-/// decoded, whatever tools the stream uses. All else stays: the fields that High has and Main has not are added with
-/// the values that Main implies. A set under a profile that the library does not delay, or cut off, is left alone.
+/// Returns the parameter set with its profile changed to "Scalable Baseline" (83), for which openh264 outputs
+/// each picture as soon as it is decoded, whatever tools the stream uses. All else stays the same; the fields
+/// that High has and Main lacks are added with the values that Main implies. A truncated set, or one whose
+/// profile the library does not delay, is left alone.
 pub(super) fn undelayed(unit: &[u8]) -> Vec<u8> {
     const SCALABLE_BASELINE: u8 = 83;
     // chroma_format_idc 1, bit depths 8 and 8, no transform bypass, no scaling matrix.
@@ -194,7 +197,7 @@ pub(super) fn undelayed(unit: &[u8]) -> Vec<u8> {
     changed
 }
 
-/// `scaling_list` (7.3.2.1.1.1), `lists` of them, each with its flag.
+/// Skips `lists` times `scaling_list` (7.3.2.1.1.1), each with its flag.
 fn skip_scaling_lists(bits: &mut Bits<'_>, lists: usize) -> Option<()> {
     for list in 0..lists {
         if !bits.flag()? {
@@ -210,7 +213,7 @@ fn skip_scaling_lists(bits: &mut Bits<'_>, lists: usize) -> Option<()> {
     Some(())
 }
 
-/// `hrd_parameters` (E.1.2).
+/// Skips `hrd_parameters` (E.1.2).
 fn skip_hrd(bits: &mut Bits<'_>) -> Option<()> {
     let count = bits.ue()?.min(31) + 1;
     bits.read(8)?;
@@ -227,7 +230,7 @@ fn skip_hrd(bits: &mut Bits<'_>) -> Option<()> {
 mod tests {
     use super::*;
 
-    /// x264: High, 1280x720, BT.709 signalled, three B-frames with a pyramid.
+    /// x264: High, 1280x720, signalling BT.709, three B-frames with a pyramid.
     const HIGH_WITH_B: [u8; 33] = [
         0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x6a, 0x02, 0x02, 0x02, 0x80, 0x00,
         0x00, 0x03, 0x00, 0x80, 0x00, 0x00, 0x1e, 0x07, 0x8c, 0x18, 0xcb, 0, 0, 0, 0, 0,
@@ -260,7 +263,7 @@ mod tests {
     fn a_set_for_undelayed_decoding_says_the_same() {
         let sps = Sps::parse(&HIGH_WITH_B);
         assert_eq!(Sps::parse(&undelayed(&HIGH_WITH_B)), sps);
-        // The same parameter set as Main would write it: without the seven bits.
+        // The same parameter set as Main would write it, without the seven bits.
         let main = undelayed(&[0x67, 0x4d, 0x00, 0x1f, 0x96, 0x54, 0x01, 0x40, 0x16, 0xec, 0x80]);
         assert_eq!(&main[..5], [0x67, 83, 0x00, 0x1f, 0xac]);
         assert_eq!(main.len(), 12);

@@ -1,4 +1,5 @@
-//! Asks for the CUDA runtime as `candle-kernels` does, and names the toolkit's folder with its shared libraries.
+//! Links the CUDA runtime like `candle-kernels`, and adds the toolkit's folder of shared libraries to the
+//! linker's path.
 
 fn main() {
     println!("cargo:rustc-link-lib=dylib=cudart");

@@ -1,5 +1,5 @@
-//! Sets the scene for the tests in a folder of its own: the program under test, a stand-in for the CUDA toolkit that
-//! it is built with, and stand-ins for the libraries that it may find.
+//! Prepares a folder for the tests with the program under test, a stand-in for the CUDA toolkit that it is
+//! built with, and stand-ins for the libraries that it may find.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::env;
@@ -9,8 +9,8 @@ use std::process::Command;
 
 const CRATE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The libraries by their names for the linker, and the files that hold them. Two versions of one, as only their
-/// order tells which of them is taken.
+/// The libraries' names for the linker and the files that contain them. One has two versions, because only
+/// their order determines which of them is used.
 pub const LIBRARIES: [(&str, &str, u32); 6] = [
     ("cuda", "libcuda.so.1", 12),
     ("cublas", "libcublas.so.12", 12),
@@ -22,7 +22,7 @@ pub const LIBRARIES: [(&str, &str, u32); 6] = [
 
 pub struct Stage {
     folder: PathBuf,
-    /// Held as long as the stage is in use: tests in other processes wait.
+    /// Held while the stage is in use, so that tests in other processes wait.
     _lock: File,
 }
 
@@ -42,20 +42,21 @@ impl Stage {
             let text = fs::read_to_string(Path::new(CRATE).join("tests/program").join(file)).unwrap();
             self.write(&format!("program/{file}"), &text.replace("@DELAYLOAD@", CRATE));
         }
-        // The versions of the workspace, that of cudarc above all.
+        // The program uses the versions of the workspace, most importantly that of cudarc.
         let versions = Path::new(CRATE).join("../../Cargo.lock");
         if versions.exists() {
             fs::copy(versions, self.path("program/Cargo.lock")).unwrap();
         }
     }
 
-    /// The manifest of the program, with which cargo tells what it depends on.
+    /// Returns the manifest of the program, from which cargo determines its dependencies.
     pub fn manifest(&self) -> PathBuf {
         self.path("program/Cargo.toml")
     }
 
-    /// Makes the stand-ins: `toolkit`, which calls itself CUDA 12.8; `libraries`, which has them all; `older`, with
-    /// another version of one; `broken`, where all are there and none can be opened.
+    /// Builds the stand-ins: `toolkit`, which claims to be CUDA 12.8, `libraries`, which contains all
+    /// libraries, `older`, with another version of one library, and `broken`, where all exist but none can be
+    /// opened.
     pub fn make_libraries(&self) {
         self.write("toolkit/include/cuda.h", "#define CUDA_VERSION 12080\n");
         for folder in ["toolkit/lib64/stubs", "libraries", "older", "broken"] {
@@ -87,7 +88,7 @@ impl Stage {
         run(Command::new("ar").arg("crs").arg(runtime.join("libcudart_static.a")).arg(self.path("cudart.o")));
     }
 
-    /// Builds the program with these flags for its linking, and keeps it by that name.
+    /// Builds the program with these linker flags and keeps it under this name.
     pub fn build(&self, name: &str, flags: &[&str]) -> PathBuf {
         let target = self.path("target");
         let mut cargo = Command::new(env!("CARGO"));
@@ -101,7 +102,7 @@ impl Stage {
         }
         run(cargo.env("CUDA_HOME", self.path("toolkit")));
         let program = self.path(name);
-        // Beside and then in place: the one there may be running.
+        // Copied next to the old file and then renamed, because that one may be running.
         fs::copy(target.join("debug/program"), program.with_extension("new")).unwrap();
         fs::rename(program.with_extension("new"), &program).unwrap();
         program
@@ -111,7 +112,7 @@ impl Stage {
         self.folder.join(name)
     }
 
-    /// Leaves a file alone that has this text, so that cargo does not build again.
+    /// Leaves a file untouched if it already has this text, so that cargo does not rebuild.
     fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         if fs::read_to_string(&path).is_ok_and(|there| there == text) {
@@ -132,7 +133,7 @@ fn cc() -> Command {
     cc
 }
 
-/// What a command prints. It must succeed.
+/// Returns what a command prints. The command must succeed.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-// Stands in for libcublas.
+// A stand-in for libcublas.
 
 #include <stdint.h>
 

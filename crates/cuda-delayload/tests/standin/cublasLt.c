@@ -1,4 +1,4 @@
-// Stands in for libcublasLt of CUDA MAJOR.
+// A stand-in for libcublasLt of CUDA MAJOR.
 
 #include <stddef.h>
 

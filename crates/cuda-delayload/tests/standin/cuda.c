@@ -1,5 +1,5 @@
-// Stands in for libcuda.so.1: a few of its functions, which return an error if an argument is not the one that
-// the test's program passes.
+// A stand-in for libcuda.so.1 with a few of its functions, which return an error if an argument is not the
+// one that the test's program passes.
 
 #include <stdint.h>
 
@@ -19,7 +19,7 @@ int cuTexRefSetMipmapLevelClamp(uintptr_t texture, float least, float most)
     return texture == 0x10 && least == -1.25f && most == 1e-38f ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-// Under another function's name: more numbers of both kinds than there are registers.
+// A function with more numbers of both kinds than there are registers, under the name of another one.
 int cuGraphDebugDotPrint(int64_t i0, int64_t i1, int64_t i2, int64_t i3, int64_t i4, int64_t i5, int64_t i6,
                          int64_t i7, int64_t i8, int64_t i9, double d0, double d1, double d2, double d3, double d4,
                          double d5, double d6, double d7, double d8, double d9)

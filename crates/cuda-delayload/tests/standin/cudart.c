@@ -1,4 +1,4 @@
-// Stands in for the CUDA runtime, as an archive and as a shared library.
+// A stand-in for the CUDA runtime, as an archive and as a shared library.
 
 int cudaRuntimeGetVersion(int *version)
 {

@@ -1,4 +1,4 @@
-// Stands in for libcurand.
+// A stand-in for libcurand.
 
 #include <stddef.h>
 #include <stdint.h>

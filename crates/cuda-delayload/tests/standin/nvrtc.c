@@ -1,4 +1,4 @@
-// Stands in for libnvrtc.
+// A stand-in for libnvrtc.
 
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-//! The coefficients between Y'CbCr and R'G'B', as the kernels take them.
+//! The coefficients for conversions between Y'CbCr and R'G'B', in the form that the kernels take.
 
 use cutrickle_media::ColourSpace;
 
@@ -9,21 +9,21 @@ use super::SurfaceFormat;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct FixedToRgb {
-    /// Of luma, in all three.
+    /// The coefficient of luma for all three components.
     pub luma: i32,
-    /// Of Cr in red.
+    /// The coefficient of Cr for red.
     pub red_cr: i32,
-    /// Of Cb in green.
+    /// The coefficient of Cb for green.
     pub green_cb: i32,
-    /// Of Cr in green.
+    /// The coefficient of Cr for green.
     pub green_cr: i32,
-    /// Of Cb in blue.
+    /// The coefficient of Cb for blue.
     pub blue_cb: i32,
-    /// Added to red: what the codes of black and neutral take away, and half a step.
+    /// The offset of red, which compensates for the codes of black and neutral and adds half a step.
     pub red: i32,
-    /// Added to green.
+    /// The offset of green.
     pub green: i32,
-    /// Added to blue.
+    /// The offset of blue.
     pub blue: i32,
 }
 
@@ -31,47 +31,47 @@ pub struct FixedToRgb {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C)]
 pub struct FloatToRgb {
-    /// Of luma, in all three.
+    /// The coefficient of luma for all three components.
     pub luma: f32,
-    /// Of Cr in red.
+    /// The coefficient of Cr for red.
     pub red_cr: f32,
-    /// Of Cb in green.
+    /// The coefficient of Cb for green.
     pub green_cb: f32,
-    /// Of Cr in green.
+    /// The coefficient of Cr for green.
     pub green_cr: f32,
-    /// Of Cb in blue.
+    /// The coefficient of Cb for blue.
     pub blue_cb: f32,
-    /// Added to red: what the codes of black and neutral take away.
+    /// The offset of red, which compensates for the codes of black and neutral.
     pub red: f32,
-    /// Added to green.
+    /// The offset of green.
     pub green: f32,
-    /// Added to blue.
+    /// The offset of blue.
     pub blue: f32,
 }
 
-/// Q16 coefficients from R'G'B' 0..255 to codes of 8 bits (`FixedToYuv` of kernels/parameters.cuh).
+/// Q16 coefficients from R'G'B' 0..255 to 8-bit codes (`FixedToYuv` of kernels/parameters.cuh).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct FixedToYuv {
-    /// Of red, green, blue in luma.
+    /// The coefficients of red, green and blue for luma.
     pub luma: [i32; 3],
-    /// Of red, green, blue in Cb.
+    /// The coefficients of red, green and blue for Cb.
     pub cb: [i32; 3],
-    /// Of red, green, blue in Cr.
+    /// The coefficients of red, green and blue for Cr.
     pub cr: [i32; 3],
-    /// The code of black, and half a step.
+    /// The code of black plus half a step.
     pub luma_offset: i32,
-    /// The code of neutral, and half a step.
+    /// The code of neutral plus half a step.
     pub chroma_offset: i32,
 }
 
 /// One in Q16.
 const ONE: f64 = 65_536.0;
-/// Half a step in Q16: shifting right then rounds to the nearest.
+/// Half a step in Q16, so that shifting right rounds to nearest.
 const HALF: i32 = 32_768;
 
-/// From code values to R'G'B' 0..1: the equations of H.273, 8.3, for the range and for the matrix, solved for
-/// R'G'B'.
+/// The exact coefficients from code values to R'G'B' 0..1: the equations of H.273, section 8.3, for range and
+/// matrix, solved for R'G'B'.
 struct ToUnit {
     luma: f64,
     red_cr: f64,
@@ -105,14 +105,14 @@ impl ToUnit {
 }
 
 impl FixedToRgb {
-    /// For pictures of `format` in `colour`.
+    /// Returns the coefficients for pictures of `format` in `colour`.
     pub fn new(colour: ColourSpace, format: SurfaceFormat) -> Self {
         let exact = ToUnit::new(colour, format.depth());
         let fixed = |coefficient: f64| (coefficient * 255.0 * ONE).round() as i32;
         let (black, neutral) = (exact.black as i32, exact.neutral as i32);
         let (luma, red_cr, blue_cb) = (fixed(exact.luma), fixed(exact.red_cr), fixed(exact.blue_cb));
         let (green_cb, green_cr) = (fixed(exact.green_cb), fixed(exact.green_cr));
-        // Of the rounded coefficients, so that grey is exactly grey.
+        // Computed from the rounded coefficients, so that grey is exactly grey.
         let offset = |chroma: i32| HALF - luma * black - chroma * neutral;
         Self {
             luma,
@@ -128,7 +128,7 @@ impl FixedToRgb {
 }
 
 impl FloatToRgb {
-    /// For pictures of `format` in `colour`.
+    /// Returns the coefficients for pictures of `format` in `colour`.
     pub fn new(colour: ColourSpace, format: SurfaceFormat) -> Self {
         let exact = ToUnit::new(colour, format.depth());
         let offset = |chroma: f64| (-exact.luma * exact.black - chroma * exact.neutral) as f32;
@@ -146,7 +146,7 @@ impl FloatToRgb {
 }
 
 impl FixedToYuv {
-    /// For 8-bit pictures in `colour` (the equations of H.273, 8.3).
+    /// Returns the coefficients for 8-bit pictures in `colour` (the equations of H.273, section 8.3).
     pub fn new(colour: ColourSpace) -> Self {
         let (luma_codes, chroma_codes, black) = match colour.full_range {
             true => (255.0, 255.0, 0),
@@ -158,7 +158,7 @@ impl FixedToYuv {
         let half = fixed(0.5, chroma_codes);
         let (red_cb, blue_cr) =
             (-fixed(kr / (2.0 - 2.0 * kb), chroma_codes), -fixed(kb / (2.0 - 2.0 * kr), chroma_codes));
-        // Green gets what is left, so that white is exactly white, and grey exactly neutral.
+        // Green gets the remainder, so that white is exactly white and grey is exactly neutral.
         Self {
             luma: [red, fixed(1.0, luma_codes) - red - blue, blue],
             cb: [red_cb, -half - red_cb, half],

@@ -1,89 +1,94 @@
-//! What the kernel that prepares a model's input is launched with, and where its pixels come from.
+//! The launch parameters of the kernel that prepares a model's input, and the computation of where its pixels
+//! come from.
 
 use cutrickle_media::{ColourSpace, Element, Fit, Layout, ModelInput, Size, Span};
 
 use super::{FloatToRgb, Grid, Surface, SurfaceFormat, check_rows, check_size};
 use crate::{Error, Result};
 
-/// Where the samples of one axis of a plane lie under the pixels of the output (`Axis` of
+/// The position of a plane's samples along one axis relative to the pixels of the output (`Axis` of
 /// kernels/parameters.cuh).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C)]
 pub struct Axis {
-    /// Up to a scale of 1: where the first pixel's middle is, 0 being the first sample's middle. Above: where
-    /// the first pixel begins, 0 being the first sample's near edge. In samples.
+    /// The origin in samples. For a scale of up to 1, it is the centre of the first pixel, where 0 is the
+    /// centre of the first sample. Above that, it is the beginning of the first pixel, where 0 is the near
+    /// edge of the first sample.
     pub origin: f32,
-    /// Samples a pixel.
+    /// The number of samples per pixel.
     pub scale: f32,
 }
 
 impl Axis {
-    /// `pixels` of output from `length` samples, the first beginning at `begin` (0: the first sample's near
-    /// edge).
+    /// Maps `pixels` pixels of output to `length` samples. The first pixel begins at `begin`, where 0 is the
+    /// near edge of the first sample.
     fn new(begin: f64, length: f64, pixels: u32) -> Self {
         let scale = length / f64::from(pixels);
-        // The kernel decides by the rounded scale, so this must too.
+        // The kernel decides by the rounded scale, so the same must happen here.
         let origin = if scale as f32 > 1.0 { begin } else { begin + scale / 2.0 - 0.5 };
         Self { origin: origin as f32, scale: scale as f32 }
     }
 }
 
-/// A picture to a model's input: cut out, resized, R'G'B' 0 to 1, normalised and padded in one pass.
+/// The parameters for converting a picture to a model's input. It is cropped, resized, converted to R'G'B' 0
+/// to 1, normalised and padded in one pass.
 ///
-/// Each axis is bilinear where it grows and the mean of what a pixel covers where it shrinks. Chroma is taken
-/// from where H.264 says it lies if the stream does not (E.2.1, `chroma_sample_loc_type` 0): on the even
-/// columns, midway between two rows.
+/// Each axis is interpolated linearly where it grows, and averages the samples that a pixel covers where it
+/// shrinks. Chroma is assumed to be where H.264 places it if the stream does not say otherwise (E.2.1,
+/// `chroma_sample_loc_type` 0): on the even columns, midway between two rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C)]
 pub struct YuvToModel {
-    /// What is read.
+    /// The picture to read.
     pub source: Surface,
-    /// Luma across.
+    /// Luma, horizontally.
     pub luma_x: Axis,
-    /// Luma down.
+    /// Luma, vertically.
     pub luma_y: Axis,
-    /// Chroma across.
+    /// Chroma, horizontally.
     pub chroma_x: Axis,
-    /// Chroma down.
+    /// Chroma, vertically.
     pub chroma_y: Axis,
-    /// Coefficients for the source's colour space and format.
+    /// The coefficients for the source's colour space and format.
     pub colour: FloatToRgb,
-    /// Multiplies R'G'B' 0 to 1: 1 / std.
+    /// The factors of R'G'B' 0 to 1, which are 1 / std.
     pub gain: [f32; 3],
-    /// Added then: -mean / std.
+    /// The offsets that are then added, which are -mean / std.
     pub bias: [f32; 3],
-    /// What stands beside the picture, normalised already.
+    /// The colour next to the picture, which is already normalised.
     pub padding: [f32; 3],
-    /// 0: CHW. 1: HWC.
+    /// 0 for CHW, 1 for HWC.
     pub interleaved: u32,
-    /// 1: the picture keeps its size, fills a CHW tensor, and its rows are whole blocks of eight pixels, aligned to them.
+    /// 1 if the picture keeps its size, fills a CHW tensor, and has rows that consist of whole, aligned
+    /// blocks of eight pixels.
     pub same_size: u32,
-    /// Address of the first element written.
+    /// The address of the first element to write.
     pub output: u64,
-    /// Elements from a row to the next.
+    /// The distance between rows in elements.
     pub row_stride: i64,
-    /// Elements from a plane to the next (CHW).
+    /// The distance between planes in elements (CHW).
     pub plane_stride: i64,
-    /// Pixels in a row of the output.
+    /// The width of the output in pixels.
     pub width: u32,
-    /// Rows of the output.
+    /// The height of the output in pixels.
     pub height: u32,
-    /// First column that the picture fills.
+    /// The first column that the picture fills.
     pub left: u32,
-    /// First row that the picture fills.
+    /// The first row that the picture fills.
     pub top: u32,
-    /// Behind the last column that the picture fills.
+    /// The column after the last one that the picture fills.
     pub right: u32,
-    /// Behind the last row that the picture fills.
+    /// The row after the last one that the picture fills.
     pub bottom: u32,
 }
 
 impl YuvToModel {
-    /// `source`, of `format` and in `colour`, to the packed tensor at `output` that `input` describes.
+    /// Describes the conversion of `source`, of `format` and in `colour`, to the packed tensor at `output`
+    /// that `input` describes.
     ///
     /// # Errors
-    /// A side of 0 or above [`MAX_SIDE`](super::MAX_SIDE); elements that are no floats; a `std` of 0; a
-    /// source or output that is not aligned to its elements.
+    /// A side is 0 or above [`MAX_SIDE`](super::MAX_SIDE), the elements are not floats, a `std` is 0, or the
+    /// source or output is not aligned to its elements.
     pub fn new(
         source: Surface,
         format: SurfaceFormat,
@@ -120,8 +125,8 @@ impl YuvToModel {
             source,
             luma_x: Axis::new(x.begin, x.length, x.pixels),
             luma_y: Axis::new(y.begin, y.length, y.pixels),
-            // A chroma sample's middle lies on the middle of an even column: its near edge half a pixel
-            // before the column's. Down, it spans exactly two rows.
+            // A chroma sample is centred on an even column, so its near edge is half a pixel before the
+            // column's. Vertically, it spans exactly two rows.
             chroma_x: Axis::new((x.begin + 0.5) / 2.0, x.length / 2.0, x.pixels),
             chroma_y: Axis::new(y.begin / 2.0, y.length / 2.0, y.pixels),
             colour: FloatToRgb::new(colour, format),
@@ -142,10 +147,10 @@ impl YuvToModel {
         })
     }
 
-    /// The kernel for pictures of `format` and elements of `element`.
+    /// Returns the kernel for pictures of `format` and elements of `element`.
     ///
     /// # Errors
-    /// Elements that are no floats.
+    /// The elements are not floats.
     pub fn kernel(format: SurfaceFormat, element: Element) -> Result<&'static str> {
         Ok(match (format, element) {
             (SurfaceFormat::Nv12, Element::F16) => "nv12_to_model_f16",
@@ -160,8 +165,8 @@ impl YuvToModel {
         })
     }
 
-    /// A launch with a thread for every four pixels of a column, which share what is computed of it, or for every eight
-    /// pixels of two rows where the picture keeps its size.
+    /// Returns a grid with a thread for every four pixels of a column, which share the computations for the
+    /// column, or for every eight pixels of two rows if the picture keeps its size.
     pub fn grid(&self) -> Grid {
         if self.same_size == 1 {
             return Grid::for_each(self.width.div_ceil(8), self.height / 2 + 1);

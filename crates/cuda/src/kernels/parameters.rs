@@ -1,27 +1,28 @@
-//! What the kernels of whole pictures are launched with, field by field as in kernels/parameters.cuh.
-//! Addresses are numbers: who launches owns the memory and answers for its extent.
+//! The launch parameters of the kernels for whole pictures, with the same fields as in
+//! kernels/parameters.cuh. Addresses are plain numbers: the code that launches a kernel owns the memory and
+//! is responsible for its extent.
 
 use cutrickle_media::{ColourSpace, Element};
 
 use super::{BLOCK, FixedToRgb, FixedToYuv, Grid, SurfaceFormat, check_rows, check_size};
 use crate::{Error, Result};
 
-/// A decoded 4:2:0 picture in device memory, chroma interleaved (NV12 or P010), half as wide and high as
-/// luma, rounded up. Rows of luma are aligned to a sample, rows of chroma to a pair.
+/// A decoded 4:2:0 picture in device memory (NV12 or P010). Chroma is interleaved and half as wide and high
+/// as luma, rounded up. Rows of luma are aligned to a sample, rows of chroma to a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Surface {
-    /// Address of the first row of luma.
+    /// The address of the first row of luma.
     pub luma: u64,
-    /// Address of the first row of chroma.
+    /// The address of the first row of chroma.
     pub chroma: u64,
-    /// Bytes from a row of luma to the next.
+    /// The distance between rows of luma in bytes.
     pub luma_pitch: i64,
-    /// Bytes from a row of chroma to the next.
+    /// The distance between rows of chroma in bytes.
     pub chroma_pitch: i64,
-    /// Pixels in a row.
+    /// The width in pixels.
     pub width: u32,
-    /// Rows.
+    /// The height in pixels.
     pub height: u32,
 }
 
@@ -35,26 +36,28 @@ impl Surface {
     }
 }
 
-/// A picture to R'G'B' u8 of the same size, HWC, three channels. A chroma sample serves its 2x2 pixels.
+/// The parameters for converting a picture to R'G'B' u8 of the same size, HWC, three channels. A chroma
+/// sample is used for all of its 2x2 pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct YuvToRgb {
-    /// What is read.
+    /// The picture to read.
     pub source: Surface,
-    /// Address of the first pixel written.
+    /// The address of the first pixel to write.
     pub rgb: u64,
-    /// Bytes from a row written to the next.
+    /// The distance between the rows to write in bytes.
     pub rgb_pitch: i64,
-    /// Coefficients for the source's colour space and format.
+    /// The coefficients for the source's colour space and format.
     pub colour: FixedToRgb,
 }
 
 impl YuvToRgb {
-    /// `source`, of `format` and in `colour`, to rows at `rgb`, `rgb_pitch` bytes apart.
+    /// Describes the conversion of `source`, of `format` and in `colour`, to rows at `rgb` that are
+    /// `rgb_pitch` bytes apart.
     ///
     /// # Errors
-    /// A side of 0 or above [`MAX_SIDE`](super::MAX_SIDE); rows that overlap; an address or pitch that is no
-    /// multiple of its elements' size.
+    /// A side is 0 or above [`MAX_SIDE`](super::MAX_SIDE), rows overlap, or an address or pitch is not a
+    /// multiple of the size of its elements.
     pub fn new(
         source: Surface,
         format: SurfaceFormat,
@@ -67,7 +70,7 @@ impl YuvToRgb {
         Ok(Self { source, rgb, rgb_pitch, colour: FixedToRgb::new(colour, format) })
     }
 
-    /// The kernel for pictures of `format`.
+    /// Returns the kernel for pictures of `format`.
     pub fn kernel(format: SurfaceFormat) -> &'static str {
         match format {
             SurfaceFormat::Nv12 => "nv12_to_rgb",
@@ -75,46 +78,47 @@ impl YuvToRgb {
         }
     }
 
-    /// A launch with a thread for every 16x2 pixels.
+    /// Returns a grid with a thread for every 16x2 pixels.
     pub fn grid(&self) -> Grid {
         Grid::for_each(self.source.width.div_ceil(BLOCK), self.source.height.div_ceil(2))
     }
 }
 
-/// R'G'B' of any element type to NV12. Chroma is the mean of 2x2 pixels; at an odd edge the last pixel counts
-/// twice.
+/// The parameters for converting R'G'B' of any element type to NV12. Chroma is the mean of 2x2 pixels. At an
+/// odd edge, the last pixel counts twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct RgbToNv12 {
-    /// Address of the first pixel read, HWC. u8 is 0 to 255; floats are 0 to 1 and clamped.
+    /// The address of the first pixel to read, HWC. u8 ranges from 0 to 255. Floats range from 0 to 1 and are
+    /// clamped.
     pub pixels: u64,
-    /// Bytes from a row read to the next.
+    /// The distance between the rows to read in bytes.
     pub pixels_pitch: i64,
-    /// Address of the first row of luma written.
+    /// The address of the first row of luma to write.
     pub luma: u64,
-    /// Address of the first row of chroma written.
+    /// The address of the first row of chroma to write.
     pub chroma: u64,
-    /// Bytes from a row of luma to the next.
+    /// The distance between rows of luma in bytes.
     pub luma_pitch: i64,
-    /// Bytes from a row of chroma to the next.
+    /// The distance between rows of chroma in bytes.
     pub chroma_pitch: i64,
-    /// Pixels in a row.
+    /// The width in pixels.
     pub width: u32,
-    /// Rows.
+    /// The height in pixels.
     pub height: u32,
-    /// 1 (grey), 3, or 4 (the last is left out).
+    /// The number of channels: 1 (grey), 3, or 4 (the last one is ignored).
     pub channels: u32,
-    /// Coefficients for the output's colour space.
+    /// The coefficients for the output's colour space.
     pub colour: FixedToYuv,
 }
 
 impl RgbToNv12 {
-    /// Rows of `target.width` pixels of `channels` elements at `pixels`, `pixels_pitch` bytes apart, to
-    /// `target`.
+    /// Describes the conversion of rows of `target.width` pixels of `channels` elements at `pixels`, which
+    /// are `pixels_pitch` bytes apart, to `target`.
     ///
     /// # Errors
-    /// A side of 0 or above [`MAX_SIDE`](super::MAX_SIDE); channels other than 1, 3 or 4; rows that overlap;
-    /// an address or pitch that is no multiple of its elements' size.
+    /// A side is 0 or above [`MAX_SIDE`](super::MAX_SIDE), the number of channels is not 1, 3 or 4, rows
+    /// overlap, or an address or pitch is not a multiple of the size of its elements.
     pub fn new(
         pixels: u64,
         pixels_pitch: i64,
@@ -145,7 +149,7 @@ impl RgbToNv12 {
         })
     }
 
-    /// The kernel for pixels of `element`.
+    /// Returns the kernel for pixels of `element`.
     pub fn kernel(element: Element) -> &'static str {
         match element {
             Element::U8 => "rgb_u8_to_nv12",
@@ -155,7 +159,8 @@ impl RgbToNv12 {
         }
     }
 
-    /// A launch with a thread for as many pixels of two rows as are whole accesses of sixteen bytes: 4, 8 or 16.
+    /// Returns a grid with a thread for every 4, 8 or 16 pixels of two rows, the fewest that make up whole
+    /// accesses of sixteen bytes.
     pub fn grid(&self, element: Element) -> Grid {
         let pixel = u64::from(self.channels) * element.size();
         let pixels = match pixel % 4 {
@@ -167,51 +172,53 @@ impl RgbToNv12 {
     }
 }
 
-/// An RGBA u8 picture over an R'G'B' u8 one, in place. Alpha is straight, not premultiplied.
+/// The parameters for blending an RGBA u8 picture over an R'G'B' u8 one in place. Alpha is straight, not
+/// premultiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct OverlayBlend {
-    /// Address of the picture's first pixel.
+    /// The address of the picture's first pixel.
     pub picture: u64,
-    /// Bytes from a row of the picture to the next.
+    /// The distance between the rows of the picture in bytes.
     pub picture_pitch: i64,
-    /// Address of the target's first pixel.
+    /// The address of the target's first pixel.
     pub rgb: u64,
-    /// Bytes from a row of the target to the next.
+    /// The distance between the rows of the target in bytes.
     pub rgb_pitch: i64,
-    /// Where the picture's first pixel lies, in pixels of the target; it may lie outside.
+    /// The column of the target at which the picture's first pixel is placed. It may be outside of the
+    /// target.
     pub offset_x: i32,
-    /// Likewise, in rows.
+    /// The row of the target, likewise.
     pub offset_y: i32,
-    /// First column that the picture covers.
+    /// The first column that the picture covers.
     pub left: u32,
-    /// First row that the picture covers.
+    /// The first row that the picture covers.
     pub top: u32,
-    /// Behind the last column that the picture covers.
+    /// The column after the last one that the picture covers.
     pub right: u32,
-    /// Behind the last row that the picture covers.
+    /// The row after the last one that the picture covers.
     pub bottom: u32,
 }
 
-/// Rows of pixels in device memory: what [`OverlayBlend`] lays over one another.
+/// Rows of pixels in device memory, as [`OverlayBlend`] takes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pixels {
-    /// Address of the first pixel.
+    /// The address of the first pixel.
     pub address: u64,
-    /// Bytes from a row to the next.
+    /// The distance between rows in bytes.
     pub pitch: i64,
-    /// Pixels in a row.
+    /// The width in pixels.
     pub width: u32,
-    /// Rows.
+    /// The height in pixels.
     pub height: u32,
 }
 
 impl OverlayBlend {
-    /// `picture` (RGBA) over `target` (R'G'B'), its first pixel at column and row `at` of the target. None
-    /// where they do not meet.
+    /// Describes how to blend `picture` (RGBA) over `target` (R'G'B'), with its first pixel at the column and
+    /// row `at` of the target. Returns `None` if they do not overlap.
     ///
     /// # Errors
-    /// A side of 0 or above [`MAX_SIDE`](super::MAX_SIDE); rows that overlap.
+    /// A side is 0 or above [`MAX_SIDE`](super::MAX_SIDE), or rows overlap.
     pub fn new(picture: Pixels, target: Pixels, at: [i32; 2]) -> Result<Option<Self>> {
         check_size("an overlay", picture.width, picture.height)?;
         check_size("a target", target.width, target.height)?;
@@ -237,19 +244,20 @@ impl OverlayBlend {
         }))
     }
 
-    /// The kernel.
+    /// Returns the kernel.
     pub fn kernel() -> &'static str {
         "overlay_blend"
     }
 
-    /// A launch with a thread for every 16 pixels.
+    /// Returns a grid with a thread for every 16 pixels.
     pub fn grid(&self) -> Grid {
         let blocks = self.right.div_ceil(BLOCK).saturating_sub(self.left / BLOCK);
         Grid::for_each(blocks, self.bottom.saturating_sub(self.top))
     }
 }
 
-/// Which of `of` places are covered by `length` of them from `offset` on: the first, and that behind the last.
+/// Returns which of `of` positions are covered by `length` positions from `offset` on: the first one, and the
+/// one after the last.
 pub fn covered(offset: i32, length: u32, of: u32) -> Option<(u32, u32)> {
     let end = (i64::from(offset) + i64::from(length)).min(i64::from(of));
     let begin = i64::from(offset).max(0);

@@ -1,4 +1,4 @@
-//! The functions of cuvid that are used, and the types that they take.
+//! The functions of cuvid that this crate uses, and their parameter types.
 
 #![allow(clippy::missing_transmute_annotations, reason = "each field says its type")]
 
@@ -16,7 +16,7 @@ use cutrickle_media::VideoCodec;
 
 use crate::{Result, library};
 
-/// The library's functions, with integers for results.
+/// The library's functions, with integer results.
 pub(super) struct Cuvid {
     pub(super) get_capabilities: unsafe extern "C" fn(*mut CUVIDDECODECAPS) -> c_int,
     pub(super) create_parser: unsafe extern "C" fn(*mut *mut c_void, *mut CUVIDPARSERPARAMS) -> c_int,
@@ -42,10 +42,11 @@ const NAMES: [&str; 2] =
     if cfg!(windows) { ["nvcuvid.dll", "nvcuvid"] } else { ["libnvcuvid.so.1", "libnvcuvid.so"] };
 
 impl Cuvid {
-    /// The library, opened once.
+    /// Returns the library, which is only opened once.
     ///
     /// # Errors
-    /// [`is_unavailable`](crate::Error::is_unavailable) where it is not there. It is looked for again next time.
+    /// The library is missing ([`is_unavailable`](crate::Error::is_unavailable)). The next call looks for it
+    /// again.
     pub(super) fn get() -> Result<&'static Self> {
         static CUVID: OnceLock<Cuvid> = OnceLock::new();
         match CUVID.get() {
@@ -62,8 +63,9 @@ impl Cuvid {
         macro_rules! function {
             ($name:literal) => {{
                 let address = library::function(&library, $name)?;
-                // SAFETY: the address is the library's function of this name, whose C declaration (cuviddec.h, nvcuvid.h,
-                // API 12.1) is the field's type, but for results, which are C enums and so `int`s.
+                // SAFETY: the address is that of the library's function of this name. Its C declaration
+                // (cuviddec.h, nvcuvid.h, API 12.1) has the field's type, except that results are C enums and
+                // therefore `int`s.
                 unsafe { std::mem::transmute::<*mut c_void, _>(address) }
             }};
         }
@@ -84,17 +86,17 @@ impl Cuvid {
     }
 }
 
-/// An object of the library's, destroyed when this is dropped.
+/// An object of the library, which is destroyed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Handle {
     raw: *mut c_void,
     destroy: unsafe extern "C" fn(*mut c_void) -> c_int,
-    /// The function's name, for the log.
+    /// The name of the destroying function, for the log.
     by: &'static str,
 }
 
 impl Handle {
-    /// Takes over `raw`, which the library has just made.
+    /// Takes ownership of `raw`, which the library has just created.
     pub(super) fn new(
         raw: *mut c_void,
         destroy: unsafe extern "C" fn(*mut c_void) -> c_int,
@@ -110,7 +112,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: the object is alive until here, and this is its only owner.
+        // SAFETY: the object is still alive, and this is its only owner.
         let code = unsafe { (self.destroy)(self.raw) };
         if let Err(e) = crate::device::checked(self.by, code) {
             tracing::warn!("{}", cutrickle_error::chain(&e));
@@ -118,23 +120,24 @@ impl Drop for Handle {
     }
 }
 
-/// One of the library's structs, all zeros: what its headers ask for where nothing else is said.
+/// Returns one of the library's structs filled with zeros, which its headers require unless they say
+/// otherwise.
 pub(super) fn zeroed<T: Zeroable>() -> T {
-    // SAFETY: `Zeroable` says so.
+    // SAFETY: guaranteed by `Zeroable`.
     unsafe { std::mem::zeroed() }
 }
 
 /// # Safety
-/// All zeros are a valid value of the type.
+/// A value of all zeros must be valid for the type.
 pub(super) unsafe trait Zeroable {}
 
-// SAFETY: integers, addresses, optional functions, and enums which have a variant 0.
+// SAFETY: integers, addresses, optional functions, and enums that have a variant 0.
 unsafe impl Zeroable for CUVIDPARSERPARAMS {}
 // SAFETY: as above (`cudaVideoCodec_MPEG1`, `cudaVideoChromaFormat_Monochrome`).
 unsafe impl Zeroable for CUVIDDECODECAPS {}
-// SAFETY: as above, `cudaVideoSurfaceFormat_NV12` and `cudaVideoDeinterlaceMode_Weave`.
+// SAFETY: as above (`cudaVideoSurfaceFormat_NV12`, `cudaVideoDeinterlaceMode_Weave`).
 unsafe impl Zeroable for CUVIDDECODECREATEINFO {}
-// SAFETY: integers alone.
+// SAFETY: integers only.
 unsafe impl Zeroable for CUVIDRECONFIGUREDECODERINFO {}
 // SAFETY: integers and addresses.
 unsafe impl Zeroable for CUVIDPROCPARAMS {}

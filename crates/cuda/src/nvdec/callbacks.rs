@@ -1,5 +1,5 @@
-//! What the parser calls: a new sequence, a picture to decode. Errors are kept until the parse call returns, since C
-//! cannot pass them on.
+//! The parser's callbacks for a new sequence and for a picture to decode. Errors are kept until the parse
+//! call returns, because C code cannot pass them on.
 
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::{Counters, Decoded};
 use crate::device::checked;
 use crate::{Error, Gpu, Result};
 
-/// What one stream's callbacks work on.
+/// The state of one stream's callbacks.
 pub(super) struct Core {
     api: &'static Cuvid,
     gpu: Arc<Gpu>,
@@ -24,12 +24,13 @@ pub(super) struct Core {
     session: Option<Session>,
     ready: Vec<Decoded>,
     error: Option<Error>,
-    /// A picture was damaged, and others may refer to it: nothing is handed out until decoding starts afresh.
+    /// A picture was damaged, and others may refer to it. No pictures are returned until decoding starts
+    /// afresh.
     broken: bool,
     counters: Counters,
 }
 
-/// The library's answers to a callback.
+/// The results that the library expects from a callback.
 const FAILED: c_int = 0;
 const DONE: c_int = 1;
 
@@ -52,12 +53,12 @@ impl Core {
         self.target
     }
 
-    /// The next sequence is brought to `target`.
+    /// Sets the target size of the next sequence.
     pub(super) fn begin(&mut self, target: Option<Size>) {
         self.target = target;
     }
 
-    /// A unit comes at which decoding can start.
+    /// Announces an access unit at which decoding can start.
     pub(super) fn keyframe(&mut self) {
         self.broken = false;
     }
@@ -77,7 +78,7 @@ impl Core {
         self.ready.drain(..).for_each(out);
     }
 
-    /// The first error of the callbacks, else the parse call's own.
+    /// Returns the first error of the callbacks, or else that of the parse call.
     pub(super) fn finish_unit(&mut self, call: &str, code: c_int) -> Result<()> {
         match self.error.take() {
             Some(error) => Err(error),
@@ -96,7 +97,7 @@ impl Core {
         }
     }
 
-    /// A sequence begins; gives the number of surfaces that the parser may use.
+    /// Begins a sequence and returns the number of surfaces that the parser may use.
     fn sequence(&mut self, format: &Format) -> Result<c_int> {
         if let Some(session) = &mut self.session
             && session.fits(format)
@@ -117,12 +118,12 @@ impl Core {
     }
 
     /// # Safety
-    /// `parameters` is what the parser gave to the callback.
+    /// `parameters` must come from the parser's call of this callback.
     unsafe fn picture(&mut self, parameters: *mut CUVIDPICPARAMS) -> Result<c_int> {
         let Some(session) = &mut self.session else {
             return Err(Error::new("a picture before its sequence"));
         };
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees it.
         let (index, first_field, top_first) = unsafe {
             let index = (*parameters).CurrPicIdx;
             session.decode(index, parameters)?;
@@ -137,25 +138,27 @@ impl Core {
     }
 }
 
-/// Which field of a frame, or of the pair that `of` completes, is shown first: of H.264 the one with the lower picture
-/// order count (8.2.1).
+/// Returns whether the top field of a frame, or of the pair that `of` completes, is displayed first. In
+/// H.264, that is the field with the lower picture order count (8.2.1).
 ///
 /// # Safety
-/// `of` is what the parser of this codec gave to the decode callback.
+/// `of` must come from the decode callback of this codec's parser.
 unsafe fn top_field_first(codec: VideoCodec, of: &CUVIDPICPARAMS) -> bool {
     if of.field_pic_flag != 0 {
         return of.bottom_field_flag != 0;
     }
-    // SAFETY: the caller's; the union's part of this codec is numbers.
+    // SAFETY: the caller guarantees it. The union's member for this codec consists of numbers.
     codec != VideoCodec::H264 || unsafe { of.CodecSpecific.h264.CurrFieldOrderCnt.is_sorted() }
 }
 
 /// `PFNVIDSEQUENCECALLBACK`.
 ///
 /// # Safety
-/// `core` is the address of the decoder's [`Core`], to which no reference is alive; `format` is the parser's.
+/// `core` must be the address of the decoder's [`Core`] without any live references to it, and `format` must
+/// come from the parser.
 pub(super) unsafe extern "C" fn sequence(core: *mut c_void, format: *mut CUVIDEOFORMAT) -> c_int {
-    // SAFETY: the caller's; the format is read by field, as its enums may have values that ours do not know.
+    // SAFETY: the caller guarantees it. The format is read field by field, because its enums may have values
+    // that ours do not contain.
     let (core, format) = unsafe { (&mut *core.cast::<Core>(), Format::read(format)) };
     let result = core.sequence(&format);
     core.answer(result)
@@ -164,9 +167,9 @@ pub(super) unsafe extern "C" fn sequence(core: *mut c_void, format: *mut CUVIDEO
 /// `PFNVIDDECODECALLBACK`.
 ///
 /// # Safety
-/// As [`sequence`]; `parameters` is the parser's.
+/// As for [`sequence`]; `parameters` must come from the parser.
 pub(super) unsafe extern "C" fn picture(core: *mut c_void, parameters: *mut CUVIDPICPARAMS) -> c_int {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees it.
     unsafe {
         let core = &mut *core.cast::<Core>();
         let result = core.picture(parameters);

@@ -1,4 +1,4 @@
-//! What this GPU's decoder can do.
+//! The capabilities of a GPU's decoder.
 
 use nvidia_video_codec_sdk::sys::cuviddec::{
     CUVIDDECODECAPS, cudaVideoChromaFormat, cudaVideoSurfaceFormat_enum,
@@ -10,22 +10,22 @@ use super::api::{self, Cuvid};
 use crate::device::checked;
 use crate::{Error, Gpu, Result};
 
-/// What a GPU decodes of one codec, 4:2:0.
+/// What a GPU can decode of one codec in 4:2:0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Largest width in pixels.
+    /// The largest width in pixels.
     pub max_width: u32,
-    /// Largest height.
+    /// The largest height in pixels.
     pub max_height: u32,
-    /// Smallest width.
+    /// The smallest width in pixels.
     pub min_width: u32,
-    /// Smallest height.
+    /// The smallest height in pixels.
     pub min_height: u32,
-    /// Most macroblocks of 16x16 pixels.
+    /// The maximum number of macroblocks of 16x16 pixels.
     pub max_macroblocks: u32,
-    /// Decoders on this GPU.
+    /// The number of decoders on this GPU.
     pub engines: u32,
-    /// Bits of a set of `cudaVideoSurfaceFormat` that pictures can come in.
+    /// A bit set of the `cudaVideoSurfaceFormat` values that pictures can be returned in.
     pub(super) formats: u16,
 }
 
@@ -34,7 +34,7 @@ impl Capabilities {
         self.formats >> (format as u32) & 1 == 1
     }
 
-    /// Whether pictures of this coded size can be decoded.
+    /// Checks that pictures of this coded size can be decoded.
     pub(super) fn check(&self, codec: VideoCodec, width: u32, height: u32) -> Result<()> {
         let macroblocks = width.div_ceil(16).saturating_mul(height.div_ceil(16));
         if (self.min_width..=self.max_width).contains(&width)
@@ -50,11 +50,11 @@ impl Capabilities {
     }
 }
 
-/// What `gpu` decodes of `codec`, 4:2:0 with `bits` a sample.
+/// Returns what `gpu` can decode of `codec` in 4:2:0 with `bits` bits a sample.
 ///
 /// # Errors
-/// [`is_unavailable`](Error::is_unavailable) without the library; [`is_unsupported`](Error::is_unsupported) for what this
-/// GPU does not decode; the driver's.
+/// The library is missing ([`is_unavailable`](Error::is_unavailable)), this GPU cannot decode the codec or
+/// depth ([`is_unsupported`](Error::is_unsupported)), or a driver call fails.
 pub fn capabilities(gpu: &Gpu, codec: VideoCodec, bits: u32) -> Result<Capabilities> {
     let api = Cuvid::get()?;
     gpu.bind()?;
@@ -62,7 +62,7 @@ pub fn capabilities(gpu: &Gpu, codec: VideoCodec, bits: u32) -> Result<Capabilit
     caps.eCodecType = api::codec(codec);
     caps.eChromaFormat = cudaVideoChromaFormat::cudaVideoChromaFormat_420;
     caps.nBitDepthMinus8 = bits.saturating_sub(8);
-    // SAFETY: the library fills in the one struct; the device's context is current.
+    // SAFETY: the library fills in this struct only, and the device's context is current.
     checked("cuvidGetDecoderCaps", unsafe { (api.get_capabilities)(&mut caps) })?;
     if caps.bIsSupported == 0 {
         return Err(Error::unsupported(format!("this GPU decodes no {bits}-bit {}", codec.title())));

@@ -1,4 +1,4 @@
-//! One decoder object of the library's, for one format.
+//! A decoder object of the library for one format.
 
 use std::ffi::{c_int, c_short, c_uint, c_ulong};
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use crate::device::checked;
 use crate::kernels::SurfaceFormat;
 use crate::{Error, Gpu, Result};
 
-/// What the parser says of a sequence.
+/// The parser's description of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Format {
     coded: [u32; 2],
-    /// Left, top, right, bottom, of the coded picture.
+    /// The displayed area of the coded picture: left, top, right, bottom.
     shown: [u32; 4],
     /// `cudaVideoChromaFormat`.
     chroma: c_uint,
@@ -35,9 +35,10 @@ pub(super) struct Format {
 
 impl Format {
     /// # Safety
-    /// `format` is what the parser gave to its sequence callback.
+    /// `format` must come from the parser's call of its sequence callback.
     pub(super) unsafe fn read(format: *const CUVIDEOFORMAT) -> Self {
-        // SAFETY: fields are read one by one through the pointer, the one enum among them as the integer that it is in C.
+        // SAFETY: fields are read one by one through the pointer. The only enum among them is read as the
+        // integer that it is in C.
         unsafe {
             let shown = (*format).display_area;
             let signal = &raw const (*format).video_signal_description;
@@ -70,19 +71,20 @@ impl Format {
         Ok(())
     }
 
-    /// What is cut out of each picture, and the size that it is brought to.
+    /// Returns the area that is cropped from each picture and the size that it is scaled to.
     fn cut(&self, target: Option<Size>) -> Cut {
         let [left, top, right, bottom] = self.shown;
         let (width, height) = (right - left, bottom - top);
         let Some(target) = target else {
-            // The size must be even. Coded pictures are, so there is a pixel more to take in.
+            // The size must be even. Coded pictures have an even size, so there is one more pixel to include.
             let even =
                 |end: u32, begin: u32, most: u32| (begin + (end - begin).next_multiple_of(2)).min(most);
             let [coded_width, coded_height] = self.coded;
             let area = [left, top, even(right, left, coded_width), even(bottom, top, coded_height)];
             return Cut { area, width, height };
         };
-        // As much of the middle as fills the target, in whole pairs of pixels as chroma has it.
+        // The largest centred area with the target's aspect ratio, in whole pairs of pixels as chroma
+        // requires.
         let across = u64::from(height) * u64::from(target.width) / u64::from(target.height.max(1));
         let down = u64::from(width) * u64::from(target.height) / u64::from(target.width.max(1));
         let pairs =
@@ -94,7 +96,7 @@ impl Format {
     }
 }
 
-/// A rectangle of the coded picture and the size that it is brought to.
+/// A rectangle of the coded picture and the size that it is scaled to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cut {
     area: [u32; 4],
@@ -103,7 +105,7 @@ struct Cut {
 }
 
 impl Cut {
-    /// The size that the library is asked for: an even one.
+    /// Returns the size to request from the library, which must be even.
     fn even(&self) -> [u32; 2] {
         [self.width.next_multiple_of(2), self.height.next_multiple_of(2)]
     }
@@ -113,18 +115,19 @@ impl Cut {
     }
 }
 
-/// Surfaces beyond those that the stream needs: pictures being decoded while others are copied.
+/// The number of surfaces in addition to those that the stream needs, for pictures that are decoded while
+/// others are copied.
 const SPARE_SURFACES: u32 = 2;
 
 pub(super) struct Session {
     api: &'static Cuvid,
-    /// Before the decoder: it unmaps what is mapped.
+    /// Dropped before the decoder, because it unmaps the mapped surfaces.
     mapped: Surfaces,
     decoder: Handle,
     format: Format,
     cut: Cut,
     output: SurfaceFormat,
-    /// What the decoder was made for.
+    /// The size that the decoder was created for.
     most: [u32; 2],
     decode_surfaces: u32,
 }
@@ -182,15 +185,16 @@ impl Session {
         info.ulTargetHeight = even_height.into();
         info.ulNumOutputSurfaces = Surfaces::MOST as c_ulong;
         let mut decoder = std::ptr::null_mut();
-        // SAFETY: the library reads the one struct and writes the one address; the device's context is current.
+        // SAFETY: the library reads only this struct and writes only this address, and the device's context
+        // is current.
         checked("cuvidCreateDecoder", unsafe { (api.create_decoder)(&mut decoder, &mut info) })?;
         let decoder = Handle::new(decoder, api.destroy_decoder, "cuvidDestroyDecoder");
         let mapped = Surfaces::new(api, Arc::clone(gpu), decoder.raw());
         Ok(Self { api, mapped, decoder, format, cut, output, most: format.coded, decode_surfaces })
     }
 
-    /// Whether this decoder can be reconfigured for `format`: all but the size as it was, and none larger than it was
-    /// made for.
+    /// Returns whether this decoder can be reconfigured for `format`. Everything except the size must be the
+    /// same, and nothing may be larger than the decoder was created for.
     pub(super) fn fits(&self, format: &Format) -> bool {
         let kind = |format: &Format| (format.chroma, format.bits, format.progressive);
         let ([width, height], [most_width, most_height]) = (format.coded, self.most);
@@ -200,7 +204,7 @@ impl Session {
             && format.min_surfaces.max(1) + SPARE_SURFACES <= self.decode_surfaces
     }
 
-    /// Goes on with another size. Tells whether there was anything to do.
+    /// Continues with another size. Returns whether anything had to change.
     pub(super) fn reconfigure(&mut self, format: Format, target: Option<Size>) -> Result<bool> {
         format.check()?;
         let cut = format.cut(target);
@@ -220,7 +224,8 @@ impl Session {
             info.display_area.top = top;
             info.display_area.right = right;
             info.display_area.bottom = bottom;
-            // SAFETY: the decoder is alive and nothing of it is mapped; the library reads the one struct.
+            // SAFETY: the decoder is alive and has no mapped surfaces, and the library only reads this
+            // struct.
             let code = unsafe { (self.api.reconfigure)(self.decoder.raw(), &mut info) };
             checked("cuvidReconfigureDecoder", code)?;
         }
@@ -228,7 +233,7 @@ impl Session {
         Ok(changed)
     }
 
-    /// Surfaces that the decoder was made with.
+    /// Returns the number of surfaces that the decoder was created with.
     pub(super) fn surfaces(&self) -> u32 {
         self.decode_surfaces
     }
@@ -237,17 +242,19 @@ impl Session {
         self.mapped.waits()
     }
 
-    /// Decodes a picture, or one field of it, to surface `index`.
+    /// Decodes a picture, or one field of it, into surface `index`.
     ///
     /// # Safety
-    /// `parameters` is what the parser gave to its decode callback, and `index` its `CurrPicIdx`.
+    /// `parameters` must come from the parser's call of its decode callback, and `index` must be its
+    /// `CurrPicIdx`.
     pub(super) unsafe fn decode(&mut self, index: c_int, parameters: *mut CUVIDPICPARAMS) -> Result<()> {
         self.mapped.free(index)?;
-        // SAFETY: the decoder is alive, and the caller answers for the parameters.
+        // SAFETY: the decoder is alive, and the caller guarantees the parameters.
         checked("cuvidDecodePicture", unsafe { (self.api.decode)(self.decoder.raw(), parameters) })
     }
 
-    /// The decoded picture `index`, in memory of its own. Its copy is enqueued. `top_field_first` is for deinterlacing.
+    /// Returns the decoded picture `index` in its own memory, to which the copy is enqueued.
+    /// `top_field_first` is used for deinterlacing.
     pub(super) fn take(&mut self, index: c_int, top_field_first: bool) -> Result<Decoded> {
         let output = Output {
             format: self.output,

@@ -1,4 +1,4 @@
-//! The decoder's output surfaces: mapped, copied from, given back.
+//! The decoder's output surfaces, which are mapped, copied from, and given back.
 
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_uint, c_void};
@@ -12,43 +12,45 @@ use crate::device::{checked, driver};
 use crate::kernels::{Surface, SurfaceFormat};
 use crate::{Error, Gpu, Picture, Result, Stage, TimedWork};
 
-/// What a surface holds.
+/// The content of a surface.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     pub(super) format: SurfaceFormat,
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Rows of luma in the surface: chroma lies behind them.
+    /// The number of rows of luma in the surface, after which chroma follows.
     pub(super) rows: u32,
     pub(super) progressive: bool,
-    /// Of an interlaced picture: the upper field is the earlier one.
+    /// For an interlaced picture: the upper field is the earlier one.
     pub(super) top_field_first: bool,
 }
 
-/// The output surfaces of one decoder. At most [`MOST`](Self::MOST) are out at a time; where all are still being copied,
-/// or the picture that the next one is to be decoded over is, the next one waits for the oldest, and that is counted.
+/// The output surfaces of one decoder. At most [`MOST`](Self::MOST) are mapped at a time. If all of them are
+/// still being copied, or the picture that the next one is to be decoded over is, the next one waits for the
+/// oldest copy, which is counted.
 pub(super) struct Surfaces {
     api: &'static Cuvid,
     gpu: Arc<Gpu>,
-    /// The decoder, which outlives this: see `Session`.
+    /// The decoder, which outlives this struct: see `Session`.
     decoder: *mut c_void,
-    /// Those whose copy is enqueued, oldest first.
+    /// The surfaces whose copies are enqueued, oldest first.
     copying: VecDeque<Copying>,
-    /// Events to use again.
+    /// Events to reuse.
     idle: Vec<CudaEvent>,
     waits: u64,
 }
 
 /// A surface whose copy is enqueued.
 struct Copying {
-    /// The decoded picture that it is made from.
+    /// The index of the decoded picture that it was made from.
     index: c_int,
     address: u64,
-    /// Behind the copy.
+    /// Recorded after the copy.
     copied: CudaEvent,
 }
 
-/// A mapped surface. It is given back by an event behind its copy, or, if it was never copied, when it is dropped.
+/// A mapped surface. It is given back once the event after its copy has completed, or on drop if it was never
+/// copied.
 pub(super) struct Mapped<'a> {
     surfaces: &'a mut Surfaces,
     index: c_int,
@@ -60,20 +62,20 @@ pub(super) struct Mapped<'a> {
 }
 
 impl Surfaces {
-    /// Surfaces that may be mapped at a time.
+    /// The maximum number of surfaces that may be mapped at a time.
     pub(super) const MOST: usize = 4;
 
     pub(super) fn new(api: &'static Cuvid, gpu: Arc<Gpu>, decoder: *mut c_void) -> Self {
         Self { api, gpu, decoder, copying: VecDeque::with_capacity(Self::MOST), idle: Vec::new(), waits: 0 }
     }
 
-    /// How often a picture had to wait for a surface.
+    /// Returns how often a picture had to wait for a surface.
     pub(super) fn waits(&self) -> u64 {
         self.waits
     }
 
-    /// Maps picture `index`; waits until it is decoded (NVIDIA's NVDEC programming guide, "Preparing the decoded frame for
-    /// further processing").
+    /// Maps picture `index`, after waiting until it is decoded (NVIDIA's NVDEC programming guide, "Preparing
+    /// the decoded frame for further processing").
     pub(super) fn map(&mut self, index: c_int, output: Output) -> Result<Mapped<'_>> {
         self.give_back_copied()?;
         if self.copying.len() >= Self::MOST {
@@ -86,7 +88,7 @@ impl Surfaces {
         parameters.top_field_first = c_int::from(output.top_field_first);
         parameters.output_stream = self.gpu.stream().cu_stream().cast();
         let (mut address, mut pitch): (u64, c_uint) = (0, 0);
-        // SAFETY: the decoder is alive; the library reads the one struct and writes the two numbers.
+        // SAFETY: the decoder is alive. The library reads only this struct and writes only these two numbers.
         let code = unsafe { (self.api.map)(self.decoder, index, &mut address, &mut pitch, &mut parameters) };
         checked("cuvidMapVideoFrame64", code)?;
         let mapped = Mapped { surfaces: self, index, address, pitch, output, copying: false, timed };
@@ -94,28 +96,28 @@ impl Surfaces {
         Ok(mapped)
     }
 
-    /// An error if the hardware says that picture `index` is damaged.
+    /// Returns an error if the hardware reports that picture `index` is damaged.
     fn check_decoded(&self, index: c_int) -> Result<()> {
         const DAMAGED: [c_int; 2] = [
             cuvidDecodeStatus_enum::cuvidDecodeStatus_Error as c_int,
             cuvidDecodeStatus_enum::cuvidDecodeStatus_Error_Concealed as c_int,
         ];
         let mut status = std::mem::MaybeUninit::<CUVIDGETDECODESTATUS>::zeroed();
-        // SAFETY: the decoder is alive; the library writes the one struct, of which the status, a C enum of any value, is
-        // read as the integer that it is.
+        // SAFETY: the decoder is alive, and the library writes only this struct. The status is a C enum that
+        // may have any value, so it is read as an integer.
         let (code, status) = unsafe {
             let code = (self.api.status)(self.decoder, index, status.as_mut_ptr());
             (code, (&raw const (*status.as_ptr()).decodeStatus).cast::<c_int>().read())
         };
-        // Not every GPU tells; that is no reason to withhold a picture.
+        // Not every GPU reports the status, which is no reason to withhold a picture.
         if code == 0 && DAMAGED.contains(&status) {
             return Err(Error::new(format!("the picture is damaged (cuvidGetDecodeStatus: {status})")));
         }
         Ok(())
     }
 
-    /// Picture `index` is about to be decoded anew: waits for the copies of what is there, which are done by then unless the
-    /// device is behind.
+    /// Prepares for decoding into picture `index` again. Waits for the copies of its previous content, which
+    /// are done by then unless the device is behind.
     pub(super) fn free(&mut self, index: c_int) -> Result<()> {
         self.give_back_copied()?;
         while self.copying.iter().any(|copying| copying.index == index) {
@@ -124,7 +126,7 @@ impl Surfaces {
         Ok(())
     }
 
-    /// Gives back the surfaces whose copies are done. Waits for none.
+    /// Gives back the surfaces whose copies are done, without waiting.
     fn give_back_copied(&mut self) -> Result<()> {
         while let Some(oldest) = self.copying.front() {
             if !oldest.copied.try_is_complete().map_err(|e| driver("cuEventQuery", &e))? {
@@ -141,7 +143,7 @@ impl Surfaces {
         self.give_back_oldest()
     }
 
-    /// Gives back every surface; waits for their copies.
+    /// Gives back every surface, after waiting for their copies.
     pub(super) fn give_back_all(&mut self) -> Result<()> {
         while !self.copying.is_empty() {
             self.give_back_oldest()?;
@@ -163,7 +165,8 @@ impl Surfaces {
     }
 
     fn unmap(&self, address: u64) -> Result<()> {
-        // SAFETY: the decoder is alive, and `address` is one of its mapped surfaces, which nothing reads any more.
+        // SAFETY: the decoder is alive, and `address` is one of its mapped surfaces, which nothing reads any
+        // more.
         checked("cuvidUnmapVideoFrame64", unsafe { (self.api.unmap)(self.decoder, address) })
     }
 
@@ -178,7 +181,8 @@ impl Surfaces {
 impl Drop for Surfaces {
     fn drop(&mut self) {
         while !self.copying.is_empty() {
-            // A surface whose copy cannot be waited for is given back all the same: the decoder goes next.
+            // A surface is given back even if waiting for its copy fails, because the decoder is destroyed
+            // next.
             if let Err(e) = self.give_back_oldest() {
                 tracing::warn!("{}", cutrickle_error::chain(&e));
             }
@@ -187,7 +191,7 @@ impl Drop for Surfaces {
 }
 
 impl Mapped<'_> {
-    /// Enqueues a copy into memory of its own, and gives the surface back when that is done.
+    /// Enqueues a copy to separate memory. The surface is given back when the copy is done.
     pub(super) fn copy(mut self) -> Result<Picture> {
         let Output { format, width, height, rows, .. } = self.output;
         let gpu = Arc::clone(&self.surfaces.gpu);
@@ -203,8 +207,8 @@ impl Mapped<'_> {
         };
         let copied = self.surfaces.event()?;
         self.copying = true;
-        // SAFETY: the surface is mapped until the event behind the copy has come: it is put in the queue below, even where
-        // a call fails.
+        // SAFETY: the surface stays mapped until the event after the copy has completed. It is put in the
+        // queue below even if a call fails.
         let result = unsafe { picture.copy_from(surface) };
         self.timed = None;
         let recorded = copied.record(gpu.stream()).map_err(|e| driver("cuEventRecord", &e));

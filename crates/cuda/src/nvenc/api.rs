@@ -1,4 +1,4 @@
-//! The functions of NVENC's library that are used, and what its answers mean.
+//! The functions of NVENC's library that this crate uses, and the meaning of their results.
 
 #![allow(clippy::missing_transmute_annotations, reason = "each field says its type")]
 
@@ -19,11 +19,11 @@ use crate::{Error, Result, library};
 
 type Encoder = *mut c_void;
 
-/// The library's functions, with integers for results.
+/// The library's functions, with integer results.
 pub(super) struct Nvenc {
     pub(super) open: unsafe extern "C" fn(*mut NV_ENC_OPEN_ENCODE_SESSION_EX_PARAMS, *mut Encoder) -> c_int,
     pub(super) capability: unsafe extern "C" fn(Encoder, GUID, *mut NV_ENC_CAPS_PARAM, *mut c_int) -> c_int,
-    /// The tuning is a C enum.
+    /// The tuning (the fourth parameter) is a C enum.
     pub(super) preset:
         unsafe extern "C" fn(Encoder, GUID, GUID, u32, *mut MaybeUninit<NV_ENC_PRESET_CONFIG>) -> c_int,
     pub(super) codec_count: unsafe extern "C" fn(Encoder, *mut u32) -> c_int,
@@ -52,10 +52,11 @@ const NAMES: [&str; 2] = if cfg!(windows) {
 };
 
 impl Nvenc {
-    /// The library, opened once.
+    /// Returns the library, which is only opened once.
     ///
     /// # Errors
-    /// [`Error::is_unavailable`] where it is not there, or older than the interface. It is looked for again next time.
+    /// The library is missing or older than the interface ([`Error::is_unavailable`]). The next call looks
+    /// for it again.
     pub(super) fn get() -> Result<&'static Self> {
         static NVENC: OnceLock<Nvenc> = OnceLock::new();
         match NVENC.get() {
@@ -72,12 +73,12 @@ impl Nvenc {
         let version = library::function(&library, "NvEncodeAPIGetMaxSupportedVersion")?;
         let instance = library::function(&library, "NvEncodeAPICreateInstance")?;
         let mut newest = 0;
-        // SAFETY: the function is what nvEncodeAPI.h declares by this name; it writes one number.
+        // SAFETY: nvEncodeAPI.h declares a function of this type by this name, which only writes one number.
         let code = unsafe {
             std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut u32) -> c_int>(version)(&mut newest)
         };
         checked("NvEncodeAPIGetMaxSupportedVersion", code)?;
-        // The header's own layout: major version above four bits of the minor one.
+        // This is the header's own layout: the major version above four bits of the minor version.
         if newest < NVENCAPI_MAJOR_VERSION << 4 | NVENCAPI_MINOR_VERSION {
             return Err(Error::unavailable(format!(
                 "the driver knows NVENC's interface {}.{}, and {NVENCAPI_MAJOR_VERSION}.{NVENCAPI_MINOR_VERSION} is needed",
@@ -86,8 +87,8 @@ impl Nvenc {
             )));
         }
         let mut list = MaybeUninit::<NV_ENCODE_API_FUNCTION_LIST>::zeroed();
-        // SAFETY: all zeros are a valid list (numbers, addresses, optional functions); the library fills it in, as its
-        // version says.
+        // SAFETY: all zeros are a valid list (numbers, addresses, optional functions), and the library fills
+        // it in as its version says.
         let (code, list) = unsafe {
             (*list.as_mut_ptr()).version = NV_ENCODE_API_FUNCTION_LIST_VER;
             let create: unsafe extern "C" fn(*mut NV_ENCODE_API_FUNCTION_LIST) -> c_int =
@@ -99,8 +100,8 @@ impl Nvenc {
             ($field:ident) => {{
                 let function =
                     list.$field.ok_or_else(|| Error::unavailable(concat!(stringify!($field), " is missing")))?;
-                // SAFETY: the type differs from the header's in its results and arguments that are C enums, and so integers,
-                // and in an output that may hold enums of unknown value.
+                // SAFETY: the type differs from the header's in results and arguments that are C enums and
+                // therefore integers, and in an output that may contain enums of unknown values.
                 unsafe { std::mem::transmute::<*const (), _>(function as *const ()) }
             }};
         }
@@ -128,10 +129,10 @@ impl Nvenc {
         })
     }
 
-    /// An error where `code` is one, with what the library says of it.
+    /// Returns an error if `code` is not 0, with the library's description of it.
     ///
     /// # Safety
-    /// `encoder` is a live session of this library, or null.
+    /// `encoder` must be a live session of this library, or null.
     pub(super) unsafe fn checked(&self, call: &str, code: c_int, encoder: Encoder) -> Result<()> {
         if code == 0 {
             return Ok(());
@@ -140,7 +141,7 @@ impl Nvenc {
         if encoder.is_null() {
             return Err(error);
         }
-        // SAFETY: the session is alive; the text is the library's own, and copied at once.
+        // SAFETY: the session is alive. The text belongs to the library and is copied at once.
         let text = unsafe {
             let text = (self.last_error)(encoder);
             if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
@@ -154,7 +155,7 @@ fn checked(call: &str, code: c_int) -> Result<()> {
 }
 
 fn failure(call: &str, code: c_int) -> Error {
-    /// `_NVENCSTATUS` by number.
+    /// The names of `_NVENCSTATUS`, by number.
     const NAMES: [&str; 27] = [
         "SUCCESS",
         "NO_ENCODE_DEVICE",
@@ -197,7 +198,7 @@ fn failure(call: &str, code: c_int) -> Error {
     }
 }
 
-/// The call that a driver refuses with these once all the sessions are taken that it allows.
+/// The call that a driver refuses with these codes once all sessions that it allows are in use.
 pub(super) const OPEN: &str = "nvEncOpenEncodeSessionEx";
 const SESSION_LIMIT: [c_int; 2] =
     [Status::NV_ENC_ERR_OUT_OF_MEMORY as c_int, Status::NV_ENC_ERR_INCOMPATIBLE_CLIENT_KEY as c_int];

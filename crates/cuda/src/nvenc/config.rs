@@ -1,4 +1,4 @@
-//! What a session is initialised with.
+//! The configuration that a session is initialised with.
 
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -16,8 +16,8 @@ use cutrickle_media::VideoCodec;
 
 use super::{Config, Rate, guid};
 
-/// A preset's configuration with ours on top. It is never moved out of here or read as a whole: the driver fills it in, and
-/// may use values of enums that our header does not list.
+/// A preset's configuration with our changes. It is never moved or read as a whole, because the driver fills
+/// it in and may use enum values that our header does not contain.
 pub(super) struct Parameters {
     preset: Box<MaybeUninit<NV_ENC_PRESET_CONFIG>>,
 }
@@ -25,11 +25,11 @@ pub(super) struct Parameters {
 pub(super) const TUNING: u32 = NV_ENC_TUNING_INFO::NV_ENC_TUNING_INFO_ULTRA_LOW_LATENCY as u32;
 
 impl Parameters {
-    /// Memory for a preset's configuration, with the versions that the driver looks for.
+    /// Allocates memory for a preset's configuration, with the versions that the driver expects.
     pub(super) fn new() -> Self {
         let mut preset = Box::new(MaybeUninit::<NV_ENC_PRESET_CONFIG>::zeroed());
         let raw = preset.as_mut_ptr();
-        // SAFETY: two numbers are written into memory of this type.
+        // SAFETY: this writes two numbers to memory of this type.
         unsafe {
             (&raw mut (*raw).version).write(NV_ENC_PRESET_CONFIG_VER);
             (&raw mut (*raw).presetCfg.version).write(NV_ENC_CONFIG_VER);
@@ -37,24 +37,24 @@ impl Parameters {
         Self { preset }
     }
 
-    /// What the driver fills in.
+    /// Returns the memory that the driver fills in.
     pub(super) fn preset(&mut self) -> *mut MaybeUninit<NV_ENC_PRESET_CONFIG> {
         &raw mut *self.preset
     }
 
     fn config(&mut self) -> *mut NV_ENC_CONFIG {
-        // SAFETY: an address is taken within memory of this type.
+        // SAFETY: this takes an address within memory of this type.
         unsafe { &raw mut (*self.preset.as_mut_ptr()).presetCfg }
     }
 
-    /// Sets what differs from the preset.
+    /// Sets everything that differs from the preset.
     pub(super) fn set(&mut self, config: &Config) {
         let raw = self.config();
-        // SAFETY: `raw` is valid, and each field is a number, an enum that is written and not read, or a bit field of
-        // numbers. The variant of the codec's union that is written is the one that the codec's GUID names.
+        // SAFETY: `raw` is valid, and each field is a number, an enum that is written and not read, or a bit
+        // field of numbers. The union's variant that is written is the one that the codec's GUID selects.
         unsafe {
             (*raw).gopLength = NVENC_INFINITE_GOPLENGTH;
-            // No B-frames: each picture refers to the one before it.
+            // No B-frames: each picture refers to the previous one.
             (*raw).frameIntervalP = 1;
             let rc = &raw mut (*raw).rcParams;
             let (mode, average, most, quality) = match config.rate {
@@ -66,7 +66,8 @@ impl Parameters {
             (*rc).averageBitRate = average;
             (*rc).maxBitRate = most;
             (*rc).targetQuality = quality;
-            // A buffer of a few pictures: none may take so many bits that those behind it are late.
+            // A buffer of a few pictures, so that no picture takes so many bits that the following ones are
+            // late.
             let buffer = (f64::from(average) / config.fps * BUFFERED_PICTURES) as u32;
             (*rc).vbvBufferSize = buffer;
             (*rc).vbvInitialDelay = buffer;
@@ -93,7 +94,8 @@ impl Parameters {
         }
     }
 
-    /// What `nvEncInitializeEncoder` and `nvEncReconfigureEncoder` take. It names this configuration.
+    /// Returns the parameters of `nvEncInitializeEncoder` and `nvEncReconfigureEncoder`, which refer to this
+    /// configuration.
     pub(super) fn initialize(&mut self, config: &Config) -> NV_ENC_INITIALIZE_PARAMS {
         let (numerator, denominator) = rational(config.fps);
         // SAFETY: numbers, addresses, and enums that have a variant 0.
@@ -109,7 +111,7 @@ impl Parameters {
         parameters.maxEncodeHeight = config.height;
         parameters.frameRateNum = numerator;
         parameters.frameRateDen = denominator;
-        // The library decides on picture types, which leaves P but where IDR is forced.
+        // The library chooses the picture types, which are all P unless IDR is forced.
         parameters.enablePTD = 1;
         parameters.tuningInfo = NV_ENC_TUNING_INFO::NV_ENC_TUNING_INFO_ULTRA_LOW_LATENCY;
         parameters.encodeConfig = self.config();
@@ -120,11 +122,11 @@ impl Parameters {
 const BUFFERED_PICTURES: f64 = 4.0;
 
 /// # Safety
-/// `vui` is valid for writes.
+/// `vui` must be valid for writes.
 unsafe fn set_colour(vui: *mut NV_ENC_CONFIG_H264_VUI_PARAMETERS, config: &Config) {
     let colour = &config.colour;
-    // SAFETY: the caller's. The three code points are C enums with the numbers of H.273; they are written as numbers, and
-    // nothing here reads them as enums.
+    // SAFETY: the caller guarantees it. The three code points are C enums with the numbers of H.273. They are
+    // written as numbers, and nothing here reads them as enums.
     unsafe {
         (*vui).videoSignalTypePresentFlag = 1;
         (&raw mut (*vui).videoFormat).write(VideoFormat::NV_ENC_VUI_VIDEO_FORMAT_UNSPECIFIED);
@@ -133,7 +135,7 @@ unsafe fn set_colour(vui: *mut NV_ENC_CONFIG_H264_VUI_PARAMETERS, config: &Confi
         (&raw mut (*vui).colourPrimaries).cast::<u32>().write(colour.primaries.into());
         (&raw mut (*vui).transferCharacteristics).cast::<u32>().write(colour.transfer.into());
         (&raw mut (*vui).colourMatrix).cast::<u32>().write(colour.matrix_code().into());
-        // max_num_reorder_frames is then 0: decoders need not wait.
+        // This sets max_num_reorder_frames to 0, so decoders need not wait.
         (*vui).bitstreamRestrictionFlag = 1;
     }
 }
@@ -150,7 +152,7 @@ pub(super) fn preset(preset: u8) -> GUID {
     }
 }
 
-/// A frame rate as a fraction: over 1001 where that is what it is.
+/// Returns a frame rate as a fraction, with the denominator 1001 for rates of that kind.
 fn rational(fps: f64) -> (u32, u32) {
     let of_1001 = fps * 1001.0 / 1000.0;
     if (of_1001 - of_1001.round()).abs() < 1e-3 && (fps - fps.round()).abs() > 1e-3 {
@@ -159,13 +161,13 @@ fn rational(fps: f64) -> (u32, u32) {
     ((fps * 1000.0).round().max(1.0) as u32, 1000)
 }
 
-/// A struct of the interface, all zeros.
+/// Returns a struct of the interface that is filled with zeros.
 ///
 /// # Safety
-/// All zeros are a valid value of `T`.
+/// A value of all zeros must be valid for `T`.
 pub(super) unsafe fn zeroed<T>() -> T {
     let mut value = MaybeUninit::<T>::uninit();
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees it.
     unsafe {
         ptr::write_bytes(value.as_mut_ptr(), 0, 1);
         value.assume_init()

@@ -1,12 +1,12 @@
 //! The GPU's video encoder (NVENC).
 //!
-//! An [`Encoder`] is one session: ultra-low-latency tuning, no B-frames, no look-ahead, parameter sets before every IDR
-//! picture, IDR pictures only where they are asked for. Its input is a [`Picture`] that is registered once and filled on
-//! the device's stream, which NVENC is told about (`nvEncSetIOCudaStreams`): nothing is waited for before the finished
-//! bitstream is taken.
+//! An [`Encoder`] is one session, with ultra-low-latency tuning, no B-frames, no look-ahead, parameter sets
+//! before every IDR picture, and IDR pictures only on request. Its input is a [`Picture`] that is registered
+//! once and filled on the device's stream. NVENC is informed of this stream (`nvEncSetIOCudaStreams`), so
+//! nothing has to wait until the finished bitstream is read.
 //!
-//! Not every GPU has one (A100, H100 and H200 do not), and drivers allow so many sessions and no more. Both are errors of
-//! their own, at which a pipeline takes another encoder.
+//! Not every GPU has an encoder (A100, H100 and H200 do not), and drivers limit the number of sessions. Both
+//! cases have their own errors, so that a pipeline can choose another encoder.
 
 mod api;
 mod config;
@@ -22,7 +22,7 @@ use crate::{Error, Gpu, Picture, Result};
 
 use session::Session;
 
-/// What the library calls a codec: H.264 in High profile, H.265 in Main profile.
+/// Returns the library's identifier of a codec: H.264 in High profile, H.265 in Main profile.
 fn guid(codec: VideoCodec) -> GUID {
     match codec {
         VideoCodec::H264 => NV_ENC_CODEC_H264_GUID,
@@ -30,51 +30,51 @@ fn guid(codec: VideoCodec) -> GUID {
     }
 }
 
-/// How bits are spent.
+/// The rate control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rate {
-    /// So many bits a second, in every second.
+    /// A constant rate in bits a second.
     Constant(u32),
-    /// So many bits a second on average, and so many at most.
+    /// A variable rate.
     Variable {
-        /// Bits a second on average.
+        /// The average in bits a second.
         average: u32,
-        /// Bits a second at most.
+        /// The maximum in bits a second.
         most: u32,
     },
-    /// The same quality everywhere: a target of 1 (best) to 51.
+    /// Constant quality, with a target from 1 (best) to 51.
     Quality(u8),
 }
 
-/// What an encoder is opened with.
+/// The configuration of an encoder.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Config {
-    /// Codec.
+    /// The codec.
     pub codec: VideoCodec,
-    /// Pixels in a row, even.
+    /// The width in pixels, which must be even.
     pub width: u32,
-    /// Rows, even.
+    /// The height in pixels, which must be even.
     pub height: u32,
-    /// Pictures a second to expect; for rate control.
+    /// The expected number of pictures a second, for rate control.
     pub fps: f64,
-    /// How bits are spent.
+    /// The rate control.
     pub rate: Rate,
-    /// NVENC's preset: 1 (fastest) to 7 (best).
+    /// NVENC's preset, from 1 (fastest) to 7 (best).
     pub preset: u8,
-    /// Signalled in the VUI.
+    /// The colour that the VUI signals.
     pub colour: Colour,
 }
 
-/// An encoded picture, lent until the next.
+/// An encoded picture.
 #[derive(Debug)]
 pub struct Encoded {
-    /// Annex B byte stream. An IDR picture begins with its parameter sets.
+    /// The Annex B byte stream. An IDR picture begins with its parameter sets.
     pub data: Vec<u8>,
-    /// An IDR picture.
+    /// Whether this is an IDR picture.
     pub keyframe: bool,
 }
 
-/// One session of a GPU's encoder.
+/// A session of a GPU's encoder.
 pub struct Encoder {
     session: Session,
     config: Config,
@@ -84,24 +84,25 @@ impl Encoder {
     /// Opens a session on `gpu`.
     ///
     /// # Errors
-    /// [`is_unavailable`](Error::is_unavailable) without the library, [`is_no_encoder`](Error::is_no_encoder) on a GPU
-    /// without one, [`is_session_limit`](Error::is_session_limit) when no session is left;
-    /// [`is_unsupported`](Error::is_unsupported) for a codec or a size that it does not take; an odd size, a frame rate
-    /// or bitrate of 0, a preset that is none.
+    /// The size is odd, the frame rate or bitrate is 0, or the preset does not exist. The library is missing
+    /// ([`is_unavailable`](Error::is_unavailable)), the GPU has no encoder
+    /// ([`is_no_encoder`](Error::is_no_encoder)), no session is left
+    /// ([`is_session_limit`](Error::is_session_limit)), or the codec or size is not supported
+    /// ([`is_unsupported`](Error::is_unsupported)).
     pub fn open(gpu: &Arc<Gpu>, config: Config) -> Result<Self> {
         config.check()?;
         Ok(Self { session: Session::open(gpu, &config)?, config })
     }
 
-    /// What the session is configured with.
+    /// Returns the session's configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Changes rate and frame rate without a new session and without an IDR picture.
+    /// Changes the rate control and the frame rate without a new session and without an IDR picture.
     ///
     /// # Errors
-    /// As [`open`](Self::open); the session is as it was.
+    /// The same as for [`open`](Self::open). The session then keeps its configuration.
     pub fn change(&mut self, rate: Rate, fps: f64) -> Result<()> {
         let config = Config { rate, fps, ..self.config };
         config.check()?;
@@ -110,11 +111,11 @@ impl Encoder {
         Ok(())
     }
 
-    /// Encodes the picture that `fill` enqueues into the session's input, an NV12 picture of the configured size. Waits
-    /// for the bitstream.
+    /// Encodes the picture that `fill` enqueues into the session's input, an NV12 picture of the configured
+    /// size, and waits for the bitstream.
     ///
     /// # Errors
-    /// `fill`'s; the library's.
+    /// `fill` or a call of the library fails.
     pub fn encode(
         &mut self,
         idr: bool,
@@ -143,10 +144,10 @@ impl Config {
     }
 }
 
-/// Which codecs `gpu` encodes. Takes a session for a moment.
+/// Returns the codecs that `gpu` encodes. This occupies a session for a moment.
 ///
 /// # Errors
-/// As [`Encoder::open`].
+/// The same as for [`Encoder::open`].
 pub fn codecs(gpu: &Arc<Gpu>) -> Result<Vec<VideoCodec>> {
     session::codecs(gpu)
 }

@@ -1,4 +1,4 @@
-//! One session of the library's, its input picture and its bitstream buffer.
+//! A session of the library with its input picture and its bitstream buffer.
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -33,14 +33,14 @@ pub(super) struct Session {
     input: Option<Picture>,
     registered: *mut c_void,
     bitstream: *mut c_void,
-    /// The stream's handle, whose address NVENC was given.
+    /// The stream's handle, whose address NVENC holds.
     _stream: Box<*mut c_void>,
     initialized: bool,
     pictures: u32,
 }
 
-// SAFETY: the session is reached through `&mut self` alone, and tied to no thread: each call is made with the device's
-// context current.
+// SAFETY: the session is only reached through `&mut self` and is not tied to a thread. Each call is made with
+// the device's context current.
 unsafe impl Send for Session {}
 
 impl Session {
@@ -53,7 +53,7 @@ impl Session {
         Ok(session)
     }
 
-    /// A session that is not initialised.
+    /// Opens a session without initialising it.
     fn bare(gpu: &Arc<Gpu>) -> Result<Self> {
         let api = Nvenc::get()?;
         gpu.bind()?;
@@ -64,7 +64,7 @@ impl Session {
         open.device = gpu.context();
         open.apiVersion = NVENCAPI_VERSION;
         let mut raw = ptr::null_mut();
-        // SAFETY: the library reads the one struct and writes the one address.
+        // SAFETY: the library reads only this struct and writes only this address.
         let code = unsafe { (api.open)(&mut open, &mut raw) };
         let session = Self {
             api,
@@ -78,24 +78,25 @@ impl Session {
             initialized: false,
             pictures: 0,
         };
-        // Even a refused session is to be destroyed, says the guide, where it was given an address.
-        // SAFETY: what a refused session's last error is is not asked for.
+        // According to the guide, even a refused session must be destroyed if it was given an address.
+        // SAFETY: the last error of a refused session is not queried.
         unsafe { api.checked(OPEN, code, ptr::null_mut()) }?;
         Ok(session)
     }
 
     fn checked(&self, call: &str, code: c_int) -> Result<()> {
-        // SAFETY: the session is alive as long as this.
+        // SAFETY: the session lives as long as this struct.
         unsafe { self.api.checked(call, code, self.raw) }
     }
 
     fn codecs(&self) -> Result<Vec<GUID>> {
         let mut count = 0;
-        // SAFETY: the session is alive; one number is written.
+        // SAFETY: the session is alive, and one number is written.
         self.checked("nvEncGetEncodeGUIDCount", unsafe { (self.api.codec_count)(self.raw, &mut count) })?;
         let mut guids = vec![GUID::default(); count as usize];
         let mut written = 0;
-        // SAFETY: the session is alive; at most `count` identifiers are written to as many.
+        // SAFETY: the session is alive, and at most `count` identifiers are written to an array of this
+        // length.
         let code = unsafe { (self.api.codecs)(self.raw, guids.as_mut_ptr(), count, &mut written) };
         self.checked("nvEncGetEncodeGUIDs", code)?;
         guids.truncate(written as usize);
@@ -108,13 +109,13 @@ impl Session {
         parameters.version = NV_ENC_CAPS_PARAM_VER;
         parameters.capsToQuery = capability;
         let mut value = 0;
-        // SAFETY: the session is alive; the library reads the one struct and writes the one number.
+        // SAFETY: the session is alive. The library reads only this struct and writes only this number.
         let code = unsafe { (self.api.capability)(self.raw, guid(codec), &mut parameters, &mut value) };
         self.checked("nvEncGetEncodeCaps", code)?;
         Ok(u32::try_from(value).unwrap_or(0))
     }
 
-    /// Whether this GPU encodes such pictures.
+    /// Checks that this GPU encodes such pictures.
     fn check(&self, config: &Config) -> Result<()> {
         let Config { codec, width, height, .. } = *config;
         if !self.codecs()?.contains(&guid(codec)) {
@@ -138,20 +139,21 @@ impl Session {
 
     fn initialize(&mut self, config: &Config) -> Result<()> {
         let preset = config::preset(config.preset);
-        // SAFETY: the session is alive; the library fills in the preset's configuration.
+        // SAFETY: the session is alive, and the library fills in the preset's configuration.
         let code = unsafe {
             (self.api.preset)(self.raw, guid(config.codec), preset, config::TUNING, self.parameters.preset())
         };
         self.checked("nvEncGetEncodePresetConfigEx", code)?;
         self.parameters.set(config);
         let mut parameters = self.parameters.initialize(config);
-        // SAFETY: the session is alive; the parameters and the configuration that they name are read during the call.
+        // SAFETY: the session is alive. The parameters and the configuration that they refer to are read
+        // during the call.
         let code = unsafe { (self.api.initialize)(self.raw, &mut parameters) };
         self.checked("nvEncInitializeEncoder", code)?;
         self.initialized = true;
         let stream = (&raw mut *self._stream).cast::<c_void>();
-        // SAFETY: the session is alive; the address is that of the stream's handle, which stays where it is as long as the
-        // session, and so does the stream.
+        // SAFETY: the session is alive. The address is that of the stream's handle, which stays in place as
+        // long as the session lives, and so does the stream.
         let code = unsafe { (self.api.streams)(self.raw, stream, stream) };
         self.checked("nvEncSetIOCudaStreams", code)
     }
@@ -163,12 +165,12 @@ impl Session {
         let mut parameters: NV_ENC_RECONFIGURE_PARAMS = unsafe { zeroed() };
         parameters.version = NV_ENC_RECONFIGURE_PARAMS_VER;
         parameters.reInitEncodeParams = self.parameters.initialize(config);
-        // SAFETY: the session is initialised; the parameters are read during the call.
+        // SAFETY: the session is initialised, and the parameters are read during the call.
         let code = unsafe { (self.api.reconfigure)(self.raw, &mut parameters) };
         self.checked("nvEncReconfigureEncoder", code)
     }
 
-    /// Makes and registers the input.
+    /// Creates and registers the input.
     fn register(&mut self, config: &Config) -> Result<()> {
         let input = Picture::outside_of_pool(&self.gpu, SurfaceFormat::Nv12, config.width, config.height)?;
         // SAFETY: numbers, addresses, and enums that have a variant 0.
@@ -182,8 +184,8 @@ impl Session {
         register.bufferUsage = BufferUsage::NV_ENC_INPUT_IMAGE;
         input.read(|surface| {
             register.resourceToRegister = ptr::with_exposed_provenance_mut(surface.luma as usize);
-            // SAFETY: the session is initialised; the address is that of the input's memory, which is kept until it is no
-            // longer registered.
+            // SAFETY: the session is initialised. The address is that of the input's memory, which is kept
+            // until it is no longer registered.
             let code = unsafe { (self.api.register)(self.raw, &mut register) };
             self.checked("nvEncRegisterResource", code)
         })?;
@@ -196,7 +198,7 @@ impl Session {
         // SAFETY: numbers, addresses, and an enum that has a variant 0.
         let mut create: NV_ENC_CREATE_BITSTREAM_BUFFER = unsafe { zeroed() };
         create.version = NV_ENC_CREATE_BITSTREAM_BUFFER_VER;
-        // SAFETY: the session is initialised; the library reads and writes the one struct.
+        // SAFETY: the session is initialised, and the library reads and writes only this struct.
         let code = unsafe { (self.api.create_bitstream)(self.raw, &mut create) };
         self.checked("nvEncCreateBitstreamBuffer", code)?;
         self.bitstream = create.bitstreamBuffer;
@@ -217,13 +219,14 @@ impl Session {
         let mut map: NV_ENC_MAP_INPUT_RESOURCE = unsafe { zeroed() };
         map.version = NV_ENC_MAP_INPUT_RESOURCE_VER;
         map.registeredResource = self.registered;
-        // SAFETY: the session is initialised and the resource registered.
+        // SAFETY: the session is initialised and the resource is registered.
         self.checked("nvEncMapInputResource", unsafe { (self.api.map)(self.raw, &mut map) })?;
 
-        // SAFETY: all zeros are a valid value: numbers, addresses, unions of such; the enums are set.
+        // SAFETY: all zeros are a valid value, because it consists of numbers, addresses, and unions of such.
+        // The enums are set.
         let mut picture: MaybeUninit<NV_ENC_PIC_PARAMS> = MaybeUninit::zeroed();
         let raw = picture.as_mut_ptr();
-        // SAFETY: fields of memory of this type are written, and the whole is read by the library alone.
+        // SAFETY: this writes fields of memory of this type, and only the library reads the whole.
         let code = unsafe {
             (*raw).version = NV_ENC_PIC_PARAMS_VER;
             (*raw).inputWidth = width;
@@ -244,7 +247,7 @@ impl Session {
         };
         self.pictures = self.pictures.wrapping_add(1);
         let encoded = self.checked("nvEncEncodePicture", code).and_then(|()| self.take());
-        // SAFETY: the resource is mapped, and its picture encoded or refused.
+        // SAFETY: the resource is mapped, and its picture has been encoded or refused.
         let unmapped = unsafe { (self.api.unmap)(self.raw, map.mappedResource) };
         let encoded = encoded?;
         self.checked("nvEncUnmapInputResource", unmapped)?;
@@ -255,8 +258,9 @@ impl Session {
     fn take(&self) -> Result<Encoded> {
         let mut lock = MaybeUninit::<NV_ENC_LOCK_BITSTREAM>::zeroed();
         let raw = lock.as_mut_ptr();
-        // SAFETY: the session is initialised and the buffer its own. Of what the library writes only numbers and an
-        // address are read, the picture's type, a C enum of any value, as a number. The bytes stay until the unlocking.
+        // SAFETY: the session is initialised and owns the buffer. Of the library's output, only numbers and
+        // an address are read. The picture's type is a C enum that may have any value, so it is read as a
+        // number. The bytes stay valid until the buffer is unlocked.
         unsafe {
             (*raw).version = NV_ENC_LOCK_BITSTREAM_VER;
             (*raw).outputBitstream = self.bitstream;
@@ -271,11 +275,11 @@ impl Session {
         }
     }
 
-    /// Tells the library that no picture follows, as it wants to be told before it is destroyed.
+    /// Informs the library that no more pictures follow, which it requires before it is destroyed.
     fn end(&self) -> Result<()> {
         let mut picture = MaybeUninit::<NV_ENC_PIC_PARAMS>::zeroed();
         let raw = picture.as_mut_ptr();
-        // SAFETY: as in `encode`; with this flag nothing but it is read.
+        // SAFETY: as in `encode`. With this flag, nothing else is read.
         let code = unsafe {
             (*raw).version = NV_ENC_PIC_PARAMS_VER;
             (*raw).encodePicFlags = PicFlags::NV_ENC_PIC_FLAG_EOS as u32;
@@ -296,8 +300,8 @@ impl Drop for Session {
                 first = result;
             }
         };
-        // SAFETY: each of these is the session's own and is let go of once; the session goes last, and its input's memory
-        // after it.
+        // SAFETY: the session owns each of these and releases it once. The session is destroyed last, and its
+        // input's memory after that.
         unsafe {
             if !self.registered.is_null() {
                 let code = (self.api.unregister)(self.raw, self.registered);

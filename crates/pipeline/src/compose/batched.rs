@@ -1,4 +1,4 @@
-//! One call of a model for the frames of several streams.
+//! One model call for the frames of several streams.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,24 +19,25 @@ use crate::{BoxError, Generated, NoParams, Params, Result, Stage, StreamContext,
 mod queue;
 mod run;
 
-/// A model that takes several frames in one call.
+/// A model that processes several frames in one call.
 ///
-/// Closures from a tensor to a tensor are models: `Batched::new(|frames: Tensor| frames.flip(&[2]), 8, wait)`.
+/// Closures from a tensor to a tensor are models:
+/// `Batched::new(|frames: Tensor| frames.flip(&[2]), 8, wait)`.
 pub trait BatchModel: Clone + Send + 'static {
-    /// Called as [`FrameProcessor::initialize`](crate::FrameProcessor::initialize) is.
+    /// Called like [`FrameProcessor::initialize`](crate::FrameProcessor::initialize).
     ///
     /// # Errors
-    /// The model's own.
+    /// Fails if the model does.
     fn initialize(&mut self, device: &Device) -> Result<()> {
         let _ = device;
         Ok(())
     }
 
-    /// One call: N frames, (N, H, W, C), u8, 0-255, to as many, (N, H', W', 1|3|4), u8 (0-255) or float (0-1). Each
-    /// answer must depend on its own frame only.
+    /// Processes N frames in one call: (N, H, W, C), u8, 0-255, to (N, H', W', 1|3|4), u8 (0-255) or float
+    /// (0-1). Each result must depend only on its own frame.
     ///
     /// # Errors
-    /// The model's own. A batch that fails, or panics, is tried again frame by frame.
+    /// Fails if the model does. A batch that fails or panics is retried frame by frame.
     fn forward(&mut self, frames: Tensor) -> Result<Tensor>;
 }
 
@@ -49,18 +50,19 @@ where
     }
 }
 
-/// One call of a model for the frames of several streams.
+/// One model call for the frames of several streams.
 ///
-/// The streams share the model and one thread that calls it. A call takes the frames that wait, oldest
-/// first, as far as they are of one shape, at most `max_batch`. It begins when that many wait, when every stream's frame
-/// does, or when the oldest has waited for `max_wait`. A stream that was waited for in vain is not waited for again until
-/// it sends a frame, so one that is slow delays the others by `max_wait` once for each of its frames at most, and a
-/// single stream never waits. A stream has one frame at work at a time here, so none gets a second one before the others
-/// had their first, and no more frames wait than there are streams. A batch that fails is tried again frame by frame, so
-/// that only the bad ones fail. Frames whose stream is gone are left out.
+/// The streams share the model and the one thread that calls it. A call takes at most `max_batch` waiting
+/// frames of the same shape, oldest first. It begins when that many are waiting, when a frame of every stream
+/// is waiting, or when the oldest frame has waited for `max_wait`. A stream that did not deliver in time is
+/// not waited for again until it sends a frame, so a slow stream delays the others by at most `max_wait` per
+/// frame of its own, and a single stream never waits. Each stream has at most one frame in this stage, so no
+/// stream gets a second frame processed before the others got their first, and the number of waiting frames
+/// is bounded by the number of streams. A batch that fails is retried frame by frame, so that only the bad
+/// frames fail. Frames of streams that have ended are skipped.
 ///
-/// Order is kept. Audio passes. It takes no parameters: the model is shared. The sizes of batches are in the metrics,
-/// as `cutrickle_batch_size`.
+/// Order is kept. Audio passes through. There are no parameters, because the model is shared. Batch sizes are
+/// reported in the metric `cutrickle_batch_size`.
 #[derive(Clone)]
 pub struct Batched<M> {
     model: M,
@@ -71,13 +73,13 @@ pub struct Batched<M> {
 #[doc(hidden)]
 pub struct BatchedRunning {
     shared: Arc<Shared>,
-    /// The stream's place among those that a batch may wait for.
+    /// The stream's membership in the set that a batch may wait for.
     member: Member,
-    /// Where the stream counts the sizes of batches.
+    /// The histogram in which the stream counts batch sizes.
     sizes: Option<Histogram>,
 }
 
-/// What the clones of an initialised processor share. The thread ends when the last of them is gone.
+/// State shared by the clones of an initialised processor. The thread ends when the last of them is dropped.
 #[derive(Debug)]
 struct Shared {
     queue: Arc<Queue>,
@@ -92,18 +94,18 @@ struct Limits {
     wait: Duration,
 }
 
-/// A stream that sends frames, by its number in the queue.
+/// A stream that sends frames, with its number in the queue.
 struct Member(Arc<Queue>, u64);
 
 impl<M: BatchModel> Batched<M> {
-    /// Calls `model` with at most `max_batch` frames (at least one), none of which waits for others for longer than
-    /// `max_wait`.
+    /// Creates a processor that calls `model` with at most `max_batch` frames (at least one). No frame waits
+    /// longer than `max_wait` for others.
     pub fn new(model: M, max_batch: usize, max_wait: Duration) -> Self {
         let limits = Limits { frames: max_batch.max(1), wait: max_wait };
         Self { model, shared: Shared::new(limits) }
     }
 
-    /// Starts the thread, unless another stream did.
+    /// Starts the thread unless another stream has started it.
     fn start_thread(&self) -> Result<()> {
         let mut started = self.shared.started.lock().unwrap_or_else(PoisonError::into_inner);
         if !*started {
@@ -125,7 +127,7 @@ impl<M: BatchModel> Stage for Batched<M> {
 
     async fn initialize(&mut self, device: &Device) -> Result<()> {
         self.model.initialize(device)?;
-        // Those of before may have been initialised for another device.
+        // Earlier clones may have been initialised for another device.
         self.shared = Shared::new(self.shared.limits);
         Ok(())
     }
@@ -196,7 +198,7 @@ impl Drop for Shared {
 }
 
 impl Member {
-    /// Nobody waits for the stream any more.
+    /// Removes the stream from those that a batch waits for.
     fn leave(&self) {
         self.0.leave(self.1);
     }

@@ -1,4 +1,4 @@
-//! Several frames of a stream at a time, on the stream's own thread.
+//! Several frames of a stream in flight at once, on the stream's own thread.
 
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
@@ -15,20 +15,22 @@ use crate::process::caught;
 use crate::stage::{Finished, Running, Started, process_video, sealed};
 use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// Several frames of a stream at a time, for processors that await: [`buffered`].
+/// Keeps several frames of a stream in flight, for processors that await: see [`buffered`].
 ///
-/// A frame takes as long as before, and waits for those before it; up to `n` are in flight. It gains nothing for a
-/// processor that computes on the CPU, which [`parallel`](super::parallel) is for. Audio, and the frames of a stream
-/// without input, go to an instance of their own. Parameters and hooks reach all instances; parameters wait until what is
-/// in flight is done, so that all take them between the same two frames.
+/// Each frame takes as long as before and waits for earlier frames; up to `n` are in flight. This does not
+/// help a processor that computes on the CPU; use [`parallel`](super::parallel) for that. Audio, and the
+/// frames of a stream without input, go to a separate instance. Parameters and hooks reach all instances.
+/// Parameters wait until everything in flight is finished, so that all instances apply them between the same
+/// two frames.
 #[derive(Clone)]
 pub struct Buffered<S> {
     stage: S,
     in_flight: usize,
 }
 
-/// Has up to `n` frames of a stream in flight, at least one, in as many instances of `stage`, which await sockets, timers or
-/// a device on the stream's own thread. It must keep nothing from one frame to the next.
+/// Keeps up to `n` frames of a stream (at least one) in flight, in as many instances of `stage`. The
+/// instances await sockets, timers or a device on the stream's own thread. `stage` must not keep state from
+/// one frame to the next.
 pub fn buffered<S: Stage>(stage: S, n: usize) -> Buffered<S> {
     Buffered { stage, in_flight: n.max(1) }
 }
@@ -58,7 +60,7 @@ impl<S: Stage> Stage for Buffered<S> {
             match self.stage.start(stream).await {
                 Ok(instance) => running.idle.push(instance),
                 Err(e) => {
-                    // What was started is stopped; the first error is the one to tell.
+                    // Stop what was started, and return the first error.
                     let _ = running.stop().await;
                     return Err(e);
                 }
@@ -71,21 +73,22 @@ impl<S: Stage> Stage for Buffered<S> {
 /// [`Buffered`] in one stream.
 #[doc(hidden)]
 pub struct BufferedRunning<R> {
-    /// For all but video.
+    /// Handles everything except video.
     own: R,
     idle: Vec<R>,
     flying: Vec<Flying<R>>,
     at_work: InOrder<()>,
 }
 
-/// An instance at a frame. Boxed, since futures of users have no name: one allocation a frame, beside a call that awaits.
+/// An instance with its frame. Boxed because the type of a user's future cannot be named; this is one
+/// allocation per frame, for a call that awaits.
 struct Flying<R> {
     id: FrameId,
     call: Pin<Box<dyn Future<Output = (R, Result<Option<VideoFrame>>)>>>,
 }
 
 impl<R: Running + 'static> BufferedRunning<R> {
-    /// Drives everything in flight until one of it is done.
+    /// Drives everything in flight until one call is finished.
     async fn one_done(&mut self) {
         let done = poll_fn(|cx| {
             for (place, flying) in self.flying.iter_mut().enumerate() {
@@ -114,7 +117,7 @@ impl<R> sealed::Sealed for BufferedRunning<R> {}
 
 impl<R: Running + 'static> Running for BufferedRunning<R> {
     async fn start_video(&mut self, frame: VideoFrame) -> Result<Started> {
-        // What is done and waits for an older one takes up a place as well.
+        // Finished frames that wait for an older one count as well.
         let instances = self.idle.len() + self.flying.len();
         while self.at_work.pending() >= instances || self.idle.is_empty() {
             if self.flying.is_empty() {
@@ -157,7 +160,7 @@ impl<R: Running + 'static> Running for BufferedRunning<R> {
         self.land().await;
         let mut updated = self.own.update_params(params).await;
         for instance in &mut self.idle {
-            // All have the same to say.
+            // Every instance gives the same answer.
             updated = updated.and(instance.update_params(params).await);
         }
         updated

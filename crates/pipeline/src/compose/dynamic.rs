@@ -12,8 +12,8 @@ use super::Part;
 use crate::stage::{Finished, Running, Started, sealed};
 use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// Any processor, for where the choice falls at run time: [`Compose::boxed`](super::Compose::boxed). Costs one small
-/// allocation a call, and changes nothing.
+/// Any processor, for a choice at run time: see [`Compose::boxed`](super::Compose::boxed). It costs one small
+/// allocation per call and changes nothing else.
 pub struct DynProcessor(Box<dyn ErasedStage>);
 
 /// [`DynProcessor`] in one stream.

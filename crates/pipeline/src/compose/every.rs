@@ -1,4 +1,4 @@
-//! A processor for some frames only.
+//! Runs a processor on some frames only.
 
 use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
@@ -9,11 +9,11 @@ use super::in_order::InOrder;
 use crate::stage::{Finished, Running, Started, sealed};
 use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// A processor for every so many frames: [`every`].
+/// Runs a processor on every `n`-th frame: see [`every`].
 ///
-/// The first frame of a stream is processed, then each n-th. Audio, the frames of a stream without input, parameters and
-/// hooks reach the processor as if it were alone. Order is kept: frames that are not processed wait for older ones that
-/// are at work.
+/// The first frame of a stream is processed, then each n-th. Audio, the frames of a stream without input,
+/// parameters and hooks reach the processor unchanged. Order is kept: frames that are not processed wait for
+/// older ones still at work.
 #[derive(Debug, Clone)]
 pub struct Every<S> {
     stage: S,
@@ -21,15 +21,15 @@ pub struct Every<S> {
     repeating: bool,
 }
 
-/// Gives `stage` every `n`-th frame, at least every one. The others pass untouched, or repeat the last answer by
-/// [`Every::repeating`].
+/// Gives `stage` every `n`-th frame (at least every frame). The others pass untouched, or repeat the last
+/// answer if [`Every::repeating`] is set.
 pub fn every<S: Stage>(n: u64, stage: S) -> Every<S> {
     Every { stage, interval: n.max(1), repeating: false }
 }
 
 impl<S> Every<S> {
-    /// Shows the processor's last answer in the place of frames that it is not given. Where it withheld its frame, these
-    /// are withheld as well; where it failed, the answer before that goes on.
+    /// Replaces frames that are not processed with the processor's last answer. If it withheld its frame,
+    /// they are withheld as well; if it failed, the previous answer is repeated.
     #[must_use]
     pub fn repeating(self) -> Self {
         Self { repeating: true, ..self }
@@ -66,16 +66,16 @@ impl<S: Stage> Stage for Every<S> {
 pub struct EveryRunning<R> {
     running: R,
     interval: u64,
-    /// Frames until the next one is due.
+    /// The number of frames until the next one is due.
     left: u64,
     repeating: bool,
     last: Option<VideoFrame>,
-    /// The processed frames that are at work, and the others behind them, each as it came.
+    /// The processed frames that are at work, and the unprocessed ones behind them.
     waiting: InOrder<()>,
 }
 
 impl<R> EveryRunning<R> {
-    /// What goes out for a frame that is not processed.
+    /// Returns the output for a frame that is not processed.
     fn skipped(&self, frame: VideoFrame) -> Option<VideoFrame> {
         if !self.repeating {
             return Some(frame);
@@ -98,7 +98,7 @@ impl<R: Running> Running for EveryRunning<R> {
         if self.left > 0 {
             self.left -= 1;
             if self.repeating {
-                // It repeats an answer that has to be there first.
+                // The answer to repeat must be available first.
                 while !self.waiting.is_empty() && self.waiting.oldest().is_some() {
                     self.running.video_ready().await;
                     self.take_finished().await;

@@ -4,12 +4,12 @@ use cutrickle_frame::VideoFrame;
 
 use crate::{FrameProcessor, NoParams, Result, StreamContext, TypedParams};
 
-/// A closure as a processor: [`from_fn`].
+/// A processor made from a closure: see [`from_fn`].
 #[derive(Debug, Clone)]
 pub struct FromFn<F>(F, NoParams);
 
-/// A processor that calls `process` for each frame; what it captures is cloned for each stream. Audio passes; it takes no
-/// parameters.
+/// Creates a processor that calls `process` for each frame. What the closure captures is cloned for each
+/// stream. Audio passes through, and there are no parameters.
 ///
 /// ```
 /// # use cutrickle_pipeline::compose::from_fn;

@@ -1,4 +1,4 @@
-//! Frames that are answered out of turn, and let out in the order in which they came.
+//! Returns frames in the order in which they arrived, even if they are answered out of order.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,8 @@ use cutrickle_frame::{FrameId, VideoFrame};
 use crate::Result;
 use crate::stage::{Finished, Started};
 
-/// The frames that a combinator has been given and not answered, oldest first. `T` is what it keeps of one at work.
+/// The frames that a combinator has received and not yet returned, oldest first. `T` is what it keeps for a
+/// frame at work.
 #[derive(Debug)]
 pub(super) struct InOrder<T>(VecDeque<(FrameId, Place<T>)>);
 
@@ -28,13 +29,13 @@ impl<T> InOrder<T> {
         self.0.is_empty()
     }
 
-    /// The frame `id` is at work.
+    /// Records that the frame `id` is at work.
     pub(super) fn at_work(&mut self, id: FrameId, kept: T) -> Started {
         self.0.push_back((id, Place::AtWork(kept)));
         Started::AtWork
     }
 
-    /// The frame `id` has an answer already, which waits for those before it.
+    /// Records that the frame `id` already has an answer, which waits for earlier frames.
     pub(super) fn done(&mut self, id: FrameId, answer: Option<VideoFrame>) -> Started {
         if self.is_empty() {
             return Started::Done(answer);
@@ -43,7 +44,7 @@ impl<T> InOrder<T> {
         Started::AtWork
     }
 
-    /// What is kept of the oldest frame, if it is at work.
+    /// What is kept for the oldest frame, if it is at work.
     pub(super) fn oldest(&self) -> Option<&T> {
         match self.0.front()? {
             (_, Place::AtWork(kept)) => Some(kept),
@@ -51,18 +52,18 @@ impl<T> InOrder<T> {
         }
     }
 
-    /// How many frames are at work, or wait behind one that is.
+    /// The number of frames that are at work or wait behind one that is.
     pub(super) fn pending(&self) -> usize {
         let first = self.0.iter().take_while(|(_, place)| matches!(place, Place::Answered(_))).count();
         self.0.len() - first
     }
 
-    /// Whether the oldest frame has its answer.
+    /// Whether the oldest frame has an answer.
     pub(super) fn is_ready(&self) -> bool {
         matches!(self.0.front(), Some((_, Place::Answered(_))))
     }
 
-    /// The answer to the oldest frame, if it has one.
+    /// Returns the answer to the oldest frame, if it has one.
     pub(super) fn next(&mut self) -> Option<Finished> {
         if !self.is_ready() {
             return None;
@@ -73,7 +74,7 @@ impl<T> InOrder<T> {
         }
     }
 
-    /// Answers the oldest frame, which is at work, by what is made of what was kept of it.
+    /// Answers the oldest frame, which is at work, with the result of `answer` on what was kept for it.
     pub(super) fn give_up(&mut self, answer: impl FnOnce(T) -> Option<VideoFrame>) -> Option<Finished> {
         match self.0.pop_front()? {
             (id, Place::AtWork(kept)) => Some(Finished { id, result: Ok(answer(kept)) }),
@@ -81,7 +82,7 @@ impl<T> InOrder<T> {
         }
     }
 
-    /// Takes out what is kept of the frame `id`, which is at work; none where it is not.
+    /// Takes what is kept for the frame `id`; `None` if it is not at work.
     pub(super) fn take(&mut self, id: FrameId) -> Option<T> {
         let place = self.0.iter().position(|(of, place)| *of == id && matches!(place, Place::AtWork(_)))?;
         let (_, place) = self.0.get_mut(place)?;
@@ -94,8 +95,8 @@ impl<T> InOrder<T> {
         }
     }
 
-    /// Answers a frame that was [taken](Self::take) out. Where the answer is a frame, those before it that `same` says are
-    /// of the same processor were lost in it.
+    /// Answers a frame that was [taken](Self::take). If the answer is a frame, earlier frames of the same
+    /// processor, as determined by `same`, were lost in it.
     pub(super) fn answer(
         &mut self,
         id: FrameId,

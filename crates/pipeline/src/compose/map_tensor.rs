@@ -1,16 +1,17 @@
-//! Pixels to pixels.
+//! Processors that map pixels to pixels.
 
 use candle_core::Tensor;
 use cutrickle_frame::VideoFrame;
 
 use crate::{FrameProcessor, NoParams, Result, StreamContext, TypedParams};
 
-/// A function of pixels as a processor: [`map_tensor`].
+/// A processor made from a function of pixels: see [`map_tensor`].
 #[derive(Debug, Clone)]
 pub struct MapTensor<F>(F, NoParams);
 
-/// A processor that replaces each frame's pixels by what `map` makes of them: (H, W, 3), u8, 0-255, RGB, on the stream's
-/// device, to (H, W, 1|3|4), u8 (0-255) or float (0-1), of any size. Audio passes; it takes no parameters.
+/// Creates a processor that replaces each frame's pixels with the result of `map`. Input is (H, W, 3), u8,
+/// 0-255, RGB, on the stream's device; output is (H, W, 1|3|4), u8 (0-255) or float (0-1), of any size. Audio
+/// passes through, and there are no parameters.
 pub fn map_tensor<F>(map: F) -> MapTensor<F>
 where
     F: FnMut(Tensor) -> candle_core::Result<Tensor> + Clone + Send + 'static,

@@ -1,4 +1,4 @@
-//! What is loaded once, and what each stream has for itself.
+//! Processors that consist of a model loaded once and state for each stream.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,19 +14,20 @@ use crate::processor::takes_audio;
 use crate::stage::{Instance, sealed};
 use crate::{FrameProcessor, Result, Stage, StreamContext, TypedParams};
 
-/// A model that is loaded once, and a processor of it for each stream: [`with_model`].
+/// A model that is loaded once, with a processor for each stream: see [`with_model`].
 pub struct WithModel<M, P, L, S> {
     load: L,
     start: S,
     part: Part,
-    /// One for each device, shared by the streams on it.
+    /// One per device, shared by the streams on it.
     model: Option<Arc<M>>,
     processor: PhantomData<fn() -> P>,
 }
 
-/// A processor of two parts. `load` is called once for each device, and makes what all streams share: a model, a client, a
-/// connection. `start` is called for each stream, and makes its processor, which holds that by reference and has state of
-/// its own. Neither is ever missing, so no frame has to ask.
+/// Creates a processor from two functions. `load` is called once per device and creates what all streams
+/// share: a model, a client, a connection. `start` is called for each stream and creates its processor, which
+/// holds the model by reference and has its own state. Both always exist when a frame arrives, so neither
+/// needs to be optional.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -69,8 +70,8 @@ where
 }
 
 impl<M, P, L, S> WithModel<M, P, L, S> {
-    /// Says which parameters its processors take, by the struct that they keep them in: so names that they do not know are
-    /// refused, and their schema is shown before there is a stream.
+    /// Declares the parameters of the processors by the struct that holds them. Unknown names are then
+    /// rejected, and the schema is available before there is a stream.
     #[must_use]
     pub fn taking<T>(self, params: T) -> Self
     where

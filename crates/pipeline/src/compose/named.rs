@@ -1,4 +1,4 @@
-//! A processor under a name.
+//! Names a processor.
 
 use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
@@ -8,8 +8,9 @@ use super::parts::{Part, Partly, unwrap};
 use crate::stage::{Finished, Running, Started, sealed};
 use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// A processor under a name: [`Compose::named`](super::Compose::named). Parameters under that name reach it without it; the
-/// parts of a composition that is named are reached through the name only. Changes nothing else.
+/// A processor with a name: see [`Compose::named`](super::Compose::named). It receives the parameters under
+/// its name without the name itself; the parts of a named composition are reachable only through the name.
+/// Nothing else changes.
 #[derive(Debug, Clone)]
 pub struct Named<S> {
     stage: S,

@@ -1,4 +1,4 @@
-//! A banner over the video while a processor loads.
+//! Shows a banner over the video while a processor loads.
 
 use std::collections::VecDeque;
 
@@ -10,36 +10,38 @@ use super::Part;
 use crate::stage::{Finished, Running, Started, sealed};
 use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// A banner over the video while a processor loads: [`with_overlay`].
+/// Shows a banner over the video while a processor loads: see [`with_overlay`].
 ///
-/// A stream's processor loads until it returns its first frame: those that it withholds before go out with a banner across
-/// them. While the stream's parameter `show_loading` is set, the banner replaces every answer; the processor goes on being
-/// given frames. All else is the processor's own: a frame goes out when it would have. One that is withheld while older ones
-/// are at work shows nothing. Audio, parameters and hooks pass.
+/// A stream's processor counts as loading until it returns its first frame; frames that it withholds before
+/// are sent with a banner across them. While the stream's parameter `show_loading` is set, the banner
+/// replaces every answer, and the processor still receives frames. The timing is the processor's own: a frame
+/// is sent when it would have been without the banner. A frame that is withheld while older ones are at work
+/// shows nothing. Audio, parameters and hooks pass through.
 ///
-/// A processor whose first call takes long withholds nothing meanwhile. Under
-/// `with_overlay(with_timeout(processor, limit).withholding())` its stream shows the banner from the first frame on. A
-/// stream without input has nothing to draw the banner on but what is generated.
+/// A processor whose first call takes long withholds nothing in the meantime. Wrapped in
+/// `with_overlay(with_timeout(processor, limit).withholding())`, its stream shows the banner from the first
+/// frame on. In a stream without input, the banner can be drawn only on generated frames.
 #[derive(Debug, Clone)]
 pub struct Overlay<S> {
     stage: S,
     banner: Banner,
 }
 
-/// Shows a banner, "Loading…" unless [`Overlay::text`] says otherwise, while `stage` loads and while `show_loading` is set.
+/// Shows a banner while `stage` loads and while `show_loading` is set. Its text is "Loading…" unless changed
+/// by [`Overlay::text`].
 pub fn with_overlay<S: Stage>(stage: S) -> Overlay<S> {
     Overlay { stage, banner: Banner { text: "Loading…".into(), whole: false, drawn: None } }
 }
 
 impl<S> Overlay<S> {
-    /// What the banner says. Latin letters, digits and the usual marks can be drawn.
+    /// Sets the text of the banner. Latin letters, digits and common punctuation can be drawn.
     #[must_use]
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.banner.text = text.into();
         self
     }
 
-    /// Fills the whole frame, so that nothing of the input can be seen.
+    /// Fills the whole frame, so that nothing of the input is visible.
     #[must_use]
     pub fn hiding_input(mut self) -> Self {
         self.banner.whole = true;
@@ -79,12 +81,12 @@ pub struct OverlayRunning<R> {
     banner: Banner,
     loaded: bool,
     stream: StreamContext,
-    /// Frames that the processor has at work, oldest first, and as they came.
+    /// The frames that the processor has at work, oldest first, as they arrived.
     at_work: VecDeque<(FrameId, Option<VideoFrame>)>,
 }
 
 impl<R> OverlayRunning<R> {
-    /// What goes out for the frame `input`, which was answered by `answer`.
+    /// Returns the output for the frame `input`, which was answered with `answer`.
     fn shown(&mut self, input: Option<VideoFrame>, answer: Option<VideoFrame>) -> Result<Option<VideoFrame>> {
         self.loaded |= answer.is_some();
         let asked_for = self.stream.show_loading();
@@ -96,7 +98,7 @@ impl<R> OverlayRunning<R> {
         self.banner.draw(shown).map(Some)
     }
 
-    /// A frame as it came, if it may be needed: what is not kept costs nothing.
+    /// Keeps the unprocessed frame if it may be needed; otherwise it costs nothing.
     fn kept(&self, frame: &VideoFrame) -> Option<VideoFrame> {
         (!self.loaded || self.stream.show_loading()).then(|| frame.clone())
     }
@@ -108,7 +110,7 @@ impl<R: Running> Running for OverlayRunning<R> {
     async fn start_video(&mut self, frame: VideoFrame) -> Result<Started> {
         let (id, kept) = (frame.id(), self.kept(&frame));
         match self.running.start_video(frame).await? {
-            // Older ones are still to come out: nothing can be shown in the place of this one.
+            // Older frames are still to come out, so nothing can be shown in place of this one.
             Started::Done(None) if !self.at_work.is_empty() => Ok(Started::Done(None)),
             Started::Done(answer) => self.shown(kept, answer).map(Started::Done),
             Started::AtWork => {
@@ -152,31 +154,31 @@ impl<R: Running> Running for OverlayRunning<R> {
     }
 }
 
-/// Dark, with text in its middle; as wide as the frame, over a sixth of its height or all of it.
+/// A dark bar with text in its middle, as wide as the frame, and as high as a sixth of it or all of it.
 #[derive(Debug, Clone)]
 struct Banner {
     text: String,
     whole: bool,
-    /// The newest one, for frames of the same size.
+    /// The last banner drawn, for frames of the same size.
     drawn: Option<Drawn>,
 }
 
 #[derive(Debug, Clone)]
 struct Drawn {
-    /// Height and width of the frame.
+    /// The height and width of the frame.
     of: (usize, usize),
-    /// (H', W, 4), u8, on the frame's device; (H', W, 3) of a banner that hides all.
+    /// (H', W, 4), u8, on the frame's device; (H', W, 3) for a banner that hides the input.
     pixels: Tensor,
 }
 
-/// The ground and the text, RGBA.
+/// The colours of background and text, RGBA.
 const GROUND: [u8; 4] = [24, 24, 24, 208];
 const INK: [u8; 4] = [235, 235, 235, 255];
-/// Rows of the smallest banner that has room for text.
+/// The height in rows of the smallest banner with room for text.
 const MIN_ROWS: usize = 9;
 
 impl Banner {
-    /// `frame` with the banner across it. The pixels beneath a banner that hides all are not looked at.
+    /// Draws the banner across `frame`. The pixels under a banner that hides the input are not read.
     fn draw(&mut self, frame: VideoFrame) -> Result<VideoFrame> {
         let height = frame.height() as usize;
         let pixels = self.pixels((height, frame.width() as usize), frame.device())?;
@@ -203,7 +205,7 @@ impl Banner {
         let rows = if self.whole { height } else { (height / 6).max(MIN_ROWS).min(height) };
         let mut canvas = Canvas::new(width as u32, rows as u32)?;
         canvas.fill(GROUND);
-        // As large as fits into four fifths of the width and half of a banner's height.
+        // Text is as large as fits into four fifths of the width and half of the banner's height.
         let limit = Size::new(width as u32 * 4 / 5, (height as u32 / 6).max(2) / 2);
         canvas.centred_text(&self.text, limit, INK);
         let rgba = canvas.tensor(&Device::Cpu)?;

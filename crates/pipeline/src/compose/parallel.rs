@@ -1,4 +1,4 @@
-//! Several frames of a stream at a time, on several threads.
+//! Several frames of a stream at once, on several threads.
 
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
@@ -15,20 +15,20 @@ use super::remote::{Answer, Remote};
 use crate::stage::{Finished, Running, Started, sealed};
 use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// Several frames of a stream at a time: [`parallel`].
+/// Processes several frames of a stream at once: see [`parallel`].
 ///
-/// A frame takes as long as before, and waits for those before it; `n` times as many get through. At most `n` are at work
-/// or wait for an older one. Audio, and the frames of a stream without input, go to one instance more, on the stream's own
-/// thread. Parameters and hooks reach all instances, parameters between the same two frames. It works in full within every
-/// other combinator.
+/// Each frame takes as long as before and waits for earlier frames; the throughput is `n` times as high. At
+/// most `n` frames are at work or wait for an older one. Audio, and the frames of a stream without input, go
+/// to one additional instance on the stream's own thread. Parameters and hooks reach all instances, and
+/// parameters reach them between the same two frames. It keeps its full effect within every other combinator.
 #[derive(Clone)]
 pub struct Parallel<S> {
     stage: S,
     threads: usize,
 }
 
-/// Runs `n` instances of `stage` for each stream, at least one, each on a thread of its own. It must keep nothing from one
-/// frame to the next.
+/// Runs `n` instances of `stage` (at least one) for each stream, each on its own thread. `stage` must not
+/// keep state from one frame to the next.
 pub fn parallel<S: Stage>(stage: S, n: usize) -> Parallel<S> {
     Parallel { stage, threads: n.max(1) }
 }
@@ -61,7 +61,7 @@ impl<S: Stage> Stage for Parallel<S> {
             match Remote::start(&self.stage, "parallel", stream).await {
                 Ok(worker) => running.workers.push(worker),
                 Err(e) => {
-                    // What was started is stopped; the first error is the one to tell.
+                    // Stop what was started, and return the first error.
                     let _ = running.stop().await;
                     return Err(e);
                 }
@@ -74,15 +74,15 @@ impl<S: Stage> Stage for Parallel<S> {
 /// [`Parallel`] in one stream.
 #[doc(hidden)]
 pub struct ParallelRunning<R> {
-    /// For all but video.
+    /// Handles everything except video.
     own: R,
     workers: Vec<Remote>,
     at_work: InOrder<()>,
-    /// The frames that a worker was given and has not come back from.
+    /// The frames that workers have received and not yet returned.
     calls: Vec<Call>,
 }
 
-/// A frame at a worker.
+/// A frame given to a worker.
 struct Call {
     id: FrameId,
     worker: usize,
@@ -90,7 +90,7 @@ struct Call {
 }
 
 impl<R: Running> ParallelRunning<R> {
-    /// Waits for the next frame that a worker has done.
+    /// Waits for the next frame that a worker has finished.
     async fn one_done(&mut self) {
         let done = poll_fn(|cx| {
             for (place, call) in self.calls.iter_mut().enumerate() {
@@ -104,7 +104,7 @@ impl<R: Running> ParallelRunning<R> {
         let Call { id, worker, .. } = self.calls.swap_remove(place);
         let result = match answer {
             Ok(Started::Done(answer)) => Ok(answer),
-            // A stage that works at several frames by itself: here it has one at a time.
+            // The stage works on several frames by itself, but has only one at a time here.
             Ok(Started::AtWork) => match self.workers.get_mut(worker) {
                 Some(worker) => worker.next_finished().await.map_or(Ok(None), |finished| finished.result),
                 None => Ok(None),
@@ -112,12 +112,12 @@ impl<R: Running> ParallelRunning<R> {
             Err(e) => Err(e),
         };
         if self.at_work.take(id).is_some() {
-            // Each worker answers the one frame that it has, so none before it was lost.
+            // Each worker answers the one frame it has, so no earlier one was lost.
             self.at_work.answer(id, result, |()| false);
         }
     }
 
-    /// Has every worker do something, and waits for all of them.
+    /// Sends a request to every worker and waits for all answers.
     async fn all(&self, ask: impl Fn(&Remote) -> Result<Answer<()>>) -> Result<()> {
         let asked: Vec<_> = self.workers.iter().map(ask).collect();
         let mut result = Ok(());
@@ -135,7 +135,7 @@ impl<R> sealed::Sealed for ParallelRunning<R> {}
 
 impl<R: Running> Running for ParallelRunning<R> {
     async fn start_video(&mut self, frame: VideoFrame) -> Result<Started> {
-        // What is done and first in line goes out next: only what is behind it takes up a place.
+        // A finished frame that is first in line is returned next, so only what is behind it counts.
         while self.at_work.pending() >= self.workers.len() {
             self.one_done().await;
         }
@@ -170,7 +170,7 @@ impl<R: Running> Running for ParallelRunning<R> {
 
     async fn update_params(&mut self, params: &Params) -> Result<()> {
         let update = self.own.update_params(params).await;
-        // All have the same to say.
+        // Every instance gives the same answer.
         update.and(self.all(|worker| worker.params(params.clone())).await)
     }
 

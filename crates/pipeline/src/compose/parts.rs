@@ -1,4 +1,4 @@
-//! How parameters find the part of a composition that they are for.
+//! Routes parameters to the parts of a composition.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,69 +8,69 @@ use serde_json::{Map, Value, json};
 
 use crate::{BoxError, Error, FrameProcessor, Params, Result};
 
-/// A part of a composition as parameters see it.
+/// A part of a composition, as seen by parameters.
 ///
-/// `{"blur": {"radius": 3}}` goes to the part called `blur`, as `{"radius": 3}`. A flat `{"radius": 3}` goes to the one
-/// part that takes `radius`; where none says so, to the one part that takes any. Where two parts could be meant the name
-/// is ambiguous, and where none could it is unknown: both are errors.
+/// `{"blur": {"radius": 3}}` goes to the part named `blur`, as `{"radius": 3}`. A flat `{"radius": 3}` goes
+/// to the one part that declares `radius`, or, if none does, to the one part that accepts any parameter. A
+/// name that could be meant for two parts is ambiguous, and one for no part is unknown; both are errors.
 ///
-/// A processor says what it takes by [`FrameProcessor::params`]; it is given a name by
-/// [`Compose::named`](super::Compose::named), or as a case of a [`Switch`](super::Switch).
+/// A processor declares its parameters in [`FrameProcessor::params`]. It gets a name from
+/// [`Compose::named`](super::Compose::named) or as a case of a [`Switch`](super::Switch).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     name: Option<String>,
-    /// `None`: any.
+    /// `None` accepts any parameter.
     takes: Option<Vec<String>>,
-    /// The JSON schema of what it takes itself; shared, as parts are cloned for each stream.
+    /// The JSON schema of its own parameters. Shared because parts are cloned for each stream.
     schema: Arc<Value>,
     parts: Vec<Part>,
 }
 
 impl Part {
-    /// A part without a name that takes any parameter.
+    /// An unnamed part that accepts any parameter.
     pub(crate) fn any() -> Self {
         let schema = Arc::new(json!({ "type": "object", "additionalProperties": true }));
         Self { name: None, takes: None, schema, parts: Vec::new() }
     }
 
-    /// A part without a name that takes the properties of a JSON schema and no other parameters.
+    /// An unnamed part that accepts exactly the properties of a JSON schema.
     pub(crate) fn of_schema(schema: Value) -> Self {
         let properties = schema.get("properties").and_then(Value::as_object);
         let takes = properties.map(|all| all.keys().cloned().collect()).unwrap_or_default();
         Self { takes: Some(takes), schema: Arc::new(schema), ..Self::any() }
     }
 
-    /// What `processor` takes.
+    /// The part for the parameters of `processor`.
     pub(crate) fn of_processor(processor: &mut impl FrameProcessor) -> Self {
         processor.params().map_or_else(Self::any, |params| Self::of_schema(params.schema()))
     }
 
-    /// A part that takes one parameter, whose value is one of `names`.
+    /// A part that accepts one parameter, whose value is one of `names`.
     pub(super) fn choosing<'a>(parameter: &str, names: impl Iterator<Item = &'a str>) -> Self {
         let names: Vec<_> = names.collect();
         let choice = json!({ "type": "string", "enum": names, "default": names.first() });
         Self::of_schema(json!({ "type": "object", "properties": { parameter: choice } }))
     }
 
-    /// A part that consists of others: it takes what they take.
+    /// A part that consists of other parts and accepts what they accept.
     pub(super) fn of(parts: Vec<Part>) -> Self {
         let takes = parts.iter().map(|part| part.takes.clone()).collect::<Option<Vec<_>>>();
         let schema = Arc::new(schema(&parts));
         Self { name: None, takes: takes.map(|takes| takes.concat()), schema, parts }
     }
 
-    /// The same part under a name.
+    /// The same part with a name.
     pub(super) fn named(self, name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// Whether `value` holds parameters of this part, by its name.
+    /// Whether `value` holds parameters addressed to this part by name.
     fn is_addressed(&self, name: &str, value: &Value) -> bool {
         value.is_object() && self.name.as_deref() == Some(name)
     }
 }
 
-/// The schema of parameters for these parts: of those without a name flat, of the others under their names.
+/// The schema of the parameters for these parts: those of unnamed parts flat, the others under their names.
 pub(crate) fn schema(parts: &[Part]) -> Value {
     if let [only @ Part { name: None, .. }] = parts {
         return Value::clone(&only.schema);
@@ -91,10 +91,11 @@ pub(crate) fn schema(parts: &[Part]) -> Value {
     json!({ "type": "object", "properties": properties, "additionalProperties": any })
 }
 
-/// Shares `params` out among `children`, each of which is one or more parts.
+/// Distributes `params` among `children`, each of which is one or more parts.
 ///
 /// # Errors
-/// [`Error::is_invalid`]: a parameter that may be for several parts; the text names them. Nothing is shared out then.
+/// [`Error::is_invalid`] for a parameter that may be meant for several parts; the message names them. Nothing
+/// is distributed then.
 pub(super) fn route(params: &Params, children: &[Vec<Part>]) -> Result<Vec<Params>, Error> {
     let mut shares = vec![Params::new(); children.len()];
     for (name, value) in params {
@@ -118,8 +119,8 @@ pub(super) fn route(params: &Params, children: &[Vec<Part>]) -> Result<Vec<Param
     Ok(shares)
 }
 
-/// The parts that may be meant, each with the place of the child that it is of: those of that name; else those that say
-/// that they take it; else those that take any.
+/// Returns the parts that may be meant, each with the index of its child: those with that name, otherwise
+/// those that declare the parameter, otherwise those that accept any.
 fn meant<'a>(
     parts: impl Iterator<Item = (usize, &'a Part)> + Clone,
     name: &str,
@@ -147,7 +148,7 @@ fn ambiguous(name: &str, parts: &[&Part]) -> Error {
     Error::invalid(format!("`{name}` may be for {}: {advice}", called.join(" or ")))
 }
 
-/// The parameters of the part called `name`: those addressed to it, and the flat ones.
+/// Returns the parameters for the part named `name`: those addressed to it, and the flat ones.
 pub(super) fn unwrap(params: &Params, name: &str) -> Params {
     let mut own = params.clone();
     if params.get(name).is_some_and(Value::is_object)
@@ -158,8 +159,8 @@ pub(super) fn unwrap(params: &Params, name: &str) -> Params {
     own
 }
 
-/// Adds `newer` to `params`, the newest value of each name winning; what is addressed to a part counts by the names
-/// within it.
+/// Adds `newer` to `params`. The newest value of each name wins; values addressed to a part are merged by the
+/// names within it.
 pub(crate) fn merge(params: &mut Params, newer: Params, parts: &[Part]) {
     for (name, value) in newer {
         let part = parts.iter().find(|part| part.is_addressed(&name, &value));
@@ -174,18 +175,18 @@ pub(crate) fn merge(params: &mut Params, newer: Params, parts: &[Part]) {
     }
 }
 
-/// Adds `newer` to the parameters that wait for `parts`, each under the name of the one that it is for: so the
-/// newest value wins whether it came flat or addressed.
+/// Adds `newer` to the parameters waiting for `parts`, each under the name of its part, so that the newest
+/// value wins whether it was flat or addressed.
 pub(crate) fn collect(waiting: &mut Params, newer: Params, parts: &[Part]) {
     merge(waiting, addressed(newer, parts), parts);
 }
 
-/// `params` with each flat name put under the name of the part that it is for, where that is one and has a name.
+/// Moves each flat name under the name of the part it is meant for, if that is a single named part.
 fn addressed(params: Params, parts: &[Part]) -> Params {
     let (named, flat): (Vec<_>, Vec<_>) =
         params.into_iter().partition(|(name, value)| parts.iter().any(|part| part.is_addressed(name, value)));
     let mut all = Params::new();
-    // In one update an address goes before a flat name.
+    // Within one update, an addressed name takes precedence over a flat one.
     for (name, value) in flat.into_iter().chain(named) {
         let one = match meant(parts.iter().enumerate(), &name, &value)[..] {
             [(_, Part { name: Some(of), parts, .. })] => {
@@ -202,10 +203,10 @@ fn addressed(params: Params, parts: &[Part]) -> Params {
     all
 }
 
-/// Checks that some part takes each of `params`. Nothing is unknown to a part that takes any.
+/// Checks that some part accepts each of `params`. A part that accepts any parameter knows every name.
 ///
 /// # Errors
-/// [`Error::is_invalid`]: a name that no part takes; the text says which ones are known.
+/// [`Error::is_invalid`] for a name that no part accepts; the message lists the known ones.
 pub(crate) fn check_names(params: &Params, parts: &[Part]) -> Result<(), Error> {
     let Some(unknown) = unknown(params, parts) else { return Ok(()) };
     let mut known: Vec<_> = parts.iter().flat_map(|part| part.takes.iter().flatten()).collect();
@@ -217,7 +218,7 @@ pub(crate) fn check_names(params: &Params, parts: &[Part]) -> Result<(), Error> 
     }))
 }
 
-/// The first name that no part takes, with those of the parts that it is addressed to before it.
+/// Returns the first name that no part accepts, prefixed with the names of the parts it is addressed to.
 fn unknown(params: &Params, parts: &[Part]) -> Option<String> {
     params.iter().find_map(|(name, value)| {
         match (parts.iter().find(|part| part.is_addressed(name, value)), value) {
@@ -239,16 +240,17 @@ impl Part {
     }
 }
 
-/// Why a composition refused parameters of which some parts had taken theirs already: these are in force.
+/// The error of a composition that rejected parameters after some parts had applied theirs, which stay in
+/// effect.
 #[derive(Debug)]
 pub(crate) struct Partly {
-    /// What is in force, by the names that the composition goes by.
+    /// The parameters in effect, by the names that the composition uses.
     pub(crate) taken: Params,
     refused: BoxError,
 }
 
 impl Partly {
-    /// `e` as the composition called `name` passes it on.
+    /// Wraps `e` as the composition named `name` reports it.
     pub(super) fn within(name: &str, e: BoxError) -> BoxError {
         match e.downcast::<Self>() {
             Ok(partly) => {
@@ -274,7 +276,7 @@ impl std::error::Error for Partly {
     }
 }
 
-/// What the parts of a composition made of their shares of an update.
+/// The results of the parts of a composition for their shares of an update.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     taken: Params,
@@ -282,7 +284,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// The parts that `share` was for have given this answer.
+    /// Adds the answer of the parts that received `share`.
     pub(super) fn add(&mut self, share: Params, answer: Result<()>) {
         let Err(e) = answer else { return self.taken.extend(share) };
         let e = match e.downcast::<Partly>() {
@@ -295,7 +297,7 @@ impl Answers {
         self.refused.get_or_insert(e);
     }
 
-    /// The composition's own answer: the first refusal, if there is one.
+    /// Returns the composition's own answer: the first rejection, if there is one.
     pub(super) fn whole(self) -> Result<()> {
         match self.refused {
             None => Ok(()),
@@ -309,7 +311,7 @@ impl Answers {
 mod tests {
     use super::*;
 
-    /// A part that takes these parameters and no others.
+    /// A part that accepts exactly these parameters.
     fn taking<const N: usize>(names: [&str; N]) -> Part {
         let properties: Map<_, _> = names.map(|name| (name.to_owned(), json!({}))).into_iter().collect();
         Part::of_schema(json!({ "type": "object", "properties": properties }))

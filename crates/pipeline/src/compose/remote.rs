@@ -1,4 +1,4 @@
-//! An instance of a stage on a thread of its own: what time-outs and parallel work stand on.
+//! An instance of a stage on its own thread, used by timeouts and parallel processing.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -17,15 +17,15 @@ use crate::process::caught;
 use crate::stage::{Finished, Running, Started};
 use crate::{BoxError, Generated, Params, Result, Stage, StreamContext};
 
-/// An instance on a thread of its own, which does what it is asked one thing at a time. The thread ends when this is
-/// dropped, or when the processor comes back after that.
+/// An instance on its own thread, which handles one request at a time. The thread ends when this is dropped,
+/// or, if the processor is busy then, when it returns.
 pub(super) struct Remote {
     asks: mpsc::Sender<Ask>,
     finished: mpsc::UnboundedReceiver<Finished>,
     unfinished: Arc<AtomicUsize>,
 }
 
-/// What an instance is asked.
+/// A request to an instance.
 enum Ask {
     Video(VideoFrame, Reply<Started>),
     Audio(AudioFrame, Reply<Vec<AudioFrame>>),
@@ -36,20 +36,20 @@ enum Ask {
 
 type Reply<T> = oneshot::Sender<Result<T>>;
 
-/// The answer to one question. Dropping it leaves the instance to itself.
+/// The answer to one request. Dropping it does not cancel the request.
 pub(super) struct Answer<T>(oneshot::Receiver<Result<T>>);
 
-/// Questions beside the one that the thread is at. Callers ask one thing at a time; parameters may come before it, and the
-/// end while the thread is still at another.
+/// The number of requests that may wait behind the current one. Callers make one request at a time;
+/// parameters may come before it, and the stop request while the thread is still busy.
 const MAX_WAITING: usize = 3;
 
 impl Remote {
-    /// Starts an instance of `stage` on a thread of this name. Must be called on a tokio runtime, which the processor's
-    /// futures then use.
+    /// Starts an instance of `stage` on a thread with this name. Must be called on a tokio runtime, which the
+    /// processor's futures then use.
     pub(super) async fn start<S: Stage>(stage: &S, name: &str, stream: &StreamContext) -> Result<Self> {
         let (stage, stream, runtime) = (stage.clone(), stream.clone(), Handle::try_current()?);
         let (asks, questions) = mpsc::channel(MAX_WAITING);
-        // As many as the instance works at, which it bounds itself.
+        // Bounded by the number of frames that the instance works on, which it limits itself.
         let (answers, finished) = mpsc::unbounded_channel();
         let (started, ready) = oneshot::channel();
         let unfinished = Arc::new(AtomicUsize::new(0));
@@ -58,7 +58,7 @@ impl Remote {
             let running = match runtime.block_on(caught(stage.start(&stream))) {
                 Ok(running) => running,
                 Err(e) => {
-                    // Whoever waits for it learns why.
+                    // The caller waiting for the start gets the error.
                     let _ = started.send(Err(e));
                     return;
                 }
@@ -73,12 +73,12 @@ impl Remote {
         Ok(Self { asks, finished, unfinished })
     }
 
-    /// Whether the thread has not come back from something that it was asked.
+    /// Whether the thread still has a request to finish.
     pub(super) fn is_busy(&self) -> bool {
         self.unfinished.load(Ordering::Acquire) > 0
     }
 
-    /// Gives it a frame. Whether it is answered at once or later, the answer says.
+    /// Sends a frame. The answer tells whether it is finished or still at work.
     pub(super) fn video(&self, frame: VideoFrame) -> Result<Answer<Started>> {
         self.ask(|reply| Ask::Video(frame, reply))
     }
@@ -99,12 +99,12 @@ impl Remote {
         self.ask(Ask::Stop)
     }
 
-    /// The next answer to a frame that it works at. Safe to cancel.
+    /// Waits for the next answer to a frame at work. Cancel safe.
     pub(super) async fn next_finished(&mut self) -> Option<Finished> {
         self.finished.recv().await
     }
 
-    /// Asks after what was asked before. Never waits.
+    /// Queues a request behind earlier ones, without waiting.
     fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<Answer<T>> {
         let (reply, answer) = oneshot::channel();
         self.unfinished.fetch_add(1, Ordering::Relaxed);
@@ -128,7 +128,7 @@ fn gone() -> BoxError {
     "a processor's thread ended".into()
 }
 
-/// The thread's own side.
+/// The state on the thread itself.
 struct Thread<R> {
     running: R,
     questions: mpsc::Receiver<Ask>,
@@ -160,14 +160,14 @@ impl<R: Running> Thread<R> {
         let finished = match caught(async { Ok(self.running.finish_video().await) }).await {
             Ok(None) => return,
             Ok(Some(finished)) => finished,
-            // Which frame it was cannot be known: the one that has waited longest bears it.
+            // It is not known which frame failed, so the error goes to the one that has waited longest.
             Err(e) => match self.at_work.front() {
                 Some(id) => Finished { id: *id, result: Err(e) },
                 None => return self.stream.error(chain(&*e)),
             },
         };
         self.at_work.retain(|id| *id != finished.id);
-        // Nobody waits any more where the stream has ended.
+        // If the stream has ended, nobody waits for the answer.
         let _ = self.answers.send(finished);
     }
 
@@ -201,10 +201,10 @@ impl<R: Running> Thread<R> {
     }
 
     fn reply<T>(&self, reply: Reply<T>, answer: Result<T>) {
-        // Before the answer: who has it may ask for the next thing at once.
+        // Decremented before replying, because the receiver may send the next request at once.
         self.unfinished.fetch_sub(1, Ordering::Release);
         if let Err(Err(e)) = reply.send(answer) {
-            // Nobody waited for it.
+            // Nobody waited for the answer.
             self.stream.error(chain(&*e));
         }
     }

@@ -1,4 +1,4 @@
-//! One of several processors, chosen by a parameter.
+//! Selects one of several processors by a parameter.
 
 use candle_core::Device;
 use cutrickle_frame::{AudioFrame, VideoFrame};
@@ -12,24 +12,25 @@ use super::Compose;
 use crate::stage::{Finished, Running, Started, sealed};
 use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// One of several processors, chosen by a parameter: [`switch`].
+/// Selects one of several processors by a parameter: see [`switch`].
 ///
-/// All of them are initialised, started and stopped, and given their parameters, whichever is chosen; video and audio go to
-/// the chosen one. A choice takes effect with the next frame. Order is kept, also where cases work at several frames.
+/// All of them are initialised, started and stopped, and receive their parameters, whichever is selected;
+/// video and audio go to the selected one. A selection takes effect with the next frame. Order is kept even
+/// if cases work on several frames.
 #[derive(Debug, Clone)]
 pub struct Switch {
     parameter: String,
     cases: Vec<(String, DynProcessor)>,
 }
 
-/// A choice between processors by `parameter`, whose value is the name of a [`case`](Switch::case). Until it comes the
-/// first case is chosen; without any case video and audio pass.
+/// Selects between processors by `parameter`, whose value is the name of a [`case`](Switch::case). The first
+/// case is selected by default; without any case, video and audio pass through.
 pub fn switch(parameter: impl Into<String>) -> Switch {
     Switch { parameter: parameter.into(), cases: Vec::new() }
 }
 
 impl Switch {
-    /// Adds a case. Its name is also the one by which parameters reach it.
+    /// Adds a case. Parameters address it by the same name.
     #[must_use]
     pub fn case(mut self, name: impl Into<String>, stage: impl Stage) -> Self {
         let name = name.into();
@@ -78,7 +79,7 @@ impl Stage for Switch {
             match case.start(&stream.with_params(share)).await {
                 Ok(case) => running.cases.push(case),
                 Err(e) => {
-                    // What was started is stopped; the first error is the one to tell.
+                    // Stop what was started, and return the first error.
                     let _ = running.stop().await;
                     return Err(e);
                 }
@@ -88,7 +89,7 @@ impl Stage for Switch {
     }
 }
 
-/// Which case is chosen.
+/// The selected case.
 #[derive(Debug)]
 struct Choice {
     parameter: String,
@@ -98,7 +99,8 @@ struct Choice {
 }
 
 impl Choice {
-    /// Chooses as `params` say, and gives each case's own share of them; the choice's name is for nobody else.
+    /// Applies the selection in `params` and returns each case's share of the rest. The selecting parameter
+    /// itself goes to no case.
     fn make(&mut self, params: &Params) -> Result<Vec<Params>> {
         let mut params = params.clone();
         let chosen = match params.remove(&self.parameter) {
@@ -124,7 +126,7 @@ impl Choice {
 pub struct SwitchRunning {
     choice: Choice,
     cases: Vec<DynRunning>,
-    /// The frames that are at work, each with its case, and those behind them.
+    /// The frames at work, each with its case, and those behind them.
     waiting: InOrder<usize>,
 }
 
@@ -133,7 +135,7 @@ impl SwitchRunning {
         self.cases.get_mut(self.choice.chosen)
     }
 
-    /// The case that works at the oldest frame.
+    /// The case that works on the oldest frame.
     fn oldest(&mut self) -> Option<(usize, &mut DynRunning)> {
         let case = *self.waiting.oldest()?;
         self.cases.get_mut(case).map(|running| (case, running))

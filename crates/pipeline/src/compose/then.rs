@@ -1,4 +1,4 @@
-//! One processor after another.
+//! Runs one processor after another.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -13,11 +13,11 @@ use crate::process::caught;
 use crate::stage::{Finished, Running, Started, process_video, sealed};
 use crate::{Generated, Params, Result, Stage, StreamContext};
 
-/// One processor, then another on what it returns: [`Compose::then`](super::Compose::then).
+/// Runs one processor, then another on what it returns: see [`Compose::then`](super::Compose::then).
 ///
-/// Time: the sum of both. Order is kept. Both are initialised, started and stopped in this order. What the first withholds
-/// the second never sees. Audio goes through both; in a stream without input the first generates, and the second is given
-/// what comes of it.
+/// The processing times add up. Order is kept. Both are initialised, started and stopped in this order. The
+/// second processor never sees what the first one withholds. Audio passes through both. In a stream without
+/// input, the first processor generates and the second receives the result.
 #[derive(Debug, Clone)]
 pub struct Then<A, B> {
     first: A,
@@ -57,7 +57,7 @@ impl<A: Stage, B: Stage> Stage for Then<A, B> {
         match self.second.start(&stream.with_params(of_second)).await {
             Ok(second) => Ok(ThenRunning { first, second, parts }),
             Err(e) => {
-                // The second's error is the one to tell.
+                // Return the error of the second processor.
                 let _ = first.stop().await;
                 Err(e)
             }
@@ -97,7 +97,7 @@ impl<A: Running, B: Running> Running for ThenRunning<A, B> {
     }
 
     async fn finish_video(&mut self) -> Option<Finished> {
-        // What the second has is older.
+        // Frames in the second processor are older.
         if is_ready(self.second.video_ready()).await {
             return self.second.finish_video().await;
         }
@@ -109,7 +109,7 @@ impl<A: Running, B: Running> Running for ThenRunning<A, B> {
             Ok(Some(frame)) => frame,
             answer => return Some(Finished { id, result: answer }),
         };
-        // Caught here, where it is known which frame a panic costs.
+        // Caught here, where it is known which frame a panic affects.
         let result = match caught(async { self.second.start_video(frame).await }).await {
             Ok(Started::AtWork) => return None,
             Ok(Started::Done(frame)) => Ok(frame),
@@ -133,7 +133,7 @@ impl<A: Running, B: Running> Running for ThenRunning<A, B> {
 
     async fn update_params(&mut self, params: &Params) -> Result<()> {
         let [first, second] = share(&self.parts, params)?;
-        // A wrong parameter of one part is no reason to keep the other's from it.
+        // A wrong parameter for one part must not prevent the update of the other.
         let mut answers = Answers::default();
         if !first.is_empty() {
             let answer = self.first.update_params(&first).await;
@@ -161,7 +161,7 @@ async fn through(running: &mut impl Running, audio: Vec<AudioFrame>) -> Result<V
     Ok(all)
 }
 
-/// Whether a future that may be cancelled would end at once.
+/// Polls a future once, cancels it, and returns whether it was ready.
 async fn is_ready(future: impl Future<Output = ()>) -> bool {
     let mut future = pin!(future);
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await

@@ -1,4 +1,4 @@
-//! A limit to how long a frame waits for its processor.
+//! Limits how long a frame waits for its processor.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,17 +14,19 @@ use super::remote::{Answer, Remote};
 use crate::stage::{Finished, Running, Started, sealed};
 use crate::{Generated, Params, Result, Stage, StreamContext, compose};
 
-/// A limit to how long a frame waits for its processor: [`with_timeout`].
+/// Limits how long a frame waits for its processor: see [`with_timeout`].
 ///
-/// A computation cannot be interrupted. So the processor computes on a thread of its own, one for each stream, and what is
-/// limited is the waiting. A frame that is late goes out as it came, or is withheld ([`Timeout::withholding`]); its answer
-/// is thrown away when it comes. While the processor can take no frame, frames do not wait at all: each of them is late at
-/// once, so a processor that hangs for good costs the stream nothing but itself. Late frames are counted as `frames_late`.
+/// A computation cannot be interrupted, so the processor runs on its own thread, one per stream, and only the
+/// waiting is limited. A late frame is sent unprocessed, or withheld ([`Timeout::withholding`]); its answer
+/// is discarded when it arrives. While the processor cannot take a frame, frames do not wait but are late at
+/// once, so a processor that hangs for good costs the stream nothing but its results. Late frames are counted
+/// in `frames_late`.
 ///
-/// Audio waits, and is late, in the same way. A stream without input gets nothing for a moment that is late. Parameters
-/// that come while the processor is busy are merged, and given to it before its next frame. Order is kept. A processor that
-/// works at several frames goes on doing so, each of them under the limit. `initialize` and `on_stream_start` are waited for
-/// without limit; `on_stream_stop` as well, unless the processor is still at something that was late.
+/// Audio waits, and is late, in the same way. A stream without input gets nothing for a late moment.
+/// Parameters that arrive while the processor is busy are merged and delivered before its next frame. Order
+/// is kept. A processor that works on several frames keeps doing so, with the limit applied to each.
+/// `initialize` and `on_stream_start` are awaited without a limit, and so is `on_stream_stop`, unless the
+/// processor is still busy with a late request.
 #[derive(Clone)]
 pub struct Timeout<S> {
     stage: S,
@@ -32,13 +34,13 @@ pub struct Timeout<S> {
     withholding: bool,
 }
 
-/// Lets no frame wait for `stage` longer than `limit`.
+/// Lets no frame wait longer than `limit` for `stage`.
 pub fn with_timeout<S: Stage>(stage: S, limit: Duration) -> Timeout<S> {
     Timeout { stage, limit, withholding: false }
 }
 
 impl<S: Stage> Timeout<S> {
-    /// Withholds what is late, video and audio, instead of letting it pass unprocessed.
+    /// Withholds late video and audio instead of sending them unprocessed.
     #[must_use]
     pub fn withholding(self) -> Self {
         Self { withholding: true, ..self }
@@ -83,20 +85,21 @@ pub struct TimeoutRunning {
     withholding: bool,
     stream: StreamContext,
     parts: Vec<Part>,
-    /// Parameters that the processor has not been given.
+    /// Parameters not yet delivered to the processor.
     params: Params,
     at_work: InOrder<Waiting>,
 }
 
 /// A frame at work.
 struct Waiting {
-    /// When it is late, and what goes out for it then.
+    /// When it becomes late, and what is sent for it then.
     until: Instant,
     untouched: Option<VideoFrame>,
 }
 
 impl TimeoutRunning {
-    /// What the processor answers to `ask`, given the parameters that wait before; `None` if that is late.
+    /// Delivers waiting parameters, then sends the request `ask` and returns its answer; `None` if it is
+    /// late.
     async fn in_time<T>(
         &mut self,
         ask: impl FnOnce(&Remote) -> Result<Answer<T>>,
@@ -105,7 +108,7 @@ impl TimeoutRunning {
             return Ok(None);
         }
         if !self.params.is_empty() {
-            // What is wrong with them is counted when it is found out.
+            // Errors in them are counted when they occur.
             drop(self.remote.params(std::mem::take(&mut self.params))?);
         }
         let answer = ask(&self.remote)?;
@@ -150,7 +153,7 @@ impl Running for TimeoutRunning {
             tokio::select! {
                 biased;
                 finished = self.remote.next_finished() => match finished {
-                    // One that was late already is not waited for any more.
+                    // The answer to a frame that was late already is discarded.
                     Some(Finished { id, result }) => if self.at_work.take(id).is_some() {
                         self.at_work.answer(id, result, |_| true);
                     },
@@ -194,7 +197,7 @@ impl Running for TimeoutRunning {
             return Ok(());
         }
         let answer = self.remote.params(std::mem::take(&mut self.params))?;
-        // Where it takes longer it goes on, and its error is counted when it comes.
+        // If it takes longer, it continues, and its error is counted when it occurs.
         self.wait(answer).await.map(|_| ())
     }
 

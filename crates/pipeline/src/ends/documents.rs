@@ -1,4 +1,4 @@
-//! Channels beside the media, whose content is documents: events, and data. Each is handed over whole.
+//! The events and data channels, whose contents are documents. Each document is delivered whole.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use super::{Channel, Outlet, SinkEnd};
 use crate::stream::Stream;
 use crate::{BoxError, Result};
 
-/// Where documents go.
+/// A sink for documents.
 ///
-/// `run` ends when [`Documents::next`] has nothing more. An error ends the stream because of its output.
+/// `run` ends when [`Documents::next`] returns `None`. An error ends the stream, with its output as the
+/// cause.
 pub trait DocumentSink: Send + 'static {
-    /// Takes everything that `documents` gives.
+    /// Consumes all of `documents`.
     fn run(self, documents: Documents) -> impl Future<Output = Result<SinkEnd>> + Send;
 }
 
@@ -25,7 +26,7 @@ pub struct Documents {
     receiver: mpsc::Receiver<Document>,
 }
 
-/// One document. Dropped without a word it counts as lost.
+/// One document. If it is dropped without an answer, it counts as lost.
 #[derive(Debug)]
 pub struct Document {
     body: Bytes,
@@ -33,42 +34,42 @@ pub struct Document {
 }
 
 impl Documents {
-    /// The next document; `None` when the stream has no more. Safe to cancel.
+    /// Returns the next document, or `None` when the stream has no more. Cancel safe.
     pub async fn next(&mut self) -> Option<Document> {
         self.receiver.recv().await
     }
 
-    /// By which to tell the stream how the channel is doing.
+    /// A handle to report the channel's condition to the stream.
     pub fn outlet(&self) -> Outlet {
         self.outlet.clone()
     }
 }
 
 impl Document {
-    /// What is in it.
+    /// The contents of the document.
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// The other side has it.
+    /// Reports that the other side has the document.
     pub fn delivered(self) {
-        // Nobody waits for it any more where the stream was abandoned.
+        // If the stream was abandoned, nobody waits for the answer.
         let _ = self.answer.send(Ok(()));
     }
 
-    /// The other side will not get it.
+    /// Reports that the other side will not get the document.
     pub fn lost(self, why: impl Into<BoxError>) {
         let _ = self.answer.send(Err(why.into()));
     }
 }
 
-/// The stream's end of a channel of documents.
+/// The stream's end of a document channel.
 #[derive(Debug)]
 pub(crate) struct DocumentQueue(mpsc::Sender<Document>);
 
 impl DocumentQueue {
     pub(crate) fn new(stream: &Arc<Stream>, channel: Channel) -> (Self, Documents) {
-        // One at a time: whoever sends waits for its delivery.
+        // One at a time, because the sender waits for delivery.
         let (sender, receiver) = mpsc::channel(1);
         (Self(sender), Documents { outlet: Outlet { stream: Arc::clone(stream), channel }, receiver })
     }
@@ -78,7 +79,8 @@ impl DocumentQueue {
         self.0.is_closed()
     }
 
-    /// Hands one over and waits until it is delivered, also through an outage. An error means that it is lost.
+    /// Sends one document and waits until it is delivered, even through an outage. An error means that it is
+    /// lost.
     pub(crate) async fn send(&self, body: Bytes) -> Result<()> {
         let (answer, delivered) = oneshot::channel();
         let closed = || BoxError::from("the channel is closed");

@@ -1,4 +1,4 @@
-//! Ends within the process: access units that the caller hands over, and those that come out.
+//! Ends within the process: the caller feeds access units in and receives those that come out.
 //!
 //! ```
 //! # use cutrickle_pipeline::{Ends, ends::memory};
@@ -15,11 +15,11 @@ use tokio::sync::mpsc;
 use super::{Coded, Input, Output, Sink, SinkEnd, Source};
 use crate::{BoxError, InputInfo, Result};
 
-/// What comes from within the process.
+/// A source fed from within the process.
 #[derive(Debug)]
 pub struct MemorySource(mpsc::Receiver<Fed>);
 
-/// Feeds a [`MemorySource`]. The input ends when the last clone of it is dropped.
+/// Feeds a [`MemorySource`]. The input ends when its last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Feed(mpsc::Sender<Fed>);
 
@@ -30,33 +30,33 @@ enum Fed {
     Failed(BoxError),
 }
 
-/// A source, and what feeds it. Up to `capacity` units wait between the two.
+/// Creates a source and its feed. Up to `capacity` units wait between the two.
 pub fn source(capacity: usize) -> (Feed, MemorySource) {
     let (sender, receiver) = mpsc::channel(capacity.max(1));
     (Feed(sender), MemorySource(receiver))
 }
 
 impl Feed {
-    /// Says which tracks the units are of.
+    /// Announces the tracks of the following units.
     ///
     /// # Errors
-    /// The stream has ended.
+    /// Fails if the stream has ended.
     pub async fn tracks(&self, tracks: Tracks) -> Result<()> {
         self.send(Fed::Tracks(tracks)).await
     }
 
-    /// Hands over the next unit. Waits while as many wait as may.
+    /// Sends the next unit, and waits while the queue is full.
     ///
     /// # Errors
-    /// The stream has ended.
+    /// Fails if the stream has ended.
     pub async fn unit(&self, unit: AccessUnit) -> Result<()> {
         self.send(Fed::Unit(unit)).await
     }
 
-    /// Ends the input because of an error, and with it the stream.
+    /// Ends the input, and with it the stream, because of an error.
     ///
     /// # Errors
-    /// The stream has ended.
+    /// Fails if the stream has ended.
     pub async fn fail(self, why: impl Into<BoxError>) -> Result<()> {
         self.send(Fed::Failed(why.into())).await
     }
@@ -82,22 +82,22 @@ impl Source for MemorySource {
     }
 }
 
-/// What goes to somebody within the process.
+/// A sink that delivers within the process.
 #[derive(Debug)]
 pub struct MemorySink(mpsc::Sender<Coded>);
 
-/// What comes out of a [`MemorySink`]. Dropping it ends the stream.
+/// The output of a [`MemorySink`]. Dropping it ends the stream.
 #[derive(Debug)]
 pub struct MemoryOutput(mpsc::Receiver<Coded>);
 
-/// A sink, and what comes out of it. Up to `capacity` units and beginnings of segments wait between the two.
+/// Creates a sink and its output. Up to `capacity` units and segment starts wait between the two.
 pub fn sink(capacity: usize) -> (MemorySink, MemoryOutput) {
     let (sender, receiver) = mpsc::channel(capacity.max(1));
     (MemorySink(sender), MemoryOutput(receiver))
 }
 
 impl MemoryOutput {
-    /// The next of what comes out; `None` at the end of the stream. Safe to cancel.
+    /// Returns the next output, or `None` at the end of the stream. Cancel safe.
     pub async fn next(&mut self) -> Option<Coded> {
         self.0.recv().await
     }

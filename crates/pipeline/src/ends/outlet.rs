@@ -1,20 +1,20 @@
-//! How a channel that a stream gives something to is doing, told by whoever serves it.
+//! Reports the condition of a stream's outgoing channels, on behalf of whoever serves them.
 
 use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::stream::Stream;
 
-/// Why a sink has ended without an error.
+/// Why a sink ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SinkEnd {
-    /// All that the stream gave was handed on.
+    /// Everything that the stream provided was delivered.
     Done,
-    /// The other side takes nothing more: the stream ends, and nothing is wrong.
+    /// The other side accepts nothing more: the stream ends, without an error.
     Closed,
 }
 
-/// A channel that a stream gives something to.
+/// An outgoing channel of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Channel {
     Output,
@@ -22,14 +22,14 @@ pub(crate) enum Channel {
     Data,
 }
 
-/// The channels whose other side takes nothing at the moment, as bits.
+/// The channels whose other side currently accepts nothing, as bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Away(pub(crate) u8);
 
 impl Channel {
     pub(crate) const ALL: [Self; 3] = [Self::Output, Self::Events, Self::Data];
 
-    /// Its place in a set of channels.
+    /// The bit of this channel in a set of channels.
     pub(crate) const fn bit(self) -> u8 {
         1 << self as u8
     }
@@ -44,7 +44,7 @@ impl Channel {
 }
 
 impl Away {
-    /// What it means that `channel` is away, if it is.
+    /// The meaning of `channel` being away, if it is.
     pub(crate) fn reason(self, channel: Channel) -> Option<&'static str> {
         (self.0 & channel.bit() != 0).then_some(match channel {
             Channel::Output => "the output's server is out of reach or takes nothing",
@@ -54,7 +54,7 @@ impl Away {
     }
 }
 
-/// Tells the stream how one of its channels is doing. Cheap to clone.
+/// Reports the condition of one of a stream's channels. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Outlet {
     pub(crate) stream: Arc<Stream>,
@@ -67,7 +67,8 @@ impl Outlet {
         &self.stream.id
     }
 
-    /// Whether the other side takes what it is given. While it does not, the stream's state is `DEGRADED_OUTPUT`.
+    /// Reports whether the other side accepts what it is sent. While it does not, the stream's state is
+    /// `DEGRADED_OUTPUT`.
     pub fn delivers(&self, ok: bool) {
         self.stream.delivers(self.channel, ok);
         if ok && self.channel == Channel::Output {
@@ -75,7 +76,7 @@ impl Outlet {
         }
     }
 
-    /// The other side has taken so many bytes.
+    /// Reports that the other side accepted this many bytes.
     pub fn sent(&self, bytes: u64) {
         if bytes > 0 && self.channel == Channel::Output {
             self.stream.output_bytes.add(bytes);
@@ -84,19 +85,19 @@ impl Outlet {
         }
     }
 
-    /// So many bytes were given up.
+    /// Reports that this many bytes were given up.
     pub fn dropped(&self, bytes: u64) {
         if self.channel == Channel::Output {
             self.stream.recorder.counts.output_bytes_dropped.add(bytes);
         }
     }
 
-    /// Counts and logs an error that the stream survives.
+    /// Counts and logs an error that does not end the stream.
     pub fn error(&self, what: impl Display) {
         self.stream.error(format_args!("{}: {what}", self.channel.name()));
     }
 
-    /// Waits until the stream is asked to end. What it has in flight still comes.
+    /// Waits until the stream is asked to stop. What is in flight still arrives.
     pub async fn stopping(&self) {
         self.stream.stopped().await;
     }

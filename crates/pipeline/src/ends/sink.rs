@@ -1,4 +1,4 @@
-//! Where the media of a stream go, and the bounded way to there.
+//! The sink of a stream's media, and the bounded queue that leads to it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,39 +10,40 @@ use super::{Channel, Outlet, SinkEnd};
 use crate::stream::Stream;
 use crate::{Queueing, Result};
 
-/// Where the media of a stream go: a publication, a file, a player.
+/// A sink for the media of a stream: a publication, a file, a player.
 ///
-/// `run` ends with the output, when [`Output::next`] has nothing more. An error ends the stream because of its output.
-/// What has not been taken by then is counted as dropped.
+/// `run` ends with the output, when [`Output::next`] returns `None`. An error ends the stream, with its
+/// output as the cause. What has not been taken by then is counted as dropped.
 pub trait Sink: Send + 'static {
-    /// Takes everything that `output` gives.
+    /// Consumes all of `output`.
     fn run(self, output: Output) -> impl Future<Output = Result<SinkEnd>> + Send;
 }
 
-/// What a stream puts out, in order.
+/// An item of a stream's output, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Coded {
-    /// A segment begins, with these tracks. Its first unit is an IDR frame with its parameter sets, unless it has no
-    /// video track: segments of audio alone are made while video pauses.
+    /// A segment begins, with these tracks. Its first unit is an IDR frame with its parameter sets, unless it
+    /// has no video track: audio-only segments are made while video pauses.
     Segment(Tracks),
-    /// The next unit. The timestamps of a track increase, and video has no B-frames.
+    /// The next unit. The timestamps of each track increase, and video has no B-frames.
     Unit(AccessUnit),
 }
 
-/// Chunks between the encoder and the sink: one each frame, one each packet of audio, about two seconds.
+/// The number of chunks between the encoder and the sink: one per frame and one per audio packet, about two
+/// seconds.
 pub(crate) const MAX_CHUNKS: usize = 160;
 
-/// What goes to the sink in one piece.
+/// What is sent to the sink in one piece.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     segment: Option<Tracks>,
     unit: Option<AccessUnit>,
-    /// Audio that has waited for its segment. Empty for nearly every chunk, and then without an allocation.
+    /// Audio that waited for its segment. Nearly always empty, and then without an allocation.
     more: std::vec::IntoIter<AccessUnit>,
 }
 
 impl Chunk {
-    /// Begins a segment.
+    /// Starts a segment.
     pub(crate) fn segment(tracks: Tracks) -> Self {
         Self { segment: Some(tracks), ..Self::default() }
     }
@@ -65,8 +66,8 @@ impl Chunk {
     }
 }
 
-/// The encoding thread's end of the way. Where the sink is behind, a live stream drops the rest of the segment: a segment
-/// with a hole is worth less than a short one. A stream that loses nothing waits.
+/// The encoding thread's end of the queue. If the sink lags, a live stream drops the rest of the segment,
+/// because a segment with a gap is worth less than a short one. A lossless stream waits.
 #[derive(Debug)]
 pub(crate) struct Chunks {
     stream: Arc<Stream>,
@@ -82,7 +83,7 @@ impl Chunks {
         (Self { stream: Arc::clone(stream), sender, dropping: false }, output)
     }
 
-    /// Must be called on a thread that may block.
+    /// Sends a chunk. Must be called on a thread that may block.
     pub(crate) fn send(&mut self, chunk: Chunk) {
         if self.stream.options.queueing == Queueing::Lossless {
             if let Err(mpsc::error::SendError(chunk)) = self.sender.blocking_send(chunk) {
@@ -106,7 +107,7 @@ impl Chunks {
     }
 }
 
-/// What a stream puts out, for its [`Sink`].
+/// The output of a stream, for its [`Sink`].
 #[derive(Debug)]
 pub struct Output {
     outlet: Outlet,
@@ -120,12 +121,12 @@ impl Output {
         self.outlet.stream_id()
     }
 
-    /// By which to tell the stream how its output is doing.
+    /// A handle to report the output's condition to the stream.
     pub fn outlet(&self) -> Outlet {
         self.outlet.clone()
     }
 
-    /// The next of what the stream puts out; `None` at its end. Safe to cancel.
+    /// Returns the next item, or `None` at the end of the stream. Cancel safe.
     pub async fn next(&mut self) -> Option<Coded> {
         loop {
             if let Some(coded) = self.chunk.next() {
@@ -135,8 +136,8 @@ impl Output {
         }
     }
 
-    /// What came together with the last of [`next`](Self::next), if there is more of it: a sink may write that in one
-    /// piece.
+    /// Returns the next item that came together with the last of [`next`](Self::next), if there is one, so
+    /// that a sink can write them in one piece.
     pub fn rest(&mut self) -> Option<Coded> {
         self.chunk.next()
     }

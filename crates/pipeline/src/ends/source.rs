@@ -1,4 +1,4 @@
-//! Where the media of a stream come from, and what is done with each access unit on its arrival.
+//! The source of a stream's media, and the handling of each access unit on arrival.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -14,27 +14,28 @@ use crate::audio_path::LazyDecoder;
 use crate::stream::Stream;
 use crate::{InputInfo, Result};
 
-/// Where the media of a stream come from: a subscription, a file, a camera.
+/// A source of media for a stream: a subscription, a file, a camera.
 ///
-/// **Clock.** The timestamps of video and audio lie on one clock, decoding times of a track increase, and neither jumps: a
-/// source whose input does otherwise maps it first (`cutrickle_mpegts::Timeline` does). It need not begin at zero.
+/// **Clock.** The timestamps of video and audio are on one clock, the decoding times of each track increase,
+/// and neither jumps. A source whose input does otherwise must map it first, for example with
+/// `cutrickle_mpegts::Timeline`. The clock need not begin at zero.
 ///
-/// **End.** When `run` returns the input has ended, and what is in flight is finished. An error ends the stream because of
-/// its input. Where the stream is stopped from elsewhere, the future is dropped.
+/// **End.** When `run` returns, the input has ended, and what is in flight is finished. An error ends the
+/// stream, with its input as the cause. If the stream is stopped from elsewhere, the future is dropped.
 pub trait Source: Send + 'static {
-    /// Hands everything that comes to `input`, until there is no more.
+    /// Passes all input to `input` until there is no more.
     fn run(self, input: Input) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// The way into a stream, for its [`Source`].
+/// A [`Source`]'s handle to its stream.
 pub struct Input {
     stream: Arc<Stream>,
     units: Arc<CodedQueue>,
-    /// Where audio goes: to the processor among the frames, or straight to the output.
+    /// The queue for audio: to the processor among the frames, or straight to the output.
     audio: Arc<FrameQueue>,
-    /// The decoder that the packets of the current track carry with them.
+    /// The decoder attached to the packets of the current track.
     decoder: Option<(AudioCodec, Arc<dyn DecodeAudio>)>,
-    /// What the units have told of the tracks.
+    /// What the units have revealed about the tracks.
     measured: Measured,
 }
 
@@ -48,24 +49,24 @@ impl Input {
         &self.stream.id
     }
 
-    /// So many bytes have come, whatever they are: the input is alive.
+    /// Reports that this many bytes have arrived, whatever they contain, and that the input is alive.
     pub fn received(&self, bytes: usize) {
         self.stream.input_seen();
         self.stream.first_input();
         self.stream.recorder.counts.input_bytes.add(bytes as u64);
     }
 
-    /// Which tracks the units will be of, and everything that the input names, for people. Said at first, and again when
-    /// it changes.
+    /// Announces the tracks of the following units, and everything that the input lists, for display. Called
+    /// at first and whenever they change.
     pub fn tracks(&self, tracks: Tracks, info: InputInfo) {
         self.stream.set_input(info);
         self.stream.input_measured(self.measured);
         self.stream.announce(tracks);
     }
 
-    /// Hands over the next access unit. Waits only in a stream that loses nothing
-    /// ([`Queueing::Lossless`](crate::Queueing::Lossless)); in all others, units that come too fast are dropped as
-    /// [`StreamOptions::queueing`](crate::StreamOptions::queueing) says.
+    /// Passes on the next access unit. Waits only in a lossless stream
+    /// ([`Queueing::Lossless`](crate::Queueing::Lossless)); in all others, units that arrive too fast are
+    /// dropped according to [`StreamOptions::queueing`](crate::StreamOptions::queueing).
     pub async fn unit(&mut self, unit: AccessUnit) {
         let origin = Origin::now();
         self.stream.media_seen();
@@ -81,7 +82,7 @@ impl Input {
         }
     }
 
-    /// Counts and logs an error that the stream survives.
+    /// Counts and logs an error that does not end the stream.
     pub fn error(&self, what: impl Display) {
         self.stream.error(format_args!("input: {what}"));
     }

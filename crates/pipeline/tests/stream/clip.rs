@@ -4,9 +4,7 @@
 use candle_core::{Device, Tensor};
 use cutrickle_codec::{Backends, Coding, EncoderConfig, Samples};
 use cutrickle_frame::{I420, VideoFrame};
-use cutrickle_media::{
-    AccessUnit, AudioCodec, Colour, Size, Ticks, Timestamp, Tracks, VideoCodec,
-};
+use cutrickle_media::{AccessUnit, AudioCodec, Colour, Size, Ticks, Timestamp, Tracks, VideoCodec};
 
 /// From one frame to the next.
 pub const FRAME: Ticks = Ticks::new(3_000);
@@ -61,7 +59,8 @@ impl Clip {
         };
         let mut encoder =
             Backends::builtin().open_video_encoder_named("openh264", config, &Device::Cpu).unwrap();
-        let unit = |n| encoder.encode(&numbered(n as u8, self.size, BEGIN + FRAME * n as i64), n % 30 == 0).unwrap();
+        let unit =
+            |n| encoder.encode(&numbered(n as u8, self.size, BEGIN + FRAME * n as i64), n % 30 == 0).unwrap();
         (0..self.frames).map(unit).collect()
     }
 

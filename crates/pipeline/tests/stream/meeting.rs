@@ -73,7 +73,11 @@ fn part(several: Several, interval: usize) -> (DynProcessor, Arc<AtomicUsize>) {
     let most = Arc::clone(&calls.most);
     let part = match several {
         Several::Parallel => {
-            let meeting = Arc::new(Threads { barrier: Barrier::new(SIZE), back: Mutex::default(), came: Condvar::new() });
+            let meeting = Arc::new(Threads {
+                barrier: Barrier::new(SIZE),
+                back: Mutex::default(),
+                came: Condvar::new(),
+            });
             let meet = move |frame: VideoFrame| {
                 let _call = calls.enter();
                 meeting.meet(usize::from(number(&frame)) / interval);

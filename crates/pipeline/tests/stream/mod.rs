@@ -121,7 +121,9 @@ pub async fn ended(session: &Session) {
 
 /// Waits for what happens in any case, unless something hangs.
 pub async fn within<T>(what: &str, happens: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, happens).await.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
+    tokio::time::timeout(DEADLINE, happens)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
 }
 
 /// Waits until a session's figures are so.

@@ -88,7 +88,9 @@ impl Viewer {
 
     async fn until(&self, what: &str, enough: impl FnMut(&[usize; 2]) -> bool) {
         let mut counts = self.counts.clone();
-        within(what, counts.wait_for(enough)).await.unwrap_or_else(|_| panic!("the output ended before {what}"));
+        within(what, counts.wait_for(enough))
+            .await
+            .unwrap_or_else(|_| panic!("the output ended before {what}"));
     }
 
     /// Waits until `n` frames have come out in all.

@@ -362,7 +362,7 @@ entry_points! {
             return Err(Status::UNMAP_FAILED);
         };
         MAPPED.fetch_sub(1, Ordering::AcqRel);
-        // The surface may be reused once its stream gets here, and belongs to nobody from then on.
+        // The surface may be reused once its stream gets here, and has no owner from then on.
         stream.submit(move || {
             block.end();
             Ok(())

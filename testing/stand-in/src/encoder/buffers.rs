@@ -134,7 +134,8 @@ pub(super) extern "C" fn map(encoder: Handle, at: *mut NV_ENC_MAP_INPUT_RESOURCE
         let handle = new_handle();
         state.mapped.insert(handle, (registered, 0));
         put!(at, mappedResource, std::ptr::without_provenance_mut(handle));
-        // SAFETY: the caller's struct is there, as its version was, and the field is a number of four bytes.
+        // SAFETY: the caller's struct exists, since its version was read, and the field is a number of four
+        // bytes.
         unsafe { (&raw mut (*at).mappedBufferFmt).cast::<u32>().write_unaligned(NV12) };
         Ok(())
     })

@@ -179,7 +179,7 @@ impl Configuration {
             return refuse(name, "fields", code::UNSUPPORTED_PARAM);
         }
         let (rate, bitrate, max_bitrate) = rate(name, at)?;
-        // SAFETY: the caller's configuration is there, as its version was.
+        // SAFETY: the caller's configuration exists, since its version was read.
         let union = unsafe { &raw const (*at).encodeCodecConfig };
         let said = match codec {
             VideoCodec::H264 => h264(name, union.cast())?,
@@ -268,7 +268,7 @@ fn h264(name: &str, at: *const NV_ENC_CONFIG_H264) -> Answer<Said> {
         period: read!(at, idrPeriod),
         repeat_sets: flags & REPEAT_SETS != 0,
         delimiters: flags & DELIMITERS != 0,
-        // SAFETY: this is an address within the caller's configuration, which is there.
+        // SAFETY: this is an address within the caller's configuration, which exists.
         vui: unsafe { &raw const (*at).h264VUIParameters },
     })
 }
@@ -330,7 +330,7 @@ pub(super) extern "C" fn reconfigure(encoder: Handle, at: *const NV_ENC_RECONFIG
         let Some(before) = state.configuration.clone() else {
             return refuse(name, "not initialised", code::ENCODER_NOT_INITIALIZED);
         };
-        // SAFETY: the caller's struct is there, as its version was.
+        // SAFETY: the caller's struct exists, since its version was read.
         let parameters = unsafe { &raw const (*at).reInitEncodeParams };
         let configuration = Configuration::read(name, parameters, Some(&before))?;
         let (old, new) = (&before.encoder, &configuration.encoder);

@@ -111,7 +111,7 @@ entries! {
             return refuse(name, "reserved fields are not zero", code::INVALID_PARAM);
         }
         for (offset, function) in functions() {
-            // SAFETY: the caller's list is there, as its version was, and has a pointer at that offset.
+            // SAFETY: the caller's list exists, since its version was read, and has a pointer at that offset.
             unsafe { to.byte_add(offset).cast::<*const c_void>().write_unaligned(function) };
         }
         Ok(())

@@ -299,8 +299,8 @@ pub(super) extern "C" fn lock_output(encoder: Handle, at: *mut NV_ENC_LOCK_BITST
             put!(at, frameIdx, coded.number);
             put!(at, hwEncodeStatus, 2);
             let kind = if coded.keyframe { IDR_TYPE } else { P_TYPE };
-            // SAFETY: the caller's struct is there, as its version was, and both fields are numbers of four
-            // bytes.
+            // SAFETY: the caller's struct exists, since its version was read, and both fields are numbers of
+            // four bytes.
             unsafe {
                 (&raw mut (*at).pictureType).cast::<u32>().write_unaligned(kind);
                 (&raw mut (*at).pictureStruct).cast::<u32>().write_unaligned(FRAME);

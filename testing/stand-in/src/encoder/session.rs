@@ -91,12 +91,12 @@ pub(super) fn refuse<T>(name: &str, why: &str, status: Status) -> Answer<T> {
     Err(status)
 }
 
-/// Checks that a struct is there and has the right version.
+/// Checks that a struct exists and has the right version.
 pub(super) fn check_version<T>(name: &str, at: *const T, version: u32) -> Answer {
     if at.is_null() {
         return refuse(name, "a null pointer", code::INVALID_PTR);
     }
-    // SAFETY: every struct of the API begins with its version, and the caller promises that it is there.
+    // SAFETY: every struct of the API begins with its version, and the caller promises that it exists.
     let given = unsafe { at.cast::<u32>().read_unaligned() };
     if given != version {
         return refuse(name, &format!("version {given:#x} instead of {version:#x}"), code::INVALID_VERSION);

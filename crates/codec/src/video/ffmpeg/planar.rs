@@ -1,28 +1,28 @@
-//! Planar Y'CbCr of any depth up to 16 bits and any chroma grid, to 8-bit 4:2:0.
+//! Converts planar Y'CbCr of any depth up to 16 bits and any chroma subsampling to 8-bit 4:2:0.
 
 use cutrickle_frame::{I420, Plane};
 
 use crate::Result;
 
-/// One plane as libavcodec lends it: samples of one byte, or of two in little endian above 8 bits.
+/// One plane lent by libavcodec. Samples have one byte, or two in little endian above 8 bits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Samples<'a> {
     pub(super) data: &'a [u8],
-    /// Bytes from a row to the next.
+    /// Bytes from one row to the next.
     pub(super) stride: usize,
-    /// Samples in a row.
+    /// Samples per row.
     pub(super) width: usize,
     pub(super) height: usize,
-    /// Binary logarithms of how many luma samples one of these covers.
+    /// Binary logarithms of how many luma samples one sample covers, horizontally and vertically.
     pub(super) right: u8,
     pub(super) down: u8,
 }
 
 impl Samples<'_> {
-    /// A plane that is missing, as chroma is from grey pictures.
+    /// A missing plane, such as the chroma of grey pictures.
     pub(super) const NONE: Self = Self { data: &[], stride: 0, width: 0, height: 0, right: 0, down: 0 };
 
-    /// Eight bits of the sample at a place, the border's beyond it.
+    /// The sample at a position, reduced to eight bits. Positions outside take the nearest border sample.
     fn at(&self, x: usize, y: usize, depth: u32) -> u32 {
         let (x, y) = (x.min(self.width.saturating_sub(1)), y.min(self.height.saturating_sub(1)));
         let byte = |place: usize| self.data.get(place).copied().unwrap_or(0);
@@ -35,7 +35,7 @@ impl Samples<'_> {
     }
 }
 
-/// Copies a picture, whose chroma becomes the mean of what a 4:2:0 sample covers.
+/// Copies a picture; each chroma sample becomes the mean of the samples that it covers in 4:2:0.
 pub(super) fn to_i420(width: u32, height: u32, depth: u32, planes: [Samples<'_>; 3]) -> Result<I420> {
     if depth <= 8 && planes[1..].iter().all(|plane| (plane.right, plane.down) == (1, 1)) {
         let whole =
@@ -64,7 +64,7 @@ pub(super) fn to_i420(width: u32, height: u32, depth: u32, planes: [Samples<'_>;
     Ok(picture)
 }
 
-/// How many samples of a plane make one of 4:2:0's, in one direction.
+/// How many samples of a plane are averaged into one 4:2:0 sample, in one direction.
 fn step(chroma: bool, covers: u8) -> usize {
     if chroma && covers == 0 { 2 } else { 1 }
 }

@@ -1,10 +1,11 @@
-//! Decoding of progressive 8-bit 4:2:0 H.264: Baseline, Main and High.
+//! Decoding of progressive 8-bit 4:2:0 H.264 in the profiles Baseline, Main and High.
 //!
-//! Every unit is decoded completely before the next one comes, and its picture taken in decoding order; [`Reorder`]
-//! then sorts, as far as the parameter sets ask. The library's own display order is bypassed by [`undelayed`]: it
-//! holds back a frame even where nothing is reordered, and emptying it early never frees the pictures that no other
-//! refers to, so that it runs out of them after a few B-frames. B-frames themselves are not exact in this library:
-//! about 80 dB from what the standard says, 35 to 70 dB where an encoder uses temporal direct prediction.
+//! Every unit is decoded completely before the next one, and its picture is taken in decoding order;
+//! [`Reorder`] then sorts pictures as far as the parameter sets require. [`undelayed`] bypasses the library's
+//! own display order, which holds back a frame even if nothing is reordered; emptying it early never frees
+//! the pictures that no other refers to, so it runs out of them after a few B-frames. The library does not
+//! decode B-frames exactly: about 80 dB from the standard's result, and 35 to 70 dB if an encoder uses
+//! temporal direct prediction.
 
 use std::borrow::Cow;
 
@@ -26,15 +27,15 @@ pub(crate) struct H264Decoder {
     library: library::Decoder,
     sps: Option<Sps>,
     reorder: Reorder,
-    /// A keyframe was decoded whole; before that, pictures are guesses.
+    /// Whether a keyframe was decoded completely; pictures before that are guesses.
     started: bool,
 }
 
 impl H264Decoder {
-    /// A decoder that waits for the first keyframe.
+    /// Creates a decoder that waits for the first keyframe.
     ///
     /// # Errors
-    /// `is_unsupported` for another codec than H.264; out of memory.
+    /// Fails with `is_unsupported` for a codec other than H.264, or if memory runs out.
     pub(crate) fn new(codec: VideoCodec) -> Result<Self> {
         if codec != VideoCodec::H264 {
             let codec = codec.title();
@@ -43,8 +44,8 @@ impl H264Decoder {
         Ok(Self { library: library::Decoder::open()?, sps: None, reorder: Reorder::new(), started: false })
     }
 
-    /// Reads what stands before the first slice; tells whether parameter sets do, and whether the unit is an IDR
-    /// picture.
+    /// Reads the NAL units before the first slice. Returns whether there are parameter sets among them, and
+    /// whether the unit is an IDR picture.
     fn survey(&mut self, data: &[u8]) -> (bool, bool) {
         let mut described = false;
         for unit in nal::units(data) {
@@ -65,7 +66,8 @@ impl H264Decoder {
         (described, false)
     }
 
-    /// Decodes a unit; the picture is the last one that came out, as one before it would be a guess at a lost one.
+    /// Decodes a unit and returns the last picture it yields; any earlier one would be a guess at a lost
+    /// picture.
     fn picture(
         &mut self,
         unit: &AccessUnit,
@@ -93,7 +95,7 @@ impl H264Decoder {
 
 impl VideoDecoder for H264Decoder {
     fn decode(&mut self, unit: &AccessUnit, origin: Origin, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
-        // A parser of untrusted bytes is not the place for an empty slice's dangling pointer.
+        // The pointer of an empty slice dangles; do not pass it to a parser of untrusted bytes.
         if unit.data.is_empty() {
             return Ok(());
         }
@@ -118,7 +120,8 @@ impl VideoDecoder for H264Decoder {
             None if state == dsErrorFree => Ok(()),
             _ => {
                 if !self.started {
-                    // What is left of this unit would be patched up in front of the next keyframe.
+                    // Otherwise the rest of this unit would be concealed and emitted before the next
+                    // keyframe.
                     self.library = library::Decoder::open()?;
                 }
                 Err(Error::failed(format!("openh264: {} at {}", describe(state), unit.pts)))
@@ -136,7 +139,7 @@ impl VideoDecoder for H264Decoder {
     }
 }
 
-/// The unit with its parameter sets as the library needs them.
+/// Returns the unit with its parameter sets changed as the library needs them.
 fn with_sets_undelayed(data: &[u8]) -> Vec<u8> {
     let mut changed = Vec::with_capacity(data.len() + 64);
     for unit in nal::units(data) {
@@ -149,7 +152,7 @@ fn with_sets_undelayed(data: &[u8]) -> Vec<u8> {
     changed
 }
 
-/// Whether the library decodes such a stream.
+/// Checks whether the library can decode such a stream.
 fn check(sps: &Sps) -> Result<()> {
     let what = if !sps.frames_only {
         "interlaced H.264".to_owned()

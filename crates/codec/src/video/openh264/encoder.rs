@@ -1,4 +1,4 @@
-//! Encoding for live video: one pass, no B-frames, no skipped frames, IDR frames where they are asked for.
+//! Encoding for live video: one pass, no B-frames, no skipped frames, and IDR frames only on request.
 
 use std::ffi::{c_int, c_uint};
 use std::ops::RangeInclusive;
@@ -13,28 +13,30 @@ use openh264_sys2::{
 use super::library;
 use crate::{EncoderConfig, Error, RateControl, Result, VideoEncoder};
 
-/// The library's smallest picture.
+/// The smallest width and height that the library supports.
 const SMALLEST: u32 = 16;
-/// A picture is cut into this many slices, each encoded on a thread of its own.
+/// The number of slices in a picture, each encoded on its own thread.
 const SLICES: u16 = 2;
-/// Below this many lines a slice has too little to do to be worth a thread.
+/// With fewer lines, a slice is too small to be worth a thread.
 const LINES_FOR_SLICES: u32 = 256;
-/// Of a constant one, as NVENC counts them, and H.264's quantisers but for the lossless.
+/// The range of constant qualities, as NVENC counts them: H.264's quantisers without the lossless one.
 const QUALITIES: RangeInclusive<u8> = 1..=51;
 const TICKS_PER_MILLISECOND: i64 = 90;
 
-/// An encoder of one size and colour.
+/// An encoder for one size and colour.
 pub(crate) struct H264Encoder {
     library: library::Encoder,
     config: EncoderConfig,
 }
 
 impl H264Encoder {
-    /// Opens an encoder. Of an odd width or height the last column or row is cut off: 4:2:0 has none to spare.
+    /// Opens an encoder. If the width or height is odd, the last column or row is cut off, because 4:2:0
+    /// needs even sizes.
     ///
     /// # Errors
-    /// [`is_unsupported`](Error::is_unsupported) for another codec; a side below 16 pixels or beyond the library's
-    /// 4096x2304 or so; a frame rate or bitrate of 0; a quality that is none.
+    /// Fails with [`is_unsupported`](Error::is_unsupported) for another codec. Also fails if a side is below
+    /// 16 pixels or beyond the library's limit of about 4096x2304, if the frame rate or bitrate is 0, or if
+    /// the quality is out of range.
     pub(crate) fn new(config: EncoderConfig) -> Result<Self> {
         let (width, height) = even(&config);
         if width < SMALLEST || height < SMALLEST {
@@ -99,7 +101,7 @@ fn even(config: &EncoderConfig) -> (u32, u32) {
     (config.size.width & !1, config.size.height & !1)
 }
 
-/// What differs from the library's defaults; the rest of a layer follows from the whole.
+/// Sets everything that differs from the library's defaults; the remaining layer settings follow from these.
 fn set(params: &mut SEncParamExt, config: &EncoderConfig) {
     let (width, height) = even(config);
     let (width, height) = (width as c_int, height as c_int);
@@ -125,7 +127,7 @@ fn set(params: &mut SEncParamExt, config: &EncoderConfig) {
     params.iNumRefFrame = 1;
     params.iMultipleThreadIdc = slices;
     params.bUseLoadBalancing = false;
-    // IDR frames come when they are asked for, with their parameter sets, and at no other time.
+    // IDR frames are made only on request, together with their parameter sets.
     params.uiIntraPeriod = 0;
     params.eSpsPpsIdStrategy = CONSTANT_ID;
     params.bEnableSceneChangeDetect = false;
@@ -139,7 +141,7 @@ fn set(params: &mut SEncParamExt, config: &EncoderConfig) {
     layer.fFrameRate = fps;
     layer.iDLayerQp = quantiser.unwrap_or(layer.iDLayerQp);
     layer.iSpatialBitrate = bitrate;
-    // CABAC needs Main; High would promise an 8x8 transform that the library does not have.
+    // CABAC needs Main; High would announce an 8x8 transform that the library does not have.
     layer.uiProfileIdc = PRO_MAIN;
     layer.uiLevelIdc = LEVEL_UNKNOWN;
     layer.sSliceArgument.uiSliceMode = SM_FIXEDSLCNUM_SLICE;

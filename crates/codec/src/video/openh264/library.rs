@@ -1,5 +1,5 @@
-//! The library's two objects behind safe functions: they own what they point to and lend what the library lends.
-//! How they are used well is `decoder`'s and `encoder`'s business.
+//! Safe wrappers around the library's two objects. They own what they point to, and lend what the library
+//! lends. How to use them well is up to `decoder` and `encoder`.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
@@ -23,23 +23,23 @@ unsafe extern "C" {
     fn WelsCPUFeatureDetect(processors: *mut i32) -> u32;
 }
 
-/// The processor's features that the library's assembly uses; 0 where it was built without any.
+/// The CPU features that the library's assembly uses; 0 if it was built without assembly.
 pub(super) fn cpu_features() -> u32 {
     let mut processors = 0;
-    // SAFETY: the function is part of the library that openh264-sys2 links in; it writes one integer, and keeps no
-    // pointer to it.
+    // SAFETY: the function is part of the library that openh264-sys2 links. It writes one integer and keeps
+    // no pointer to it.
     unsafe { WelsCPUFeatureDetect(&mut processors) }
 }
 
-/// A decoder, never with threads of its own.
+/// A decoder without threads of its own.
 pub(super) struct Decoder {
     raw: NonNull<ISVCDecoder>,
 }
 
-// SAFETY: the object is reached through `&mut self` alone, and the library keeps nothing per thread.
+// SAFETY: the object is accessed only through `&mut self`, and the library keeps no thread-local data.
 unsafe impl Send for Decoder {}
 
-/// A picture that the decoder lends until it is used again.
+/// A picture lent by the decoder until the next call.
 pub(super) struct Lent<'a> {
     pub(super) width: u32,
     pub(super) height: u32,
@@ -49,7 +49,7 @@ pub(super) struct Lent<'a> {
 impl Decoder {
     pub(super) fn open() -> Result<Self> {
         let mut raw = ptr::null_mut();
-        // SAFETY: the library writes a pointer to a new object, or leaves null.
+        // SAFETY: the library writes a pointer to a new object, or leaves it null.
         let status = unsafe { APILoader::WelsCreateDecoder(&mut raw) };
         let raw = NonNull::new(raw)
             .ok_or_else(|| Error::failed(format!("openh264 made no decoder (status {status})")))?;
@@ -68,8 +68,8 @@ impl Decoder {
         let (Some(set), Some(initialize)) = (table.SetOption, table.Initialize) else {
             return Err(no_function());
         };
-        // SAFETY: `raw` is alive until drop. The option is read as an integer, the configuration as the type given;
-        // both are copied before the calls return.
+        // SAFETY: `raw` is alive until drop. The option is read as an integer and the configuration as its
+        // own type; both are copied before the calls return.
         let status = unsafe {
             set(self.raw.as_ptr(), DECODER_OPTION_TRACE_LEVEL, (&raw mut quiet).cast::<c_void>());
             initialize(self.raw.as_ptr(), &config)
@@ -82,13 +82,12 @@ impl Decoder {
     }
 
     fn table(&self) -> &'static ISVCDecoderVtbl {
-        // SAFETY: the object begins with a pointer to its class's table of functions, which is a constant of the
-        // program.
+        // SAFETY: the object begins with a pointer to its class's function table, a constant of the program.
         unsafe { &**self.raw.as_ptr() }
     }
 
-    /// Gives the decoder a unit; without data, tells it that the last one was whole. The state is a set of the
-    /// library's `ds…` bits.
+    /// Passes a unit to the decoder, or, without data, tells it that the last unit was complete. The state is
+    /// a set of the library's `ds…` bits.
     pub(super) fn decode(&mut self, data: Option<&[u8]>) -> Result<(DECODING_STATE, Option<Lent<'_>>)> {
         let Some(decode) = self.table().DecodeFrame2 else { return Err(no_function()) };
         let (start, length) = match data {
@@ -97,18 +96,18 @@ impl Decoder {
         };
         let mut planes = [ptr::null_mut(); 3];
         let mut info = SBufferInfo::default();
-        // SAFETY: `raw` is alive; `start` and `length` are one slice's or null and 0, and the library copies what it
-        // keeps. It writes three pointers and one `SBufferInfo`.
+        // SAFETY: `raw` is alive; `start` and `length` come from one slice or are null and 0, and the library
+        // copies what it keeps. It writes three pointers and one `SBufferInfo`.
         let state = unsafe { decode(self.raw.as_ptr(), start, length, planes.as_mut_ptr(), &mut info) };
-        // SAFETY: the library has just filled `planes` and `info` in; the result borrows `self`, and only another
-        // call on `self` invalidates what they point to.
+        // SAFETY: the library has just filled `planes` and `info`. The result borrows `self`, and only
+        // another call on `self` invalidates what they point to.
         Ok((state, unsafe { lent(planes, &info) }))
     }
 }
 
 impl Drop for Decoder {
     fn drop(&mut self) {
-        // SAFETY: `raw` came from `WelsCreateDecoder`, and nobody uses it afterwards.
+        // SAFETY: `raw` came from `WelsCreateDecoder` and is not used afterwards.
         unsafe {
             if let Some(uninitialize) = self.table().Uninitialize {
                 uninitialize(self.raw.as_ptr());
@@ -119,12 +118,13 @@ impl Drop for Decoder {
 }
 
 /// # Safety
-/// `planes` and `info` are as a decoding function of the library left them, and the pictures stay until `'a` ends.
+/// `planes` and `info` are as a decoding function of the library left them, and the pictures stay valid until
+/// `'a` ends.
 unsafe fn lent<'a>(planes: [*mut u8; 3], info: &SBufferInfo) -> Option<Lent<'a>> {
     if info.iBufferStatus != 1 || planes.iter().any(|plane| plane.is_null()) {
         return None;
     }
-    // SAFETY: the union has this one member.
+    // SAFETY: the union has only this member.
     let buffer = unsafe { info.UsrData.sSystemBuffer };
     let [width, height] = [buffer.iWidth, buffer.iHeight].map(|side| u32::try_from(side).unwrap_or(0));
     let [luma_stride, chroma_stride] = buffer.iStride.map(|stride| usize::try_from(stride).unwrap_or(0));
@@ -135,8 +135,8 @@ unsafe fn lent<'a>(planes: [*mut u8; 3], info: &SBufferInfo) -> Option<Lent<'a>>
     }
     let [y, u, v] = planes;
     let plane = |start: *mut u8, stride: usize, width: usize, height: usize| {
-        // SAFETY: by the caller's word `start` is the first sample of a plane of `height` rows, `stride` apart, of
-        // which the last has `width` samples.
+        // SAFETY: the caller guarantees that `start` is the first sample of a plane of `height` rows,
+        // `stride` apart, and that the last row has `width` samples.
         let data = unsafe { slice::from_raw_parts(start.cast_const(), stride * (height - 1) + width) };
         Plane { data, stride, width, height }
     };
@@ -151,22 +151,22 @@ unsafe fn lent<'a>(planes: [*mut u8; 3], info: &SBufferInfo) -> Option<Lent<'a>>
     })
 }
 
-/// An encoder of one spatial layer.
+/// An encoder with one spatial layer.
 pub(super) struct Encoder {
     raw: NonNull<ISVCEncoder>,
-    /// Seven kilobytes that the library fills in for every picture.
+    /// Seven kilobytes that the library fills for every picture.
     written: Box<SFrameBSInfo>,
 }
 
-// SAFETY: the object is reached through `&mut self` alone; its worker threads are its own and joined by
-// `Uninitialize`. `written` points into the object.
+// SAFETY: the object is accessed only through `&mut self`; it owns its worker threads, and `Uninitialize`
+// joins them. `written` points into the object.
 unsafe impl Send for Encoder {}
 
 impl Encoder {
-    /// Opens an encoder with the library's defaults as `adjust` changes them.
+    /// Opens an encoder with the library's defaults as changed by `adjust`.
     pub(super) fn open(adjust: impl FnOnce(&mut SEncParamExt)) -> Result<Self> {
         let mut raw = ptr::null_mut();
-        // SAFETY: the library writes a pointer to a new object, or leaves null.
+        // SAFETY: the library writes a pointer to a new object, or leaves it null.
         let status = unsafe { APILoader::WelsCreateSVCEncoder(&mut raw) };
         let raw = NonNull::new(raw)
             .ok_or_else(|| Error::failed(format!("openh264 made no encoder (status {status})")))?;
@@ -179,8 +179,8 @@ impl Encoder {
         };
         let mut quiet = WELS_LOG_QUIET;
         let mut config = SEncParamExt::default();
-        // SAFETY: `raw` is alive until drop; the option is read as an integer, the defaults are written to a value
-        // of their type.
+        // SAFETY: `raw` is alive until drop. The option is read as an integer, and the defaults are written
+        // to a value of their own type.
         unsafe {
             set(encoder.raw.as_ptr(), ENCODER_OPTION_TRACE_LEVEL, (&raw mut quiet).cast::<c_void>());
             defaults(encoder.raw.as_ptr(), &mut config);
@@ -199,13 +199,13 @@ impl Encoder {
     }
 
     fn table(&self) -> &'static ISVCEncoderVtbl {
-        // SAFETY: the object begins with a pointer to its class's table of functions, which is a constant of the
-        // program.
+        // SAFETY: the object begins with a pointer to its class's function table, a constant of the program.
         unsafe { &**self.raw.as_ptr() }
     }
 
-    /// Encodes the upper left `width` x `height` pixels of a picture that is at least as large. `milliseconds` serves
-    /// rate control. Nothing where the library skipped the picture; else its bytes, and whether it is an IDR.
+    /// Encodes the upper left `width` x `height` pixels of a picture that is at least that large.
+    /// `milliseconds` is used for rate control. Returns the bytes and whether they are an IDR, or `None` if
+    /// the library skipped the picture.
     pub(super) fn encode(
         &mut self,
         picture: &I420,
@@ -240,9 +240,9 @@ impl Encoder {
             // SAFETY: `raw` is alive and initialised.
             unsafe { force(self.raw.as_ptr(), true) };
         }
-        // SAFETY: `raw` is alive and initialised. The planes hold at least `width` x `height` samples at their
-        // strides, as checked above; the library copies them before it works on them and never writes to them,
-        // though its type says so. It writes one `SFrameBSInfo`.
+        // SAFETY: `raw` is alive and initialised. The planes hold at least `width` x `height` samples at
+        // their strides, as checked above. The library copies them before working on them and never writes to
+        // them, although its type allows it. It writes one `SFrameBSInfo`.
         let status = unsafe { encode(self.raw.as_ptr(), &source, &mut *self.written) };
         if status != 0 {
             return Err(Error::failed(format!("openh264 encoded nothing (status {status})")));
@@ -253,12 +253,13 @@ impl Encoder {
         Ok(Some((self.collect(), self.written.eFrameType == videoFrameTypeIDR)))
     }
 
-    /// Sets what rate control goes by, for all layers.
+    /// Sets the frame rate and bitrate used for rate control, for all layers.
     pub(super) fn set_rate(&mut self, mut fps: f32, bitrate: c_int) -> Result<()> {
         let Some(set) = self.table().SetOption else { return Err(no_function()) };
         let mut bits = SBitrateInfo { iLayer: SPATIAL_LAYER_ALL, iBitrate: bitrate };
         let raw = self.raw.as_ptr();
-        // SAFETY: `raw` is alive and initialised; the library reads a float for the one option, this struct for the other.
+        // SAFETY: `raw` is alive and initialised; the library reads a float for the first option and this
+        // struct for the second.
         let status = unsafe {
             match set(raw, ENCODER_OPTION_FRAME_RATE, (&raw mut fps).cast()) {
                 0 => set(raw, ENCODER_OPTION_BITRATE, (&raw mut bits).cast()),
@@ -273,7 +274,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// The NAL units of the picture just encoded, in one piece.
+    /// The NAL units of the picture just encoded, concatenated.
     fn collect(&self) -> Bytes {
         let mut bytes = BytesMut::with_capacity(usize::try_from(self.written.iFrameSizeInBytes).unwrap_or(0));
         let layers = usize::try_from(self.written.iLayerNum).unwrap_or(0);
@@ -282,10 +283,11 @@ impl Encoder {
             if units == 0 || layer.pNalLengthInByte.is_null() || layer.pBsBuf.is_null() {
                 continue;
             }
-            // SAFETY: the library wrote `iNalCount` lengths here, which stay until the next picture.
+            // SAFETY: the library wrote `iNalCount` lengths here, which stay valid until the next picture.
             let lengths = unsafe { slice::from_raw_parts(layer.pNalLengthInByte, units) };
             let length = lengths.iter().map(|length| usize::try_from(*length).unwrap_or(0)).sum();
-            // SAFETY: a layer's NAL units lie one behind the other in its buffer, which stays until the next picture.
+            // SAFETY: a layer's NAL units are contiguous in its buffer, which stays valid until the next
+            // picture.
             bytes.extend_from_slice(unsafe { slice::from_raw_parts(layer.pBsBuf, length) });
         }
         bytes.freeze()
@@ -294,8 +296,8 @@ impl Encoder {
 
 impl Drop for Encoder {
     fn drop(&mut self) {
-        // SAFETY: `raw` came from `WelsCreateSVCEncoder`, and nobody uses it afterwards; uninitialising what was
-        // never initialised does nothing.
+        // SAFETY: `raw` came from `WelsCreateSVCEncoder` and is not used afterwards. Uninitialising an object
+        // that was never initialised does nothing.
         unsafe {
             if let Some(uninitialize) = self.table().Uninitialize {
                 uninitialize(self.raw.as_ptr());

@@ -1,5 +1,5 @@
-//! Calls with arguments of every kind and in every place where the calling convention puts them. The stand-ins
-//! compare them with what they expect.
+//! Makes calls with arguments of every kind and in every place that the calling convention uses. The
+//! stand-ins compare them with the expected values.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
@@ -9,14 +9,14 @@ use cudarc::{cublas, cublaslt, curand, nvrtc};
 
 #[rustfmt::skip]
 unsafe extern "C" {
-    /// No function of CUDA takes so many numbers; the stand-in gives this name to one that does.
+    /// CUDA has no function with this many numbers. The stand-in provides one under this name.
     fn cuGraphDebugDotPrint(
         i0: i64, i1: i64, i2: i64, i3: i64, i4: i64, i5: i64, i6: i64, i7: i64, i8: i64, i9: i64,
         d0: f64, d1: f64, d2: f64, d3: f64, d4: f64, d5: f64, d6: f64, d7: f64, d8: f64, d9: f64,
     ) -> i32;
 }
 
-/// The first call is resolved, the second is direct.
+/// The first call is resolved, and the second one is direct.
 pub fn all() {
     for call in ["first", "second"] {
         launch();
@@ -27,7 +27,7 @@ pub fn all() {
     }
 }
 
-/// Six integers in registers and five on the stack, some of 4 bytes, some of 8.
+/// Six integers in registers and five on the stack, some of 4 bytes and some of 8.
 #[rustfmt::skip]
 pub fn launch() {
     let pointer = |address: usize| ptr::without_provenance_mut::<c_void>(address);
@@ -43,7 +43,7 @@ pub fn launch() {
     assert_eq!(result, CUresult::CUDA_SUCCESS);
 }
 
-/// Integers and doubles in all registers, and both on the stack; a result that is no status.
+/// Integers and doubles in all registers, and both on the stack, with a result that is not a status.
 #[rustfmt::skip]
 pub fn numbers() {
     let result = unsafe {
@@ -77,7 +77,7 @@ fn others() {
             handle, as_is, as_is, 1, 2, 3, &alpha, matrix, 4, matrix, 5, &beta, matrix, 6,
         )
     };
-    // The stand-in answers with a status that nothing else here returns.
+    // The stand-in returns a status that nothing else here returns.
     assert_eq!(result, cublas::sys::cublasStatus_t::CUBLAS_STATUS_MAPPING_ERROR);
     assert_eq!(unsafe { cublaslt::sys::cublasLtGetVersion() }, 0x1234_5678_9abc_de00 + 12);
     let string = unsafe { nvrtc::sys::nvrtcGetErrorString(nvrtc::sys::nvrtcResult::NVRTC_ERROR_COMPILATION) };

@@ -1,4 +1,4 @@
-//! Calls the CUDA libraries through `cudarc`, and prints what comes back, one line a call.
+//! Calls the CUDA libraries through `cudarc` and prints the results, one line per call.
 
 mod arguments;
 
@@ -8,7 +8,7 @@ use cudarc::driver::{CudaContext, DriverError, sys};
 use cudarc::{cublas, cublaslt, curand, nvrtc};
 
 unsafe extern "C" {
-    // The one function of the stand-in for the CUDA runtime.
+    // The only function of the stand-in for the CUDA runtime.
     fn cudaRuntimeGetVersion(version: *mut i32) -> i32;
 }
 
@@ -23,7 +23,7 @@ fn main() {
     }
 }
 
-/// What a program does first with each of the libraries.
+/// Calls the function of each library that programs usually call first.
 fn five() {
     println!("cuda: {:?}", CudaContext::new(0).map(drop));
     println!("cublas: {:?}", cublas::result::create_handle().map(drop));
@@ -31,7 +31,7 @@ fn five() {
     println!("curand: {:?}", curand::result::create_generator().map(drop));
     println!("nvrtc: {:?}", nvrtc::compile_ptx("").map(drop));
 
-    // Those that return something else than a status.
+    // Functions whose result is not a status.
     let error = DriverError(sys::CUresult::CUDA_ERROR_SHARED_OBJECT_INIT_FAILED);
     println!("cuGetErrorName: {:?}", error.error_name());
     let status = cublas::sys::cublasStatus_t::CUBLAS_STATUS_NOT_INITIALIZED;
@@ -52,7 +52,7 @@ fn five() {
     println!("cudaRuntimeGetVersion: {status} {version}");
 }
 
-/// A function that the stand-ins do not have. The second call takes the way of a known function.
+/// Calls functions that the stand-ins do not have. The second call takes the path of a resolved function.
 fn lacking() {
     for _ in 0..2 {
         println!("cuda: {:?}", unsafe { sys::cuDeviceGetCount(&mut 0) });
@@ -60,7 +60,7 @@ fn lacking() {
     }
 }
 
-/// First calls from many threads at once.
+/// Makes first calls from many threads at once.
 fn threads() {
     const THREADS: usize = 16;
     let start = Barrier::new(THREADS);

@@ -1,4 +1,4 @@
-//! Frames of many streams, and when enough of them wait to make a batch.
+//! The queue of frames of many streams, which decides when enough of them wait for a batch.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,19 +11,19 @@ use tokio::sync::oneshot;
 use super::Limits;
 use crate::Result;
 
-/// A frame that waits for the model.
+/// A frame waiting for the model.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// The stream it is of.
+    /// The stream it belongs to.
     pub(super) member: u64,
     pub(super) pixels: Tensor,
     pub(super) arrived: Instant,
-    /// Where the size of its batch is counted.
+    /// The histogram that counts the size of its batch.
     pub(super) sizes: Option<Histogram>,
     pub(super) answer: oneshot::Sender<Result<Tensor>>,
 }
 
-/// The waiting frames. A stream adds one and awaits its answer, so there are never more than there are streams.
+/// The waiting frames. A stream adds one and awaits the answer, so there are never more frames than streams.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -33,16 +33,16 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Request>,
-    /// Streams so far.
+    /// The number of streams so far.
     members: u64,
-    /// Streams whose next frame is worth waiting for: all but those that a batch has waited for in vain, until they
-    /// send one again.
+    /// The streams whose next frame is worth waiting for: all except those that a batch has waited for in
+    /// vain and that have not sent a frame since.
     expected: HashSet<u64>,
     closed: bool,
 }
 
 impl Queue {
-    // Held for a push, or for taking a batch out: never while the model computes.
+    // Held to push a frame or to take a batch, never while the model computes.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,7 +55,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// A stream begins. The number by which it is known.
+    /// Adds a stream and returns its number.
     pub(super) fn join(&self) -> u64 {
         let mut state = self.state();
         let member = state.members;
@@ -64,19 +64,19 @@ impl Queue {
         member
     }
 
-    /// A stream ends: nobody waits for it any more.
+    /// Removes a stream, so that no batch waits for it any more.
     pub(super) fn leave(&self, member: u64) {
         self.state().expected.remove(&member);
         self.changed.notify_one();
     }
 
-    /// No more streams will come.
+    /// Closes the queue; no more streams will join.
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.changed.notify_one();
     }
 
-    /// Waits for the next batch: frames of one shape on one device. `None` at the end.
+    /// Waits for the next batch: frames of one shape on one device. Returns `None` at the end.
     pub(super) fn batch(&self, limits: Limits) -> Option<Vec<Request>> {
         let mut state = self.state();
         loop {
@@ -94,7 +94,7 @@ impl Queue {
 }
 
 impl State {
-    /// How long the next batch may still wait; `None` where there is nothing to make one of.
+    /// How long the next batch may still wait; `None` if no frame is waiting.
     fn remaining(&mut self, limits: Limits, now: Instant) -> Option<Duration> {
         self.waiting.retain(|request| !request.answer.is_closed());
         let oldest = self.waiting.front()?;
@@ -109,7 +109,7 @@ impl State {
         Some(remaining)
     }
 
-    /// The oldest frame and those like it, oldest first.
+    /// Takes the oldest frame and those like it, oldest first.
     fn take(&mut self, most: usize) -> Vec<Request> {
         let mut batch: Vec<Request> = Vec::new();
         let mut place = 0;
@@ -150,7 +150,7 @@ mod tests {
         (Request { member, pixels, arrived, sizes: None, answer }, answered)
     }
 
-    /// A state of `members` streams, the first of which have sent frames of these widths, all at `at`.
+    /// A state with `members` streams, the first of which have sent frames of these widths, all at `at`.
     fn state(members: u64, at: Instant, widths: &[usize]) -> (State, Vec<Answer>) {
         let requests = (0..).zip(widths).map(|(member, width)| request(member, *width, at));
         let (waiting, answers): (Vec<_>, Vec<_>) = requests.unzip();

@@ -23,7 +23,7 @@ fn answer<M: BatchModel>(model: &mut M, batch: Vec<Request>) {
     match together(model, &batch) {
         Ok(answers) => {
             for (request, pixels) in batch.into_iter().zip(answers) {
-                // A stream that ended meanwhile wants no answer.
+                // A stream that has ended in the meantime needs no answer.
                 let _ = request.answer.send(Ok(pixels));
             }
         }
@@ -44,11 +44,11 @@ fn answer<M: BatchModel>(model: &mut M, batch: Vec<Request>) {
     }
 }
 
-/// One call for `batch`: as many answers as frames.
+/// Calls the model once for `batch`, and returns as many results as there are frames.
 fn together<M: BatchModel>(model: &mut M, batch: &[Request]) -> Result<Vec<Tensor>> {
     let pixels: Vec<&Tensor> = batch.iter().map(|request| &request.pixels).collect();
     let frames = match pixels[..] {
-        // Stacking copies.
+        // A single frame is not stacked, because stacking copies.
         [frame] => frame.unsqueeze(0)?,
         _ => Tensor::stack(&pixels, 0)?,
     };
