@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --example 01_passthrough -- --port 8000
 //!
-//! Then start a stream as the README shows. `--help` lists the other arguments. A frame that is returned untouched is
-//! never converted to RGB.
+//! Then start a stream as the README shows. `--help` lists the other arguments. A frame that is returned
+//! untouched is never converted to RGB.
 
 use cutrickle::prelude::*;
 

@@ -6,7 +6,8 @@
 
 use cutrickle::prelude::*;
 
-/// What a caller may set. Anything else, and a value out of its range, is refused with a 400 that says what is wanted.
+/// What a caller may set. Anything else, and a value out of its range, is refused with a 400 that says what
+/// is wanted.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "cutrickle::serde")]
 #[schemars(crate = "cutrickle::schemars")]

@@ -1,5 +1,5 @@
-//! A processor made of processors: a choice by parameter, parts with names, a model that all streams share, and a limit
-//! to how long a frame waits for it.
+//! A processor made of processors: a choice by parameter, parts with names, a model that all streams share,
+//! and a limit to how long a frame waits for it.
 //!
 //!     cargo run --release --example 05_compose -- --port 8000 --capacity 8
 //!     curl http://127.0.0.1:8000/api/stream/params --json '{"mode": "mirror", "fade": {"strength": 0.5}}'

@@ -1,4 +1,5 @@
-//! A network with weights from a file, on every frame: it answers with a frame of twice the size, and with data.
+//! A network with weights from a file, on every frame: it answers with a frame of twice the size, and with
+//! data.
 //!
 //!     cargo run --release --example 06_candle_model -- --port 8000
 

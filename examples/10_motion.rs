@@ -1,5 +1,5 @@
-//! Video in, data out: a line of JSON for each frame in which something moves. The stream has a `subscribe_url` and a
-//! `data_url`, and no `publish_url`: nothing is encoded.
+//! Video in, data out: a line of JSON for each frame in which something moves. The stream has a
+//! `subscribe_url` and a `data_url`, and no `publish_url`: nothing is encoded.
 //!
 //!     cargo run --release --example 10_motion -- --port 8000
 
@@ -14,8 +14,13 @@ const MOTION: f32 = 12.0;
 struct Motion(Option<Tensor>);
 
 impl FrameProcessor for Motion {
-    async fn process_video(&mut self, frame: VideoFrame, stream: &StreamContext) -> Result<Option<VideoFrame>> {
-        // In one pass from the decoder's own picture: (3, 15, 20), f32, 0 to 1, each tile the mean of its pixels.
+    async fn process_video(
+        &mut self,
+        frame: VideoFrame,
+        stream: &StreamContext,
+    ) -> Result<Option<VideoFrame>> {
+        // In one pass from the decoder's own picture: (3, 15, 20), f32, 0 to 1, each tile the mean of its
+        // pixels.
         let tiles = frame.to_model(&ModelInput::new(20, 15))?;
         if let Some(before) = self.0.replace(tiles.clone()) {
             let change = (tiles - before)?.abs()?.max_all()?.to_scalar::<f32>()? * 255.0;

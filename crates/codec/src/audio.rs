@@ -56,7 +56,12 @@ pub trait AudioEncoder: Send {
     /// # Errors
     /// Fails if the encoder fails, if there are more than eight channels or channels of unequal length, or if
     /// the rate is outside 1,000 to 384,000 Hz.
-    fn encode(&mut self, samples: &Samples, timestamp: Timestamp, out: &mut dyn FnMut(AccessUnit)) -> Result<()>;
+    fn encode(
+        &mut self,
+        samples: &Samples,
+        timestamp: Timestamp,
+        out: &mut dyn FnMut(AccessUnit),
+    ) -> Result<()>;
 
     /// Pads the last packet with silence and emits it, at the end of the stream.
     ///

@@ -81,10 +81,7 @@ impl<C: Copy + PartialEq, O: ?Sized> Backend<C, O> {
     /// Adds a check of whether the backend is available for a codec on a device, if that is known before it
     /// is opened.
     #[must_use]
-    pub fn available_if(
-        self,
-        available: impl Fn(C, &Device) -> Result<()> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn available_if(self, available: impl Fn(C, &Device) -> Result<()> + Send + Sync + 'static) -> Self {
         Self { available: Some(Arc::new(available)), ..self }
     }
 

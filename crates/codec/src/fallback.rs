@@ -56,12 +56,7 @@ fn next(
 }
 
 impl VideoDecoder for FallbackDecoder {
-    fn decode(
-        &mut self,
-        unit: &AccessUnit,
-        origin: Origin,
-        out: &mut dyn FnMut(VideoFrame),
-    ) -> Result<()> {
+    fn decode(&mut self, unit: &AccessUnit, origin: Origin, out: &mut dyn FnMut(VideoFrame)) -> Result<()> {
         loop {
             match self.decoder.decode(unit, origin, out) {
                 Err(e) if e.is_unsupported() && !self.rest.is_empty() => {

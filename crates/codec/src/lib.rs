@@ -20,7 +20,7 @@ pub mod video;
 
 pub use audio::{AudioDecoder, AudioEncoder, Samples};
 pub use backends::{
-    AudioDecoderBackend, AudioEncoderBackend, Backend, Backends, Row, RunsOn, Role, VideoDecoderBackend,
+    AudioDecoderBackend, AudioEncoderBackend, Backend, Backends, Role, Row, RunsOn, VideoDecoderBackend,
     VideoEncoderBackend,
 };
 pub use error::{Error, Result};

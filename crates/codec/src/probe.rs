@@ -132,8 +132,16 @@ fn device(ordinal: usize, machine: &Machine) -> cutrickle_cuda::Result<DeviceFin
         name: gpu.name()?,
         compute_capability: format!("{major}.{minor}"),
         memory_mb: gpu.memory()?.1 >> 20,
-        video_decode: if decodes_h264 { crate::video::nvdec::BACKEND.into() } else { machine.host_decoder.clone() },
-        video_encode: if encodes_h264 { crate::video::nvenc::BACKEND.into() } else { machine.host_encoder.clone() },
+        video_decode: if decodes_h264 {
+            crate::video::nvdec::BACKEND.into()
+        } else {
+            machine.host_decoder.clone()
+        },
+        video_encode: if encodes_h264 {
+            crate::video::nvenc::BACKEND.into()
+        } else {
+            machine.host_encoder.clone()
+        },
         decodes,
         no_decoder,
         encodes,

@@ -1,8 +1,8 @@
 //! Real-time AI video: one frame processor between two live streams.
 //!
-//! Implement [`FrameProcessor`] and hand it to [`run`]. That is a worker with Livepeer's REST contract: it subscribes to a
-//! live stream over trickle, decodes it, calls the processor with each frame as a candle tensor, encodes what comes back,
-//! and publishes it.
+//! Implement [`FrameProcessor`] and hand it to [`run`]. That is a worker with Livepeer's REST contract: it
+//! subscribes to a live stream over trickle, decodes it, calls the processor with each frame as a candle
+//! tensor, encodes what comes back, and publishes it.
 //!
 //! ```no_run
 //! use cutrickle::prelude::*;
@@ -23,12 +23,13 @@
 //! }
 //! ```
 //!
-//! [`run`] takes the arguments of `cutrickle serve`. [`StreamServer`] is the same worker with `main` in your hands, and
-//! [`TrickleClient`] and [`Client`] are streams without a worker around them. Streams need not come and go over trickle:
-//! [`ends`] is where other transports are put, and [`file`](mod@file) has files.
+//! [`run`] takes the arguments of `cutrickle serve`. [`StreamServer`] is the same worker with `main` in your
+//! hands, and [`TrickleClient`] and [`Client`] are streams without a worker around them. Streams need not
+//! come and go over trickle: [`ends`] is where other transports are put, and [`file`](mod@file) has files.
 //!
-//! This crate is a facade: it names what users need of the crates behind it, and adds the built-in [`processors`].
-//! Whatever they take and give of other crates is re-exported, so that this may be a program's only dependency.
+//! This crate is a facade: it names what users need of the crates behind it, and adds the built-in
+//! [`processors`]. Whatever they take and give of other crates is re-exported, so that this may be a
+//! program's only dependency.
 //!
 //! # Features
 //!
@@ -57,22 +58,22 @@ pub use cutrickle_error::chain;
 pub use cutrickle_file as file;
 pub use cutrickle_file::{FileSink, FileSource};
 pub use cutrickle_frame::{
-    AudioFrame, Canvas, DecodeAudio, DeviceChoice, FrameId, I420, OpenedDevices, Origin, Plane, PlaneMut, Rgba,
-    VideoFrame, dtype_of, element_of,
+    AudioFrame, Canvas, DecodeAudio, DeviceChoice, FrameId, I420, OpenedDevices, Origin, Plane, PlaneMut,
+    Rgba, VideoFrame, dtype_of, element_of,
 };
 pub use cutrickle_live as live;
 pub use cutrickle_live::{Retry, StreamRequest, TrickleClient, TrickleOptions};
 pub use cutrickle_media::{
-    AccessUnit, AudioCodec, Codec, Colour, ColourSpace, Element, Fit, Layout, Loss, Matrix, ModelInput, Size, Span,
-    Ticks, Timestamp, TrackKind, Tracks, UnknownCodec, VideoCodec,
+    AccessUnit, AudioCodec, Codec, Colour, ColourSpace, Element, Fit, Layout, Loss, Matrix, ModelInput, Size,
+    Span, Ticks, Timestamp, TrackKind, Tracks, UnknownCodec, VideoCodec,
 };
 #[cfg(feature = "models")]
 pub use cutrickle_models as models;
 pub use cutrickle_pipeline::{
-    AudioOutput, Background, BoxError, Client, EndReason, Ends, Error, Figures, FrameProcessor, Generated, InputInfo,
-    InputKind, InputTrack, LastFrames, Metrics, MetricsRegistry, NoParams, Params, Queueing, Result, Session, Stage,
-    StageBackends, StreamContext, StreamOptions, StreamParams, StreamState, StreamStatus, Trial, TypedParams, Verdict,
-    VideoFrames, compose, ends, initialize,
+    AudioOutput, Background, BoxError, Client, EndReason, Ends, Error, Figures, FrameProcessor, Generated,
+    InputInfo, InputKind, InputTrack, LastFrames, Metrics, MetricsRegistry, NoParams, Params, Queueing,
+    Result, Session, Stage, StageBackends, StreamContext, StreamOptions, StreamParams, StreamState,
+    StreamStatus, Trial, TypedParams, Verdict, VideoFrames, compose, ends, initialize,
 };
 #[cfg(feature = "server")]
 pub use cutrickle_server::{
@@ -97,9 +98,9 @@ pub mod prelude {
         with_timeout,
     };
     pub use crate::{
-        AudioFrame, Background, Canvas, Element, Fit, FrameProcessor, Generated, LastFrames, Layout, ModelInput,
-        NoParams, Params, Result, Size, Stage, StreamContext, Ticks, Timestamp, Trial, TrickleClient, TypedParams,
-        VideoFrame,
+        AudioFrame, Background, Canvas, Element, Fit, FrameProcessor, Generated, LastFrames, Layout,
+        ModelInput, NoParams, Params, Result, Size, Stage, StreamContext, Ticks, Timestamp, Trial,
+        TrickleClient, TypedParams, VideoFrame,
     };
     #[cfg(feature = "models")]
     pub use cutrickle_models::{Answer, CandleModel, Inference, Weights, as_picture, candle_nn};

@@ -86,7 +86,8 @@ fn count(status: &Value, end: &str) -> usize {
     status[end].as_u64().unwrap().try_into().unwrap()
 }
 
-/// Waits until `n` frames have been processed, or dropped because the machine is slower than a segment at once.
+/// Waits until `n` frames have been processed, or dropped because the machine is slower than a segment at
+/// once.
 async fn processed(address: &str, n: usize) {
     let wait = async {
         loop {
@@ -120,7 +121,8 @@ async fn through(name: &str, params: Value) -> Option<Verdict> {
     let segments = Clip { seconds: 2, ..Clip::default() }.segments()?;
     let channels = Channels::new().await;
     let (_example, address) = worker(name).await;
-    let start = json!({"subscribe_url": channels.url("in"), "publish_url": channels.url("out"), "params": params});
+    let start =
+        json!({"subscribe_url": channels.url("in"), "publish_url": channels.url("out"), "params": params});
     post(&address, "/api/stream/start", &start).await;
     let viewer = Viewer::new(&channels.url("out"));
     let mut source = channels.source();
@@ -245,6 +247,21 @@ async fn e08_clock() {
         assert!(near < 0.081, "no beep at {second}, but at {beeps:?}");
     }
     assert!(beeps.len() <= seconds.len() + 2, "the picture changes at {seconds:?}, beeps at {beeps:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e09_own_transport() {
+    let Some(segments) = (Clip { seconds: 2, ..Clip::default() }).segments() else { return };
+    let folder = std::env::temp_dir().join(format!("cutrickle-own-transport-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (from, to) = (folder.join("in.ts"), folder.join("out.ts"));
+    std::fs::write(&from, segments.concat()).unwrap();
+    let mut example = Example::run("09_own_transport", &[from.to_str().unwrap(), to.to_str().unwrap()]);
+    assert_eq!(example.line().await, "60 frames, None");
+    let verdict = judge(&std::fs::read(&to).unwrap());
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!((verdict.video.len(), verdict.complaints.as_str()), (60, ""));
+    assert_eq!(verdict.codecs, ["h264", "aac"]);
 }
 
 /// The lines that the motion detector has for two seconds of a clip.

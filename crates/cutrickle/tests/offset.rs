@@ -1,5 +1,5 @@
-//! How far audio is from its video once a processor of audio has had it: a clap and a flash at one moment, each second,
-//! through trickle and a session, and judged by ffmpeg at the output.
+//! How far audio is from its video once a processor of audio has had it: a clap and a flash at one moment,
+//! each second, through trickle and a session, and judged by ffmpeg at the output.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

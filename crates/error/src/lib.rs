@@ -222,7 +222,10 @@ mod tests {
     #[test]
     fn a_declared_error_says_its_cause_once_and_answers_its_question() {
         let error = Declared::failed("scaling").because(std::io::Error::other("no memory"));
-        assert_eq!((error.to_string(), format!("{error:?}")), ("scaling".into(), "scaling: no memory".into()));
+        assert_eq!(
+            (error.to_string(), format!("{error:?}")),
+            ("scaling".into(), "scaling: no memory".into())
+        );
         assert_eq!(chain(&error).to_string(), "scaling: no memory");
         assert!(!error.is_refused() && Declared::refused("scaling").is_refused());
     }

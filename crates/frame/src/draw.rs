@@ -120,7 +120,9 @@ impl Canvas {
             let scale = (limit.height / size.height).min(limit.width / width);
             (scale > 0).then_some((scale * size.height, scale, *font))
         });
-        let Some((height, scale, font)) = fitting.max_by_key(|(height, scale, _)| (*height, u32::MAX - scale)) else {
+        let Some((height, scale, font)) =
+            fitting.max_by_key(|(height, scale, _)| (*height, u32::MAX - scale))
+        else {
             return;
         };
         let width = scale.saturating_mul(font.character_size.width).saturating_mul(letters);

@@ -132,7 +132,10 @@ mod tests {
         let picture = bytes(4, 6, 4, 2);
         let over = picture.to_vec3::<u8>().unwrap();
         for at in [[0, 0], [3, 2], [-2, -3], [11, 7], [14, 0], [0, -4], [i32::MIN, i32::MAX]] {
-            let frame = VideoFrame::from_tensor(target.clone(), Timestamp::from_ticks(7)).unwrap().overlay(&picture, at).unwrap();
+            let frame = VideoFrame::from_tensor(target.clone(), Timestamp::from_ticks(7))
+                .unwrap()
+                .overlay(&picture, at)
+                .unwrap();
             assert_eq!(frame.timestamp().ticks(), 7);
             let after = frame.tensor().unwrap().to_vec3::<u8>().unwrap();
             for (y, x, c) in

@@ -160,9 +160,9 @@ impl VideoFrame {
     #[cfg(feature = "cuda")]
     pub fn write_to(&self, input: &mut Picture) -> Result<()> {
         match &self.pixels {
-            Pixels::Device(picture) if picture.format() == input.format() => {
-                input.copy_picture(picture).map_err(|e| Error::new("a frame to an encoder's input").because(e))
-            }
+            Pixels::Device(picture) if picture.format() == input.format() => input
+                .copy_picture(picture)
+                .map_err(|e| Error::new("a frame to an encoder's input").because(e)),
             Pixels::Rgb(tensor) => cuda::fill(input, tensor, self.colour),
             Pixels::Device(_) | Pixels::I420(_) => {
                 let tensor = self.tensor()?;

@@ -62,7 +62,9 @@ impl ModelInput {
         }
         let Size { width, height } = self.size_of(frame.width, frame.height);
         let [across, down] = Span::both([frame.width, frame.height], [width.max(1), height.max(1)], self.fit);
-        let point = |span: Span, at: f32, side: u32| span.in_picture(f64::from(at)).clamp(0.0, f64::from(side)) as f32;
+        let point = |span: Span, at: f32, side: u32| {
+            span.in_picture(f64::from(at)).clamp(0.0, f64::from(side)) as f32
+        };
         [point(across, x, frame.width), point(down, y, frame.height)]
     }
 }

@@ -146,7 +146,9 @@ impl ModelInput {
     pub fn check(&self) -> Result<(), String> {
         let Self { element, mean, std, .. } = self;
         if !std.iter().all(|std| std.is_normal()) || !mean.iter().all(|mean| mean.is_finite()) {
-            return Err(format!("a model's input with a mean of {mean:?} and a standard deviation of {std:?}"));
+            return Err(format!(
+                "a model's input with a mean of {mean:?} and a standard deviation of {std:?}"
+            ));
         }
         if *element == Element::U8 && (*mean != [0.0; 3] || *std != [1.0; 3]) {
             return Err("a model's input of u8 with a mean and a standard deviation: floats have them".into());

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use crate::Inference;
 
-/// Makes a processor's answer of a model's output: a closure, or a type that takes parameters. Each stream has a clone of
-/// its own.
+/// Makes a processor's answer of a model's output: a closure, or a type that takes parameters. Each stream
+/// has a clone of its own.
 ///
 /// ```
 /// use cutrickle_frame::VideoFrame;

@@ -1,5 +1,5 @@
-//! Any candle model as a processor. A [`CandleModel`] is what is loaded once; with an answer, of which each stream has a
-//! clone, it is a stage.
+//! Any candle model as a processor. A [`CandleModel`] is what is loaded once; with an answer, of which each
+//! stream has a clone, it is a stage.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ pub fn as_picture(made: Inference<'_>) -> Result<Option<VideoFrame>> {
     Ok(Some(made.frame.replace_tensor(pixels)?))
 }
 
-/// A candle model for a processor: the model, and what it takes. It is loaded once for each device, and all streams share
-/// it. [`answering`](Self::answering) makes a processor of it.
+/// A candle model for a processor: the model, and what it takes. It is loaded once for each device, and all
+/// streams share it. [`answering`](Self::answering) makes a processor of it.
 ///
 /// ```
 /// use cutrickle_media::ModelInput;
@@ -73,14 +73,14 @@ type Build<M> = dyn Fn(VarBuilder<'_>) -> candle_core::Result<M> + Send + Sync;
 const USUAL_SIZE: Size = Size::new(1280, 720);
 
 impl<M: Module + Send + Sync + 'static> CandleModel<M> {
-    /// `model` on frames that are brought to `input`, with a leading dimension of 1. For models without tensors of their
-    /// own, which are right on any device.
+    /// `model` on frames that are brought to `input`, with a leading dimension of 1. For models without
+    /// tensors of their own, which are right on any device.
     pub fn new(model: M, input: ModelInput) -> Self {
         Self::from(Source::Made(Arc::new(model)), input)
     }
 
-    /// The same with a model that `build` makes of `weights` on the worker's device, in the type of `input` (f32 where
-    /// that is u8).
+    /// The same with a model that `build` makes of `weights` on the worker's device, in the type of `input`
+    /// (f32 where that is u8).
     pub fn load(
         weights: Weights,
         input: ModelInput,
@@ -93,16 +93,16 @@ impl<M: Module + Send + Sync + 'static> CandleModel<M> {
         Self { source, input, warm_up: input.size.unwrap_or(USUAL_SIZE) }
     }
 
-    /// The size of frames that streams are expected to have, for a model whose input has none of its own: the model is run
-    /// on it once when the worker starts, so that the first frame of a stream finds kernels loaded and memory reserved.
-    /// 1280x720 unless it is set.
+    /// The size of frames that streams are expected to have, for a model whose input has none of its own: the
+    /// model is run on it once when the worker starts, so that the first frame of a stream finds kernels
+    /// loaded and memory reserved. 1280x720 unless it is set.
     #[must_use]
     pub fn warmed_up_at(self, width: u32, height: u32) -> Self {
         Self { warm_up: self.input.size.unwrap_or(Size { width, height }), ..self }
     }
 
-    /// A processor: `answer` makes its answer of the model's output. Each stream has a clone of `answer`, and so whatever it
-    /// captures for itself.
+    /// A processor: `answer` makes its answer of the model's output. Each stream has a clone of `answer`, and
+    /// so whatever it captures for itself.
     pub fn answering<F>(self, answer: F) -> impl Stage + use<M, F>
     where
         F: FnMut(Inference<'_>) -> Result<Option<VideoFrame>> + Clone + Send + 'static,
@@ -158,7 +158,11 @@ struct Answering<M, A: Answer> {
 }
 
 impl<M: Module + Send + Sync + 'static, A: Answer> FrameProcessor for Answering<M, A> {
-    async fn process_video(&mut self, frame: VideoFrame, stream: &StreamContext) -> Result<Option<VideoFrame>> {
+    async fn process_video(
+        &mut self,
+        frame: VideoFrame,
+        stream: &StreamContext,
+    ) -> Result<Option<VideoFrame>> {
         let output = self.model.forward(&frame.to_model(&self.input)?.unsqueeze(0)?)?;
         self.answer.answer(Inference { output, frame, stream }, &self.params)
     }

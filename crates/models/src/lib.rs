@@ -1,10 +1,12 @@
-//! candle models as frame processors: three small ones with their weights, and networks for published weights.
+//! candle models as frame processors: three small ones with their weights, and networks for published
+//! weights.
 //!
-//! A [`CandleModel`] is any [`candle_nn::Module`], loaded once, and what it takes: each frame is brought to that in one
-//! pass. Each stream has an answer of its own, a closure or an [`Answer`], that makes a frame, data, or both of the model's
-//! output. [`SuperResolution`], [`Denoise`] and [`Style`] are networks; [`super_resolution`], [`denoise`] and [`style`] are
-//! processors with the weights that this crate ships. How those were made is in `training/`. [`DepthAnything`] and
-//! [`SegFormer`] are networks whose weights others published; [`depth`] and [`segment`] are processors for such files.
+//! A [`CandleModel`] is any [`candle_nn::Module`], loaded once, and what it takes: each frame is brought to
+//! that in one pass. Each stream has an answer of its own, a closure or an [`Answer`], that makes a frame,
+//! data, or both of the model's output. [`SuperResolution`], [`Denoise`] and [`Style`] are networks;
+//! [`super_resolution`], [`denoise`] and [`style`] are processors with the weights that this crate ships. How
+//! those were made is in `training/`. [`DepthAnything`] and [`SegFormer`] are networks whose weights others
+//! published; [`depth`] and [`segment`] are processors for such files.
 
 #![deny(unsafe_code)]
 

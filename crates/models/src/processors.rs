@@ -1,5 +1,5 @@
-//! The networks of this crate as processors, with the weights that it ships or those of a published file. They take
-//! frames of any size, and compute in the type that is asked for: f32, f16 or bf16.
+//! The networks of this crate as processors, with the weights that it ships or those of a published file.
+//! They take frames of any size, and compute in the type that is asked for: f32, f16 or bf16.
 
 use std::path::Path;
 
@@ -28,8 +28,8 @@ pub fn style(element: Element) -> impl Stage {
     shipped(include_bytes!("../weights/style.safetensors"), element, Style::new)
 }
 
-/// Shows how near each pixel is, by [`DepthAnything`] with the weights at `path`: the nearest of a frame is white and the
-/// farthest black, or red and blue where the parameter `colours` is true.
+/// Shows how near each pixel is, by [`DepthAnything`] with the weights at `path`: the nearest of a frame is
+/// white and the farthest black, or red and blue where the parameter `colours` is true.
 ///
 /// # Errors
 /// A file that cannot be read or does not fit, in one line that names the file and the tensor.
@@ -43,9 +43,9 @@ pub fn depth_params_schema() -> Value {
     DepthParams::default().schema()
 }
 
-/// Lays a colour on all that is of one class, and sends as data how much of the frame each class has, by [`SegFormer`] with
-/// the weights at `path`. Parameters: `strength` of the colours (0 to 1), and `every`, the frames from one line of data to
-/// the next.
+/// Lays a colour on all that is of one class, and sends as data how much of the frame each class has, by
+/// [`SegFormer`] with the weights at `path`. Parameters: `strength` of the colours (0 to 1), and `every`, the
+/// frames from one line of data to the next.
 ///
 /// # Errors
 /// A file that cannot be read or does not fit, in one line that names the file and the tensor.
@@ -59,8 +59,8 @@ pub fn segment_params_schema() -> Value {
     ClassParams::default().schema()
 }
 
-/// A network on frames stretched to a square of `side` pixels, normalised by the mean and the standard deviation of
-/// ImageNet's pictures.
+/// A network on frames stretched to a square of `side` pixels, normalised by the mean and the standard
+/// deviation of ImageNet's pictures.
 fn published<M: Module + Send + Sync + 'static>(
     path: &Path,
     side: u32,

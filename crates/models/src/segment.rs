@@ -88,8 +88,8 @@ fn shares(map: &[u32], classes: usize) -> Vec<Share> {
     shares
 }
 
-/// (classes, 3), 0 to 1: the colours of the PASCAL VOC development kit, where the bits of the class, three at a time, are
-/// the highest of red, green and blue.
+/// (classes, 3), 0 to 1: the colours of the PASCAL VOC development kit, where the bits of the class, three at
+/// a time, are the highest of red, green and blue.
 fn palette(classes: usize, device: &Device) -> candle_core::Result<Tensor> {
     let colour = |class: usize| {
         [0, 1, 2].map(|channel| {

@@ -1,5 +1,6 @@
-//! The networks on a CUDA device make of a picture what they make of it on the host, in each type that they may have.
-//! Needs a device, and fails without one: candle's own kernels and cuBLAS, which the stand-in driver does not compute.
+//! The networks on a CUDA device make of a picture what they make of it on the host, in each type that they
+//! may have. Needs a device, and fails without one: candle's own kernels and cuBLAS, which the stand-in
+//! driver does not compute.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../training/pictures.rs"]

@@ -1,5 +1,5 @@
-//! SegFormer: the network against what `training/reference_segment.py` made of the same weights, the processor, and what
-//! is said of files that do not fit.
+//! SegFormer: the network against what `training/reference_segment.py` made of the same weights, the
+//! processor, and what is said of files that do not fit.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod seeded;

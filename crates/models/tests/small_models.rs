@@ -1,5 +1,5 @@
-//! The models that ship with the project do what they are for, on pictures that their training never saw. The bars are on
-//! the middles of those pictures; docs/MODELS.md has the figures of the whole ones.
+//! The models that ship with the project do what they are for, on pictures that their training never saw. The
+//! bars are on the middles of those pictures; docs/MODELS.md has the figures of the whole ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../training/pictures.rs"]

@@ -67,7 +67,15 @@ struct Video {
 impl Video {
     fn new(codec: VideoCodec) -> Self {
         let ending = StuffingRule::default();
-        Self { codec, buf: BytesMut::new(), hint: 0, random_access: false, damaged: false, stamps: None, ending }
+        Self {
+            codec,
+            buf: BytesMut::new(),
+            hint: 0,
+            random_access: false,
+            damaged: false,
+            stamps: None,
+            ending,
+        }
     }
 }
 

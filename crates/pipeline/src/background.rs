@@ -5,12 +5,12 @@ use std::future::Future;
 
 use tokio::task::{JoinError, JoinSet};
 
-/// Work beside a stream, one piece at a time unless it is [bounded](Self::bounded) otherwise. Frames do not wait for it: a
-/// processor starts work with one frame, and takes the result with a later one.
+/// Work beside a stream, one piece at a time unless it is [bounded](Self::bounded) otherwise. Frames do not
+/// wait for it: a processor starts work with one frame, and takes the result with a later one.
 ///
-/// Work that would be too much at a time is refused and counted, so a processor may start it with every frame. Dropping
-/// this aborts what is at work. A clone has work of its own, which is none at first: each stream's instance of a processor
-/// is a clone.
+/// Work that would be too much at a time is refused and counted, so a processor may start it with every
+/// frame. Dropping this aborts what is at work. A clone has work of its own, which is none at first: each
+/// stream's instance of a processor is a clone.
 ///
 /// ```
 /// use cutrickle_frame::{Canvas, VideoFrame};
@@ -62,8 +62,9 @@ impl<T: Send + 'static> Background<T> {
         Self { at_work: JoinSet::new(), limit: limit.max(1), result: None, started: 0, wanted: 0, refused: 0 }
     }
 
-    /// Starts `work` on tokio's threads, unless there is as much at work as there may be: then it is refused, and the answer
-    /// is false. `work` should await and not compute for long, for which there is [`start_blocking`](Self::start_blocking).
+    /// Starts `work` on tokio's threads, unless there is as much at work as there may be: then it is refused,
+    /// and the answer is false. `work` should await and not compute for long, for which there is
+    /// [`start_blocking`](Self::start_blocking).
     ///
     /// # Panics
     /// Outside of a tokio runtime. Processors are always called on one.
@@ -73,8 +74,8 @@ impl<T: Send + 'static> Background<T> {
         true
     }
 
-    /// The same for work that computes, such as a model's: it has a thread to itself. It cannot be aborted: when this is
-    /// dropped it goes on to its end, and its result is forgotten.
+    /// The same for work that computes, such as a model's: it has a thread to itself. It cannot be aborted:
+    /// when this is dropped it goes on to its end, and its result is forgotten.
     ///
     /// # Panics
     /// Outside of a tokio runtime. Processors are always called on one.
@@ -84,8 +85,8 @@ impl<T: Send + 'static> Background<T> {
         true
     }
 
-    /// The newest result that is there and was not taken yet, without waiting. Results of older work that come later are
-    /// forgotten.
+    /// The newest result that is there and was not taken yet, without waiting. Results of older work that
+    /// come later are forgotten.
     pub fn ready(&mut self) -> Option<T> {
         self.collect();
         let (number, result) = self.result.take()?;
@@ -217,7 +218,10 @@ mod tests {
         assert_eq!(background.refused(), 2);
         first.0.send(1).unwrap();
         idle(&mut background, 1).await;
-        assert!(background.start(async { 3 }), "what has ended does not count, though its result is still there");
+        assert!(
+            background.start(async { 3 }),
+            "what has ended does not count, though its result is still there"
+        );
         assert_eq!(background.refused(), 2);
     }
 

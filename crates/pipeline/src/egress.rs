@@ -318,9 +318,7 @@ impl Egress {
         };
         let (first, last) = (first.pts, last.pts);
         let due = match self.next_cut {
-            None => {
-                self.stream.announced().video.is_none() || last - first > self.patience_with_video()
-            }
+            None => self.stream.announced().video.is_none() || last - first > self.patience_with_video(),
             Some(cut) => last >= cut,
         };
         if due {
@@ -339,7 +337,11 @@ impl Egress {
             return LOSSLESS_PATIENCE;
         }
         let recorder = &self.stream.recorder;
-        let out = [&recorder.counts.frames_failed, &recorder.counts.frames_processed, &recorder.counts.frames_dropped];
+        let out = [
+            &recorder.counts.frames_failed,
+            &recorder.counts.frames_processed,
+            &recorder.counts.frames_dropped,
+        ];
         let decoding = recorder.counts.frames_in.get() > 0 && out.iter().all(|counter| counter.get() == 0);
         if decoding { DECODING_PATIENCE } else { VIDEO_PATIENCE }
     }

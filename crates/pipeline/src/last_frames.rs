@@ -70,7 +70,8 @@ impl LastFrames {
         self.frames.is_empty()
     }
 
-    /// Whether there are as many as there is room for: from now on each new frame takes the place of the oldest.
+    /// Whether there are as many as there is room for: from now on each new frame takes the place of the
+    /// oldest.
     pub fn is_full(&self) -> bool {
         self.frames.len() >= self.capacity
     }
@@ -85,8 +86,8 @@ impl LastFrames {
         self.frames.clear();
     }
 
-    /// The frames as a model takes them, one after another along a new first dimension, oldest first: (N, 3, H, W), or
-    /// (N, H, W, 3), where N is [`len`](Self::len).
+    /// The frames as a model takes them, one after another along a new first dimension, oldest first: (N, 3,
+    /// H, W), or (N, H, W, 3), where N is [`len`](Self::len).
     ///
     /// # Errors
     /// No frame at all; frames of several sizes for an input without a size; those of

@@ -111,7 +111,12 @@ mod tests {
         arrivals
             .enumerate()
             .map(|(n, at)| {
-                let due = schedule.due(Timestamp::from_ticks(n as i64 * FRAME), start + millis(at), start + millis(at), &lateness());
+                let due = schedule.due(
+                    Timestamp::from_ticks(n as i64 * FRAME),
+                    start + millis(at),
+                    start + millis(at),
+                    &lateness(),
+                );
                 u64::try_from((due - start).as_millis()).unwrap()
             })
             .collect()
@@ -133,7 +138,12 @@ mod tests {
         // The last frame of a GOP comes out with the first one of the next GOP, which arrived after it.
         let (start, mut schedule) = (Instant::now(), Schedule::default());
         let mut due = |n: i64, arrived| {
-            schedule.due(Timestamp::from_ticks(n * FRAME), start + millis(arrived), start + millis(66), &lateness())
+            schedule.due(
+                Timestamp::from_ticks(n * FRAME),
+                start + millis(arrived),
+                start + millis(66),
+                &lateness(),
+            )
         };
         assert_eq!((due(1, 33), due(2, 66)), (start + millis(66), start + millis(66) + FRAME_TIME * 3 / 4));
     }
@@ -142,7 +152,10 @@ mod tests {
     fn a_frame_that_is_decoded_late_is_due_at_once() {
         let (start, mut schedule) = (Instant::now(), Schedule::default());
         schedule.due(Timestamp::ZERO, start, start + millis(2_000), &lateness());
-        assert_eq!(schedule.due(Timestamp::from_ticks(FRAME), start, start + millis(2_001), &lateness()), start + millis(2_001));
+        assert_eq!(
+            schedule.due(Timestamp::from_ticks(FRAME), start, start + millis(2_001), &lateness()),
+            start + millis(2_001)
+        );
     }
 
     #[test]

@@ -176,7 +176,10 @@ mod tests {
             (json!(641), json!("361"), (640, 360)),
             (json!(16.9), json!(8192.5), (16, 8192)),
         ] {
-            assert_eq!(take(json!({"width": width, "height": height})).unwrap().0.size, Some(Size::from(size)));
+            assert_eq!(
+                take(json!({"width": width, "height": height})).unwrap().0.size,
+                Some(Size::from(size))
+            );
         }
         for (given, taken) in [
             (json!(29.97), 30),
@@ -192,7 +195,8 @@ mod tests {
 
     #[test]
     fn what_is_left_out_stays_as_it_was() {
-        let earlier = StreamParams { size: Some(Size::new(64, 64)), max_framerate: Some(10), ..Default::default() };
+        let earlier =
+            StreamParams { size: Some(Size::new(64, 64)), max_framerate: Some(10), ..Default::default() };
         let later = StreamParams { max_framerate: Some(20), ..Default::default() };
         assert_eq!(later.or(earlier).size, Some(Size::new(64, 64)));
         assert_eq!(later.or(earlier).max_framerate, Some(20));

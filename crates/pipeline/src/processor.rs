@@ -128,7 +128,8 @@ pub(crate) fn takes_audio<P: FrameProcessor>() -> bool {
         std::any::type_name::<A>()
     }
     // Never called; only its return type matters.
-    let answer = name_of_answer(|processor: &'static mut P, frame, stream| processor.process_audio(frame, stream));
+    let answer =
+        name_of_answer(|processor: &'static mut P, frame, stream| processor.process_audio(frame, stream));
     answer != std::any::type_name::<Untouched>()
 }
 
@@ -139,7 +140,11 @@ mod tests {
     struct Video;
 
     impl FrameProcessor for Video {
-        async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
+        async fn process_video(
+            &mut self,
+            frame: VideoFrame,
+            _: &StreamContext,
+        ) -> Result<Option<VideoFrame>> {
             Ok(Some(frame))
         }
     }
@@ -147,7 +152,11 @@ mod tests {
     struct Both;
 
     impl FrameProcessor for Both {
-        async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
+        async fn process_video(
+            &mut self,
+            frame: VideoFrame,
+            _: &StreamContext,
+        ) -> Result<Option<VideoFrame>> {
             Ok(Some(frame))
         }
 

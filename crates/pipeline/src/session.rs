@@ -21,8 +21,8 @@ use crate::stream::{Attached, Stream};
 use crate::threads::Threads;
 use crate::updates::Parameters;
 use crate::{
-    EndReason, Error, Metrics, MetricsRegistry, Params, Result, Stage, StreamOptions, StreamParams, StreamState,
-    StreamStatus, Verdict, data, decode, events, process, state,
+    EndReason, Error, Metrics, MetricsRegistry, Params, Result, Stage, StreamOptions, StreamParams,
+    StreamState, StreamStatus, Verdict, data, decode, events, process, state,
 };
 
 /// A running stream. Dropping it stops the stream.
@@ -51,7 +51,8 @@ impl Session {
         metrics: &MetricsRegistry,
     ) -> Result<Self, Error> {
         let stage = stage.clone();
-        let parts = Parts::start(id.into(), params, ends, options, metrics, stage.parts(), stage.takes_audio());
+        let parts =
+            Parts::start(id.into(), params, ends, options, metrics, stage.parts(), stage.takes_audio());
         let Parts { stream, threads, tasks, frames, items } = parts?;
         let (shared, runtime) = (Arc::clone(&stream), Handle::current());
         let started = threads.spawn("process", move || {
@@ -235,7 +236,8 @@ fn start_input(
     let units = Arc::new(CodedQueue::new(Lateness::of(&stream.options), dropped));
     let (coded, runtime) = (Arc::clone(&units), Handle::current());
     threads.spawn("decode", move || decode::run(&shared, &coded, &queue, &runtime))?;
-    let filling = Filling { stream: Arc::clone(stream), units, frames: Arc::clone(frames), audio: Arc::clone(audio) };
+    let filling =
+        Filling { stream: Arc::clone(stream), units, frames: Arc::clone(frames), audio: Arc::clone(audio) };
     tokio::spawn(filling.run(source));
     Ok(())
 }
@@ -393,7 +395,11 @@ mod tests {
     struct Untouched;
 
     impl FrameProcessor for Untouched {
-        async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
+        async fn process_video(
+            &mut self,
+            frame: VideoFrame,
+            _: &StreamContext,
+        ) -> Result<Option<VideoFrame>> {
             Ok(Some(frame))
         }
     }
@@ -406,7 +412,8 @@ mod tests {
             let (metrics, options) = (MetricsRegistry::new().unwrap(), StreamOptions::default());
             let before = Handle::current().metrics().num_alive_tasks();
             REFUSED.set(Some(stage));
-            let error = Session::start(&Untouched, "test", Params::new(), ends, options, &metrics).unwrap_err();
+            let error =
+                Session::start(&Untouched, "test", Params::new(), ends, options, &metrics).unwrap_err();
             REFUSED.set(None);
             assert_eq!(error.to_string(), format!("starting the {stage} thread"));
             let ended = async {

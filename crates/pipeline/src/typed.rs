@@ -113,7 +113,8 @@ fn refusal(name: &str, value: &Value, property: &Map<String, Value>, otherwise: 
         (Some(min), Some(max), _) => format!("a number from {min} to {max}"),
         (Some(min), None, _) if is("integer") => format!("a whole number from {min}"),
         (_, _, Some(Value::Array(words))) => {
-            let words: Vec<_> = words.iter().filter_map(Value::as_str).map(|word| format!("`{word}`")).collect();
+            let words: Vec<_> =
+                words.iter().filter_map(Value::as_str).map(|word| format!("`{word}`")).collect();
             words.join(" or ")
         }
         _ if is("boolean") => "true or false".to_owned(),

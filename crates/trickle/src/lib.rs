@@ -71,9 +71,7 @@ pub use client::{ClientConfig, without_secrets};
 pub use error::Error;
 pub use publish::{Delivery, PublishCounters, Publisher, SegmentWriter};
 #[cfg(feature = "server")]
-pub use server::{
-    ChannelRequest, Hooks, Refusal, SegmentBody, Server, ServerConfig, Service,
-};
+pub use server::{ChannelRequest, Hooks, Refusal, SegmentBody, Server, ServerConfig, Service};
 pub use subscribe::{SegmentReader, Start, Subscriber};
 
 #[cfg(all(test, feature = "server"))]

@@ -56,7 +56,12 @@ mod tests {
 
     use super::*;
 
-    fn stream(pid: u16, kind: ContentKind, codec: &'static str, ignored: Option<Ignored>) -> ElementaryStream {
+    fn stream(
+        pid: u16,
+        kind: ContentKind,
+        codec: &'static str,
+        ignored: Option<Ignored>,
+    ) -> ElementaryStream {
         let language = (kind == ContentKind::Audio).then(|| "deu".to_owned());
         ElementaryStream { program: 7, pid, kind, codec, language, ignored }
     }

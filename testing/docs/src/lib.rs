@@ -1,5 +1,5 @@
-//! The code of README.md and of `docs/`, compiled as the documentation tests of a crate that has nothing but the facade at
-//! hand, as those who copy it do.
+//! The code of README.md and of `docs/`, compiled as the documentation tests of a crate that has nothing but
+//! the facade at hand, as those who copy it do.
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

@@ -72,7 +72,12 @@ impl AacLcEncoder {
 }
 
 impl AudioEncoder for AacLcEncoder {
-    fn encode(&mut self, samples: &Samples, timestamp: Timestamp, out: &mut dyn FnMut(AccessUnit)) -> Result<()> {
+    fn encode(
+        &mut self,
+        samples: &Samples,
+        timestamp: Timestamp,
+        out: &mut dyn FnMut(AccessUnit),
+    ) -> Result<()> {
         let Self { framer, state } = self;
         framer.push(samples, timestamp, &mut |frame, timestamp| {
             out(AccessUnit::new(AudioCodec::Aac, timestamp, true, state.encode(frame)?));

@@ -199,12 +199,12 @@ mod tests {
     fn timestamps(stretches: impl IntoIterator<Item = (u32, usize, i64)>) -> Vec<i64> {
         let mut framer = Framer::new(SHAPE);
         let mut times = Vec::new();
-        let mut each = |_: &[f32], timestamp: i64| {
-            times.push(timestamp);
+        let mut each = |_: &[f32], timestamp: Timestamp| {
+            times.push(timestamp.ticks());
             Ok(())
         };
         for (rate, length, timestamp) in stretches {
-            framer.push(&silence(rate, length), timestamp, &mut each).unwrap();
+            framer.push(&silence(rate, length), Timestamp::from_ticks(timestamp), &mut each).unwrap();
         }
         framer.finish(&mut each).unwrap();
         times
@@ -259,12 +259,12 @@ mod tests {
             assert!(frame.iter().all(|&s| s.abs() <= 4.0));
             Ok(())
         };
-        framer.push(&samples, 0, &mut each).unwrap();
+        framer.push(&samples, Timestamp::ZERO, &mut each).unwrap();
     }
 
     #[test]
     fn channels_of_unequal_length_are_refused() {
         let samples = Samples { sample_rate: 48_000, channels: vec![vec![0.0; 2], vec![0.0; 3]] };
-        assert!(Framer::new(SHAPE).push(&samples, 0, &mut |_, _| Ok(())).is_err());
+        assert!(Framer::new(SHAPE).push(&samples, Timestamp::ZERO, &mut |_, _| Ok(())).is_err());
     }
 }

@@ -159,7 +159,12 @@ impl OpusEncoder {
 }
 
 impl AudioEncoder for OpusEncoder {
-    fn encode(&mut self, samples: &Samples, timestamp: Timestamp, out: &mut dyn FnMut(AccessUnit)) -> Result<()> {
+    fn encode(
+        &mut self,
+        samples: &Samples,
+        timestamp: Timestamp,
+        out: &mut dyn FnMut(AccessUnit),
+    ) -> Result<()> {
         let Self { framer, state, packet } = self;
         framer.push(samples, timestamp, &mut |frame, timestamp| {
             let data = state.encode(frame, packet)?;

@@ -8,6 +8,7 @@ use cutrickle_media::{AudioCodec, VideoCodec};
 use super::{
     Backend, Backends, OpenAudioDecoder, OpenAudioEncoder, OpenVideoDecoder, OpenVideoEncoder, RunsOn,
 };
+use crate::EncoderConfig;
 #[cfg(feature = "fdk-aac")]
 use crate::audio::fdk_aac;
 use crate::audio::{opus, symphonia_aac};
@@ -16,7 +17,6 @@ use crate::video::ffmpeg;
 use crate::video::openh264;
 #[cfg(feature = "cuda")]
 use crate::video::{nvdec, nvenc};
-use crate::EncoderConfig;
 
 impl Backends {
     /// All backends this program was built with.
@@ -37,8 +37,7 @@ impl Backends {
             table
                 .with_video_decoder(Backend::new(nvdec::BACKEND, VideoCodec::ALL, Cuda, 1, decode))
                 .with_video_encoder(
-                    Backend::new(nvenc::BACKEND, VideoCodec::ALL, Cuda, 1, encode)
-                        .available_if(nvenc::check),
+                    Backend::new(nvenc::BACKEND, VideoCodec::ALL, Cuda, 1, encode).available_if(nvenc::check),
                 )
         };
         #[cfg(feature = "ffmpeg")]
@@ -65,12 +64,8 @@ impl Backends {
             Arc::new(|_, channels| Ok(Box::new(opus::OpusEncoder::new(channels)?)));
         let note = openh264::note();
         table
-            .with_video_decoder(
-                Backend::new(openh264::BACKEND, [H264], Cpu, 40, decode_h264).with_note(note),
-            )
-            .with_video_encoder(
-                Backend::new(openh264::BACKEND, [H264], Cpu, 70, encode_h264).with_note(note),
-            )
+            .with_video_decoder(Backend::new(openh264::BACKEND, [H264], Cpu, 40, decode_h264).with_note(note))
+            .with_video_encoder(Backend::new(openh264::BACKEND, [H264], Cpu, 70, encode_h264).with_note(note))
             .with_audio_decoder(Backend::new(symphonia_aac::BACKEND, [AudioCodec::Aac], Cpu, 1, decode_aac))
             .with_audio_decoder(Backend::new(opus::BACKEND, [AudioCodec::Opus], Cpu, 1, decode_opus))
             .with_audio_encoder(Backend::new(opus::BACKEND, [AudioCodec::Opus], Cpu, 10, encode_opus))

@@ -70,7 +70,10 @@ impl FfmpegDecoder {
         // SAFETY: this returns a constant of the library, or null.
         let decoder = unsafe { sys::avcodec_find_decoder(id) };
         if decoder.is_null() {
-            return Err(Error::unsupported(format!("the system's libavcodec has no decoder for {}", codec.title())));
+            return Err(Error::unsupported(format!(
+                "the system's libavcodec has no decoder for {}",
+                codec.title()
+            )));
         }
         // SAFETY: each of these returns a new object, or null.
         let (context, packet, frame) =

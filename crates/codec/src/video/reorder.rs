@@ -97,7 +97,8 @@ mod tests {
         reorder.set_depth(depth);
         let (mut live, mut rest) = (Vec::new(), Vec::new());
         for at in timestamps {
-            let frame = VideoFrame::from_i420(I420::new(2, 2).unwrap(), Colour::BT709, Timestamp::from_ticks(*at));
+            let frame =
+                VideoFrame::from_i420(I420::new(2, 2).unwrap(), Colour::BT709, Timestamp::from_ticks(*at));
             reorder.push(frame, &mut |frame| live.push(frame.timestamp().ticks()));
         }
         reorder.drain(&mut |frame| rest.push(frame.timestamp().ticks()));

@@ -45,7 +45,12 @@ impl Capabilities {
         }
         Err(Error::unsupported(format!(
             "{} of {width}x{height}: this GPU decodes {}x{} to {}x{} and {} macroblocks",
-            codec.title(), self.min_width, self.min_height, self.max_width, self.max_height, self.max_macroblocks
+            codec.title(),
+            self.min_width,
+            self.min_height,
+            self.max_width,
+            self.max_height,
+            self.max_macroblocks
         )))
     }
 }

@@ -11,10 +11,10 @@ use nvidia_video_codec_sdk::sys::nvcuvid::CUVIDEOFORMAT;
 
 use cutrickle_media::{Colour, Size, VideoCodec};
 
+use super::Decoded;
 use super::api::{self, Cuvid, Handle};
 use super::capabilities::capabilities;
 use super::surface::{Output, Surfaces};
-use super::Decoded;
 use crate::device::checked;
 use crate::kernels::SurfaceFormat;
 use crate::{Error, Gpu, Result};

@@ -98,8 +98,9 @@ impl Nvenc {
         checked("NvEncodeAPICreateInstance", code)?;
         macro_rules! function {
             ($field:ident) => {{
-                let function =
-                    list.$field.ok_or_else(|| Error::unavailable(concat!(stringify!($field), " is missing")))?;
+                let function = list
+                    .$field
+                    .ok_or_else(|| Error::unavailable(concat!(stringify!($field), " is missing")))?;
                 // SAFETY: the type differs from the header's in results and arguments that are C enums and
                 // therefore integers, and in an output that may contain enums of unknown values.
                 unsafe { std::mem::transmute::<*const (), _>(function as *const ()) }

@@ -5,8 +5,8 @@ use cutrickle_pipeline::{FrameProcessor, Result, StreamContext, TypedParams};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Makes audio louder or softer: parameter `gain`, -60 to 24 dB. What is beyond full scale is clipped. At 0 dB audio is sent
-/// on as it came.
+/// Makes audio louder or softer: parameter `gain`, -60 to 24 dB. What is beyond full scale is clipped. At 0
+/// dB audio is sent on as it came.
 #[derive(Debug, Clone, Default)]
 pub struct Gain {
     params: Params,

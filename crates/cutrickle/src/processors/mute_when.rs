@@ -6,11 +6,11 @@ use cutrickle_pipeline::{FrameProcessor, Result, StreamContext, TypedParams};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Mutes audio while nobody speaks, or while somebody does: parameters `when` (`quiet`, the default, or `active`) and
-/// `threshold` (-80 to 0 dB of full scale, -45 unless it is set).
+/// Mutes audio while nobody speaks, or while somebody does: parameters `when` (`quiet`, the default, or
+/// `active`) and `threshold` (-80 to 0 dB of full scale, -45 unless it is set).
 ///
-/// A voice is heard from the moment that the audio's mean power is above the threshold, until it has been 6 dB below that
-/// for 300 ms. A change fades over the frame that it comes with.
+/// A voice is heard from the moment that the audio's mean power is above the threshold, until it has been 6
+/// dB below that for 300 ms. A change fades over the frame that it comes with.
 #[derive(Debug, Clone)]
 pub struct MuteWhen {
     params: Params,

@@ -10,9 +10,9 @@ mod splice;
 
 use splice::Shifter;
 
-/// Makes audio higher or lower, for as long as before: parameter `semitones`, -12 to 12. Voices sound larger or smaller with
-/// it: formants move as well. At 0 audio is sent on as it came; else it is up to 25 ms late, without a change of its
-/// timestamps.
+/// Makes audio higher or lower, for as long as before: parameter `semitones`, -12 to 12. Voices sound larger
+/// or smaller with it: formants move as well. At 0 audio is sent on as it came; else it is up to 25 ms late,
+/// without a change of its timestamps.
 #[derive(Debug, Clone, Default)]
 pub struct Pitch {
     params: Params,

@@ -1,7 +1,7 @@
 //! Arithmetic on pixels in one pass over host memory, or as tensor operations elsewhere.
 //!
-//! Tensor operations on u8 pixels go through f32 and back, a pass over memory each; on a CPU, where memory is the
-//! limit, one pass over the bytes is an order of magnitude faster.
+//! Tensor operations on u8 pixels go through f32 and back, a pass over memory each; on a CPU, where memory is
+//! the limit, one pass over the bytes is an order of magnitude faster.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::{self, PixelMap};
 
-/// Tints frames with a colour: parameters `r`, `g`, `b` (0 to 255) and `strength` (0: nothing changes, 1: only the colour is
-/// left).
+/// Tints frames with a colour: parameters `r`, `g`, `b` (0 to 255) and `strength` (0: nothing changes, 1:
+/// only the colour is left).
 #[derive(Debug, Clone, Default)]
 pub struct Tint {
     params: Params,
@@ -70,7 +70,8 @@ impl PixelMap for Tint {
 
     fn tensor(&self, rgb: &Tensor) -> candle_core::Result<Tensor> {
         let strength = (self.params.strength * 256.0).round() / 256.0;
-        let colour = Tensor::new(&self.params.colour().map(|c| (f64::from(c) * strength) as f32), rgb.device())?;
+        let colour =
+            Tensor::new(&self.params.colour().map(|c| (f64::from(c) * strength) as f32), rgb.device())?;
         (rgb.to_dtype(DType::F32)? * (1.0 - strength))?.broadcast_add(&colour)?.to_dtype(DType::U8)
     }
 }

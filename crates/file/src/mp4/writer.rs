@@ -164,10 +164,10 @@ mod tests {
     fn units(arguments: &[&str]) -> Vec<AccessUnit> {
         let source = "testsrc2=size=322x182:rate=25:duration=2";
         let output = Command::new("ffmpeg")
-            .args(["-v", "error", "-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p"])
+            .args(["-v", "error", "-f", "lavfi", "-i", source])
             .args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100:duration=2"])
             .args(arguments)
-            .args(["-f", "mpegts", "-"])
+            .args(["-pix_fmt", "yuv420p", "-f", "mpegts", "-"])
             .output()
             .expect("ffmpeg (package ffmpeg)");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -178,6 +178,9 @@ impl<R: Running + 'static> Running for BufferedRunning<R> {
 
 impl<S: fmt::Debug> fmt::Debug for Buffered<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buffered").field("processor", &self.stage).field("in_flight", &self.in_flight).finish()
+        f.debug_struct("Buffered")
+            .field("processor", &self.stage)
+            .field("in_flight", &self.in_flight)
+            .finish()
     }
 }

@@ -369,8 +369,7 @@ mod tests {
 
     #[test]
     fn the_newest_value_wins_whether_it_came_flat_or_addressed() {
-        let parts =
-            [Part::of(vec![tint("warm"), Part::any().named("cold")]).named("look"), taking(["k"])];
+        let parts = [Part::of(vec![tint("warm"), Part::any().named("cold")]).named("look"), taking(["k"])];
         let mut waiting = Params::new();
         for newer in [
             json!({"r": 1, "k": 1}),

@@ -5,10 +5,10 @@ use cutrickle_frame::{AudioFrame, VideoFrame};
 use cutrickle_media::Timestamp;
 use serde_json::Value;
 
+use super::Compose;
 use super::dynamic::{DynProcessor, DynRunning};
 use super::in_order::InOrder;
 use super::parts::{Answers, Part, route};
-use super::Compose;
 use crate::stage::{Finished, Running, Started, sealed};
 use crate::{Generated, Params, Result, Stage, StreamContext};
 

@@ -100,10 +100,7 @@ struct Waiting {
 impl TimeoutRunning {
     /// Delivers waiting parameters, then sends the request `ask` and returns its answer; `None` if it is
     /// late.
-    async fn in_time<T>(
-        &mut self,
-        ask: impl FnOnce(&Remote) -> Result<Answer<T>>,
-    ) -> Result<Option<T>> {
+    async fn in_time<T>(&mut self, ask: impl FnOnce(&Remote) -> Result<Answer<T>>) -> Result<Option<T>> {
         if self.remote.is_busy() {
             return Ok(None);
         }

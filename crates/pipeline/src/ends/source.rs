@@ -8,9 +8,9 @@ use cutrickle_codec::{audio, video};
 use cutrickle_frame::{AudioFrame, DecodeAudio, Origin};
 use cutrickle_media::{AccessUnit, AudioCodec, Codec, Loss, Tracks, VideoCodec};
 
+use crate::audio_path::LazyDecoder;
 use crate::input::Measured;
 use crate::queue::{CodedQueue, FrameQueue};
-use crate::audio_path::LazyDecoder;
 use crate::stream::Stream;
 use crate::{InputInfo, Result};
 

@@ -54,7 +54,10 @@ pub struct Unit {
 
 /// The first access units of the clip.
 pub fn clip(count: usize) -> Vec<Unit> {
-    units(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/cli/assets/clip/big-buck-bunny.ts")), count)
+    units(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/cli/assets/clip/big-buck-bunny.ts")),
+        count,
+    )
 }
 
 /// The first video access units of a transport stream.

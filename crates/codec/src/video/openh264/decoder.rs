@@ -108,8 +108,11 @@ impl VideoDecoder for H264Decoder {
         if idr {
             self.reorder.drain(out);
         }
-        let data =
-            if described { Cow::Owned(with_sets_undelayed(&unit.data)) } else { Cow::Borrowed(&unit.data[..]) };
+        let data = if described {
+            Cow::Owned(with_sets_undelayed(&unit.data))
+        } else {
+            Cow::Borrowed(&unit.data[..])
+        };
         let (state, frame) = self.picture(unit, origin, &data, &sps)?;
         match frame {
             Some(frame) if self.started || (state == dsErrorFree && !unit.is_impaired()) => {

@@ -1,6 +1,7 @@
-//! A reader that runs through the newest audio faster or slower than it comes, and jumps where it would run out: to a
-//! place that sounds alike, and across a fade. After S. Roucos and A. Wilgus, "High quality time-scale modification for
-//! speech" (synchronised overlap-add, 1985), with the change of rate in the reader itself.
+//! A reader that runs through the newest audio faster or slower than it comes, and jumps where it would run
+//! out: to a place that sounds alike, and across a fade. After S. Roucos and A. Wilgus, "High quality
+//! time-scale modification for speech" (synchronised overlap-add, 1985), with the change of rate in the
+//! reader itself.
 
 use std::collections::VecDeque;
 
@@ -77,9 +78,9 @@ impl Shifter {
         out
     }
 
-    /// The delay, between the two ends, at which the audio is most like that where the reader is: back from the near end,
-    /// ahead from the far one. Going ahead leaves audio out: rather what is softer than the rest, so that a short sound
-    /// between silence is heard.
+    /// The delay, between the two ends, at which the audio is most like that where the reader is: back from
+    /// the near end, ahead from the far one. Going ahead leaves audio out: rather what is softer than the
+    /// rest, so that a short sound between silence is heard.
     fn alike(&self, back: bool, nearest: f64, farthest: f64, compared: usize) -> f64 {
         let third = (farthest - nearest) / 3.0;
         let (from, to) =
@@ -114,8 +115,8 @@ impl Shifter {
             let score = if back {
                 correlation(delay)
             } else {
-                // More power left out than its time is worth is missed; small jumps come too often where nothing else
-                // speaks for them.
+                // More power left out than its time is worth is missed; small jumps come too often where
+                // nothing else speaks for them.
                 let louder = (left_out / all - length / kept as f64).max(0.0);
                 correlation(delay) - 4.0 * louder - if length < third { 0.5 } else { 0.0 }
             };
@@ -129,8 +130,8 @@ impl Shifter {
     }
 }
 
-/// The sample `delay` before the newest, between samples by the cubic of E. Catmull and R. Rom ("A class of local
-/// interpolating splines", 1974).
+/// The sample `delay` before the newest, between samples by the cubic of E. Catmull and R. Rom ("A class of
+/// local interpolating splines", 1974).
 fn read(recent: &VecDeque<f32>, delay: f64) -> f32 {
     let floor = delay.floor();
     let part = (delay - floor) as f32;
