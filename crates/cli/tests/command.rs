@@ -49,6 +49,8 @@ fn a_wrong_argument_is_exit_code_2_and_names_the_usage() {
         &["serve", "--processor", "tint,magic"],
         &["new"],
         &["new", "one", "--template", "magic"],
+        &["process", "file.ts", "--output", "out.ts"],
+        &["process", "file.ts", "--processor", "tint"],
         &["dance"],
     ] {
         let output = cutrickle(arguments);

@@ -123,7 +123,10 @@ async fn of_live_video_what_came_is_what_went_out_was_dropped_or_is_in_flight() 
     let mut stream = Stream::start(&Waiting(Arc::clone(&permits)), json!({}), options);
     let mut units = Clip::of(60).units();
     let rest = units.split_off(40);
+    let more = units.split_off(1);
     stream.feed(units).await;
+    until(&stream.session, |m| m.frames_processed == 1).await;
+    stream.feed(more).await;
     // One is worked on, and ten wait.
     until(&stream.session, |m| (m.frames_processed, m.frames_dropped) == (1, 40 - 11)).await;
     let m = stream.session.metrics();

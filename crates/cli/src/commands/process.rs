@@ -99,7 +99,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     }
     let metrics = &status.metrics;
     if written.units() == 0 || (metrics.frames_failed > 0 && written.frames() == 0) {
-        let why = status.last_error.unwrap_or_else(|| "nothing of it came out".into());
+        let taken = status.input.is_some_and(|input| input.tracks.iter().any(|track| track.taken));
+        let quiet = if taken { "nothing came out of it" } else { "no track of H.264, H.265, AAC or Opus" };
+        let why = status.last_error.unwrap_or_else(|| quiet.into());
         return Err(Failure::because(args.input.display(), why));
     }
     print(format_args!("{}\n", summary(&written, taken)))
@@ -175,9 +177,10 @@ fn warn(status: &StreamStatus) {
 }
 
 fn summary(written: &Written, taken: Duration) -> String {
-    let (frames, video, taken) = (written.frames(), written.duration().seconds(), taken.as_secs_f64());
+    let (frames, plays, taken) = (written.frames(), written.duration().seconds(), taken.as_secs_f64());
+    let kind = if frames == 0 { "audio" } else { "video" };
     let rate = frames as f64 / taken.max(0.001);
-    format!("{frames} frames, {video:.1} s of video, in {taken:.1} s: {rate:.1} frames per second")
+    format!("{frames} frames, {plays:.1} s of {kind}, in {taken:.1} s: {rate:.1} frames per second")
 }
 
 #[cfg(test)]
@@ -195,6 +198,6 @@ mod tests {
     #[test]
     fn the_summary_is_one_line() {
         let line = summary(&Written::default(), Duration::ZERO);
-        assert_eq!(line, "0 frames, 0.0 s of video, in 0.0 s: 0.0 frames per second");
+        assert_eq!(line, "0 frames, 0.0 s of audio, in 0.0 s: 0.0 frames per second");
     }
 }

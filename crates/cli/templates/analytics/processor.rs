@@ -22,7 +22,10 @@ fn measure(frame: &VideoFrame) -> Result<(f64, f64)> {
     let pixels = frame.to_model(&input())?;
     let mean = pixels.mean_all()?;
     let deviation = pixels.broadcast_sub(&mean)?.sqr()?.mean_all()?.sqrt()?;
-    Ok((f64::from(mean.to_scalar::<f32>()?), f64::from(deviation.to_scalar::<f32>()?)))
+    Ok((
+        f64::from(mean.to_scalar::<f32>()?),
+        f64::from(deviation.to_scalar::<f32>()?),
+    ))
 }
 
 impl FrameProcessor for Analytics {
@@ -59,7 +62,10 @@ mod tests {
         let white = Tensor::full(255_u8, (90, 80, 3), &Device::Cpu)?;
         let frame = VideoFrame::try_from(Tensor::cat(&[black, white], 1)?)?;
         let (brightness, contrast) = measure(&frame)?;
-        assert!((brightness - 0.5).abs() < 0.01 && (contrast - 0.5).abs() < 0.01, "{brightness} {contrast}");
+        assert!(
+            (brightness - 0.5).abs() < 0.01 && (contrast - 0.5).abs() < 0.01,
+            "{brightness} {contrast}"
+        );
         let stream = StreamContext::new("test", Params::new(), Device::Cpu);
         let mut trial = Trial::start(&processor(), &stream).await?;
         assert!(trial.process_video(frame).await?.is_some());

@@ -24,11 +24,19 @@ impl FrameProcessor for Volume {
         Some(&mut self.params)
     }
 
-    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
+    async fn process_video(
+        &mut self,
+        frame: VideoFrame,
+        _: &StreamContext,
+    ) -> Result<Option<VideoFrame>> {
         Ok(Some(frame))
     }
 
-    async fn process_audio(&mut self, frame: AudioFrame, _: &StreamContext) -> Result<Vec<AudioFrame>> {
+    async fn process_audio(
+        &mut self,
+        frame: AudioFrame,
+        _: &StreamContext,
+    ) -> Result<Vec<AudioFrame>> {
         // Unchanged audio is sent on as the packet that it came in.
         if self.params.volume == 1.0 {
             return Ok(vec![frame]);
@@ -40,7 +48,9 @@ impl FrameProcessor for Volume {
 }
 
 pub fn processor() -> impl Stage {
-    Volume { params: VolumeParams { volume: 1.0 } }
+    Volume {
+        params: VolumeParams { volume: 1.0 },
+    }
 }
 
 #[cfg(test)]
@@ -56,7 +66,9 @@ mod tests {
         let stream = StreamContext::new("test", volume(0.5), Device::Cpu);
         let mut trial = Trial::start(&processor(), &stream).await?;
         let samples = Tensor::full(0.5_f32, (2, 960), &Device::Cpu)?;
-        let out = trial.process_audio(AudioFrame::from_tensor(samples, 48_000, Timestamp::ZERO)?).await?;
+        let out = trial
+            .process_audio(AudioFrame::from_tensor(samples, 48_000, Timestamp::ZERO)?)
+            .await?;
         let first = out.first().ok_or("no audio")?.tensor()?;
         assert_eq!(first.flatten_all()?.to_vec1::<f32>()?, vec![0.25; 2 * 960]);
         assert!(trial.update_params(&volume(3.0)).await.is_err());

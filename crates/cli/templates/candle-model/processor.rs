@@ -15,8 +15,13 @@ struct Network {
 
 impl Network {
     fn new(weights: VarBuilder<'_>) -> cutrickle::candle_core::Result<Self> {
-        let config = Conv2dConfig { padding: 1, ..Conv2dConfig::default() };
-        Ok(Self { sharpen: candle_nn::conv2d_no_bias(3, 3, 3, config, weights.pp("sharpen"))? })
+        let config = Conv2dConfig {
+            padding: 1,
+            ..Conv2dConfig::default()
+        };
+        Ok(Self {
+            sharpen: candle_nn::conv2d_no_bias(3, 3, 3, config, weights.pp("sharpen"))?,
+        })
     }
 }
 
@@ -46,10 +51,21 @@ mod tests {
         let frame = VideoFrame::try_from(Tensor::cat(&[dark, light], 1)?)?;
         let out = trial.process_video(frame).await?.ok_or("no frame")?;
         // The convolution is 5 in the middle and -1 on each of the four sides.
-        let row =
-            out.tensor()?.get(16)?.narrow(1, 0, 1)?.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-        let near = |at: usize, wanted: f32| row.get(at).is_some_and(|value| (value - wanted).abs() < 1.0);
-        assert!(near(8, 100.0) && near(15, 50.0) && near(16, 200.0) && near(24, 150.0), "{row:?}");
+        let row = out
+            .tensor()?
+            .get(16)?
+            .narrow(1, 0, 1)?
+            .flatten_all()?
+            .to_dtype(DType::F32)?
+            .to_vec1::<f32>()?;
+        let near = |at: usize, wanted: f32| {
+            row.get(at)
+                .is_some_and(|value| (value - wanted).abs() < 1.0)
+        };
+        assert!(
+            near(8, 100.0) && near(15, 50.0) && near(16, 200.0) && near(24, 150.0),
+            "{row:?}"
+        );
         Ok(())
     }
 }

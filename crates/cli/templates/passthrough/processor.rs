@@ -7,7 +7,11 @@ use cutrickle::prelude::*;
 struct Passthrough;
 
 impl FrameProcessor for Passthrough {
-    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
+    async fn process_video(
+        &mut self,
+        frame: VideoFrame,
+        _: &StreamContext,
+    ) -> Result<Option<VideoFrame>> {
         // `frame.tensor()?` is (height, width, 3), u8, and `frame.replace_tensor(pixels)?` replaces it. A
         // frame that is returned unchanged is not converted.
         Ok(Some(frame))
@@ -30,8 +34,14 @@ mod tests {
         let stream = StreamContext::new("test", Params::new(), Device::Cpu);
         let mut trial = Trial::start(&processor(), &stream).await?;
         let out = trial.process_video(frame).await?.ok_or("no frame")?;
-        assert_eq!((out.width(), out.height(), out.timestamp()), (32, 32, timestamp));
-        assert_eq!(out.tensor()?.flatten_all()?.to_vec1::<u8>()?, vec![100; 32 * 32 * 3]);
+        assert_eq!(
+            (out.width(), out.height(), out.timestamp()),
+            (32, 32, timestamp)
+        );
+        assert_eq!(
+            out.tensor()?.flatten_all()?.to_vec1::<u8>()?,
+            vec![100; 32 * 32 * 3]
+        );
         Ok(())
     }
 }
