@@ -274,7 +274,10 @@ impl Filling {
 impl Drop for Filling {
     fn drop(&mut self) {
         self.units.close();
-        self.audio.close();
+        // A queue that audio shares with video is the decoder's to close, once it has caught up.
+        if !Arc::ptr_eq(&self.audio, &self.frames) {
+            self.audio.close();
+        }
         if std::thread::panicking() {
             self.stream.fail(EndReason::Internal, "the source panicked");
         }

@@ -7,7 +7,7 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cutrickle_frame::VideoFrame;
+use cutrickle_frame::{AudioFrame, VideoFrame};
 use cutrickle_media::{AccessUnit, TrackKind};
 use cutrickle_pipeline::compose::from_fn;
 use cutrickle_pipeline::ends::{Coded, memory};
@@ -84,6 +84,27 @@ fn assert_whole(session: &Session, out: Vec<AccessUnit>, frames: usize) {
 async fn a_slow_processor_costs_nothing_where_nothing_may_be_lost() {
     let (session, out) = play(&slow(), 120, Duration::ZERO).await;
     assert_whole(&session, out, 120);
+}
+
+/// Takes audio as well, which then waits among the frames, and takes a moment for each frame.
+#[derive(Clone)]
+struct SlowOnBoth;
+
+impl FrameProcessor for SlowOnBoth {
+    async fn process_video(&mut self, frame: VideoFrame, _: &StreamContext) -> Result<Option<VideoFrame>> {
+        std::thread::sleep(Duration::from_millis(3));
+        Ok(Some(frame))
+    }
+
+    async fn process_audio(&mut self, frame: AudioFrame, _: &StreamContext) -> Result<Vec<AudioFrame>> {
+        Ok(vec![frame])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_decoder_still_holds_when_the_input_ends_is_processed_though_audio_shares_its_queue() {
+    let (session, out) = play(&SlowOnBoth, 20, Duration::ZERO).await;
+    assert_whole(&session, out, 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
