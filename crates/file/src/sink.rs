@@ -150,7 +150,8 @@ fn size(coded: &Coded) -> u64 {
 /// A file of either format.
 enum Container {
     TransportStream { writer: Writer, file: BufWriter<File>, at: u64 },
-    Mp4(Mp4Writer<BufWriter<File>>),
+    /// Boxed for its size: there is one per file.
+    Mp4(Box<Mp4Writer<BufWriter<File>>>),
 }
 
 impl Container {
@@ -158,7 +159,7 @@ impl Container {
         let file = BufWriter::with_capacity(PIECE, file);
         Ok(match format {
             Format::TransportStream => Self::TransportStream { writer: Writer::new(), file, at: 0 },
-            Format::Mp4 => Self::Mp4(Mp4Writer::new(file)?),
+            Format::Mp4 => Self::Mp4(Box::new(Mp4Writer::new(file)?)),
         })
     }
 

@@ -177,7 +177,7 @@ impl Div<i64> for Ticks {
 
     /// Rounds towards zero. Division by zero gives the longest span of the same sign.
     fn div(self, by: i64) -> Self {
-        Self(self.0.checked_div(by).unwrap_or(if self.0 < 0 { i64::MIN } else { i64::MAX }))
+        Self(self.0.checked_div(by).unwrap_or(if self.0 < 0 && by == 0 { i64::MIN } else { i64::MAX }))
     }
 }
 

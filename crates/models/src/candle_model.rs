@@ -115,8 +115,8 @@ impl<M: Module + Send + Sync + 'static> CandleModel<M> {
         let input = self.input;
         with_model(
             async move |device: &Device| self.loaded(device),
-            move |model: &Arc<Arc<M>>, _: &StreamContext| {
-                let (model, answer) = (Arc::clone(model), answer.clone());
+            move |model: &Arc<_>, _: &StreamContext| {
+                let (model, answer) = (Arc::clone(model.as_ref()), answer.clone());
                 Ok(Answering { model, input, answer, params: A::Params::default() })
             },
         )
@@ -151,7 +151,7 @@ impl<M: Module + Send + Sync + 'static> CandleModel<M> {
 
 /// A model in one stream: the model is everybody's, the rest the stream's own.
 struct Answering<M, A: Answer> {
-    model: Arc<Arc<M>>,
+    model: Arc<M>,
     input: ModelInput,
     answer: A,
     params: A::Params,

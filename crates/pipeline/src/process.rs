@@ -160,7 +160,7 @@ impl<R: Running> Processing<'_, R> {
         self.stream.recorder.counts.frames_processed.add(1);
         match guarded(&self.runtime, "process_video", self.running.start_video(frame)) {
             Ok(Started::Done(answer)) => {
-                if matches!(answer, Some(_)) {
+                if answer.is_some() {
                     // Frames come out in order, so earlier frames without an answer were lost in the
                     // processor.
                     self.lost(self.at_work.len());

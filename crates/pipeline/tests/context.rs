@@ -19,7 +19,10 @@ use stream::{Clip, DEADLINE, Stream, collector, ended, every_frame, number, para
 
 /// Notes each call, and what it was told of the stream.
 #[derive(Clone, Default)]
-struct Noting(Arc<Mutex<Vec<(&'static str, String, Value)>>>);
+struct Noting(Arc<Mutex<Vec<Call>>>);
+
+/// The name of a call, and the stream's name and parameters in it.
+type Call = (&'static str, String, Value);
 
 impl Noting {
     fn note(&self, call: &'static str, stream: &StreamContext) {

@@ -84,8 +84,11 @@ pub struct BufferedRunning<R> {
 /// allocation per frame, for a call that awaits.
 struct Flying<R> {
     id: FrameId,
-    call: Pin<Box<dyn Future<Output = (R, Result<Option<VideoFrame>>)>>>,
+    call: Pin<Box<dyn Future<Output = Answered<R>>>>,
 }
+
+/// An instance that is free again, and its answer.
+type Answered<R> = (R, Result<Option<VideoFrame>>);
 
 impl<R: Running + 'static> BufferedRunning<R> {
     /// Drives everything in flight until one call is finished.
