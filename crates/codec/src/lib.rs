@@ -20,8 +20,8 @@ pub mod video;
 
 pub use audio::{AudioDecoder, AudioEncoder, Samples};
 pub use backends::{
-    AudioDecoderBackend, AudioEncoderBackend, Backend, Backends, Role, Row, RunsOn, VideoDecoderBackend,
-    VideoEncoderBackend,
+    AudioDecoderBackend, AudioEncoderBackend, Backend, Backends, OpenAudioDecoder, OpenAudioEncoder,
+    OpenVideoDecoder, OpenVideoEncoder, Role, Row, RunsOn, VideoDecoderBackend, VideoEncoderBackend,
 };
 pub use error::{Error, Result};
 pub use video::{Coding, EncoderConfig, RateControl, VideoDecoder, VideoEncoder};

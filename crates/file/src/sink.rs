@@ -149,7 +149,11 @@ fn size(coded: &Coded) -> u64 {
 
 /// A file of either format.
 enum Container {
-    TransportStream { writer: Writer, file: BufWriter<File>, at: u64 },
+    TransportStream {
+        writer: Writer,
+        file: BufWriter<File>,
+        at: u64,
+    },
     /// Boxed for its size: there is one per file.
     Mp4(Box<Mp4Writer<BufWriter<File>>>),
 }

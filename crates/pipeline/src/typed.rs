@@ -3,7 +3,8 @@
 
 use cutrickle_error::BoxError;
 use jsonschema::Validator;
-use schemars::{JsonSchema, SchemaGenerator};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -50,7 +51,9 @@ pub trait TypedParams: Send {
 
 impl<T: Serialize + DeserializeOwned + JsonSchema + Send> TypedParams for T {
     fn schema(&self) -> Value {
-        let mut schema = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
+        // Inlined, so that what is allowed for a property is found with it.
+        let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
+        let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
             // The default is the value that a stream starts with, whatever the struct's own default may be.
             for (name, value) in self.values() {
@@ -108,21 +111,69 @@ fn property<'a>(schema: &'a Value, name: &str) -> Option<&'a Map<String, Value>>
 fn refusal(name: &str, value: &Value, property: &Map<String, Value>, otherwise: &str) -> BoxError {
     let number = |key| property.get(key).and_then(Value::as_f64);
     let is = |kind: &str| property.get("type").is_some_and(|of| of == kind);
-    let wanted = match (number("minimum"), number("maximum"), property.get("enum")) {
+    let choices = choices(property);
+    let wanted = match (number("minimum"), number("maximum"), &choices[..]) {
         (Some(min), Some(max), _) if is("integer") => format!("a whole number from {min} to {max}"),
         (Some(min), Some(max), _) => format!("a number from {min} to {max}"),
         (Some(min), None, _) if is("integer") => format!("a whole number from {min}"),
-        (_, _, Some(Value::Array(words))) => {
-            let words: Vec<_> =
-                words.iter().filter_map(Value::as_str).map(|word| format!("`{word}`")).collect();
-            words.join(" or ")
-        }
         _ if is("boolean") => "true or false".to_owned(),
+        (_, _, [_, ..]) => choices.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
         _ => return format!("`{name}`: {otherwise}").into(),
     };
     format!("`{name}` is {value}: {wanted} is wanted").into()
 }
 
+/// The words that a property may be, as an enum without data is described: those without a description in one list, the
+/// others one by one.
+fn choices(property: &Map<String, Value>) -> Vec<&str> {
+    let listed = property.get("enum").and_then(Value::as_array).into_iter().flatten();
+    let described = property.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    let described = described.filter_map(Value::as_object).flat_map(choices);
+    let one = property.get("const").and_then(Value::as_str);
+    listed.filter_map(Value::as_str).chain(one).chain(described).collect()
+}
+
 /// The parameters of a processor that takes none.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NoParams {}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    enum Edge {
+        Soft,
+        Hard,
+        /// As hard as it gets.
+        Razor,
+    }
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Blur {
+        edge: Edge,
+        #[schemars(range(min = 1, max = 9))]
+        passes: u32,
+        fine: bool,
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_wanted_and_changes_nothing() {
+        let mut blur = Blur { edge: Edge::Soft, passes: 1, fine: false };
+        for (value, refusal) in [
+            (json!({ "edge": "blunt" }), "`edge` is \"blunt\": `soft` or `hard` or `razor` is wanted"),
+            (json!({ "edge": "hard", "passes": 10 }), "`passes` is 10: a whole number from 1 to 9 is wanted"),
+            (json!({ "edge": "hard", "fine": 1 }), "`fine` is 1: true or false is wanted"),
+        ] {
+            let Value::Object(params) = value else { unreachable!() };
+            assert_eq!(blur.update(&params).unwrap_err().to_string(), refusal);
+            assert_eq!((&blur.edge, blur.passes, blur.fine), (&Edge::Soft, 1, false));
+        }
+        let Value::Object(params) = json!({ "edge": "razor", "unknown": 1 }) else { unreachable!() };
+        blur.update(&params).unwrap();
+        assert_eq!(blur.edge, Edge::Razor);
+    }
+}

@@ -20,7 +20,8 @@ use crate::{Generated, Params, Result, Stage, StreamContext};
 /// Each frame takes as long as before and waits for earlier frames; the throughput is `n` times as high. At
 /// most `n` frames are at work or wait for an older one. Audio, and the frames of a stream without input, go
 /// to one additional instance on the stream's own thread. Parameters and hooks reach all instances, and
-/// parameters reach them between the same two frames. It keeps its full effect within every other combinator.
+/// parameters reach them between the same two frames. It keeps its full effect within every
+/// other combinator but [`Every::repeating`](super::Every::repeating), which needs each answer before the next frame.
 #[derive(Clone)]
 pub struct Parallel<S> {
     stage: S,
