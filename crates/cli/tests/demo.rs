@@ -69,6 +69,7 @@ fn the_page_and_both_channels_are_served() {
 
     let html = text("");
     assert!(html.starts_with("HTTP/1.1 200") && html.contains("id=\"output\""), "{html}");
+    assert!(html.contains("/api/stream/schema"), "its controls are made from the schema of the parameters");
     assert!(text("mpegts.js").contains("createPlayer"));
     assert!(text("demo.json").contains("\"processor\":\"tint\""));
     for side in ["input", "output"] {
