@@ -4,10 +4,10 @@
 //! descriptions: the names of the kernels, their launch parameters, and the coefficients of each colour
 //! space. With the feature, it also contains the compiled kernels and everything that runs on a device:
 //!
-//! - [`Gpu`]: one device and the single stream that orders all work on it. Nothing in this crate uses another
+//! - `Gpu`: one device and the single stream that orders all work on it. Nothing in this crate uses another
 //!   stream, and nothing ever uses the NULL stream.
-//! - [`Picture`]: a decoded picture in device memory, and its conversions.
-//! - [`nvdec`], [`nvenc`]: the decoder and the encoder. Their libraries are opened on first use.
+//! - `Picture`: a decoded picture in device memory, and its conversions.
+//! - `nvdec`, `nvenc`: the decoder and the encoder. Their libraries are opened on first use.
 //!
 //! This crate knows nothing about tensors: it reads and writes pixels as cudarc's slices.
 
